@@ -1,0 +1,1 @@
+//! hitherto-broker: being built.

@@ -1,0 +1,3 @@
+//! The `hitherto` command.
+
+fn main() {}

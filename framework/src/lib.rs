@@ -1,0 +1,1 @@
+//! hitherto: being built.

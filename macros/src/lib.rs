@@ -1,0 +1,1 @@
+//! hitherto-macros: being built.
