@@ -1,0 +1,162 @@
+//! The disk as a trait: positioned reads and writes, and syncs that are explicit.
+//!
+//! Contract of every implementation, which storage relies on:
+//! * bytes written are durable after [`DiskFile::sync_data`] returned `Ok`, not before;
+//! * a created, renamed or removed name is durable after [`Disk::sync_dir`] of its directory;
+//! * after a failed `sync_data` nothing written since the last good one may be trusted, even if a
+//!   later call succeeds (the kernel marks the pages clean).
+
+mod faulty;
+mod real;
+
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+
+pub use faulty::{Counters, FaultyDisk, SECTOR_BYTES};
+pub use real::RealDisk;
+
+/// How [`Disk::open`] opens a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// For reading; the file must exist.
+    Read,
+    /// For reading and writing; the file must exist.
+    ReadWrite,
+    /// For reading and writing; made empty if it does not exist, kept as it is if it does.
+    Create,
+    /// For reading and writing; the file must not exist.
+    CreateNew,
+}
+
+/// One name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DirEntry {
+    /// The last part of the path.
+    pub name: OsString,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+}
+
+/// A file system. All calls block.
+///
+/// Every method fails with the [`io::Error`] of the operating system; kinds that callers look at
+/// are named at the method.
+pub trait Disk: Send + Sync + Debug {
+    /// Creates a directory and its missing parents. Syncs nothing.
+    ///
+    /// # Errors
+    /// As the operating system.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// `NotFound` or `AlreadyExists`, as the mode demands.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Renames a file, replacing `to` if it exists, atomically.
+    ///
+    /// # Errors
+    /// `NotFound` when `from` does not exist.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file. Open handles stay usable.
+    ///
+    /// # Errors
+    /// `NotFound` when it does not exist.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a directory with everything below it.
+    ///
+    /// # Errors
+    /// `NotFound` when it does not exist.
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
+
+    /// Lists a directory, sorted by name.
+    ///
+    /// # Errors
+    /// `NotFound` when it does not exist.
+    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
+
+    /// Makes the names in a directory durable.
+    ///
+    /// # Errors
+    /// As the operating system.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Tells whether a file or directory exists.
+    ///
+    /// # Errors
+    /// As the operating system.
+    fn exists(&self, path: &Path) -> io::Result<bool>;
+
+    /// Takes the exclusive lock of a lock file, creating the file if needed. The lock is held until
+    /// the returned value is dropped or the process ends. It is advisory: it stops a second
+    /// process of ours, not somebody with an editor.
+    ///
+    /// # Errors
+    /// `WouldBlock` when somebody else holds it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>>;
+}
+
+/// An open file.
+pub trait DiskFile: Send + Sync + Debug {
+    /// Writes all of `bytes` at `offset`, growing the file as needed.
+    ///
+    /// # Errors
+    /// `StorageFull` when the disk is full; part of the bytes may have been written.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Reads up to `buf.len()` bytes at `offset`; `0` means the end of the file.
+    ///
+    /// # Errors
+    /// As the operating system.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Makes everything written so far durable, with the metadata needed to read it back.
+    ///
+    /// # Errors
+    /// After any error the unsynced bytes are lost, see the contract at the head of the module.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Returns the length in bytes.
+    ///
+    /// # Errors
+    /// As the operating system.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Tells whether the length is 0.
+    ///
+    /// # Errors
+    /// As the operating system.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Cuts the file or extends it with zeros.
+    ///
+    /// # Errors
+    /// `StorageFull` when the disk is full.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Fills `buf` from `offset`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the file ends first.
+    fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
+        while !buf.is_empty() {
+            let read = self.read_at(buf, offset)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            buf = &mut buf[read..];
+            offset += read as u64;
+        }
+        Ok(())
+    }
+}
+
+/// A held lock; dropping it releases it.
+pub trait DiskLock: Send + Sync + Debug {}

@@ -1,0 +1,425 @@
+//! A disk in memory that loses, tears, fails and corrupts on demand.
+//!
+//! With nothing armed it is a plain in-memory disk, good for a broker without a folder. Memory is
+//! one copy of each file plus the old content of sectors not yet synced.
+//!
+//! # Fault model
+//! * **Crash** ([`FaultyDisk::crash`]): file content survives if `sync_data` covered it, a name if
+//!   `sync_dir` of its directory covered it. Handles and locks from before the crash are dead.
+//! * **Torn crash** ([`FaultyDisk::crash_torn`]): of the unsynced sectors any subset survives, in
+//!   no order (a drive writes its cache as it likes); of the unsynced name changes a prefix (a
+//!   journaling file system keeps their order). A sector of 512 bytes is written whole or not.
+//! * **Power cut at a point** ([`FaultyDisk::cut_power_after`]): after `n` more changing operations
+//!   every call fails until `crash` or `crash_torn`.
+//! * **Full** ([`FaultyDisk::set_capacity`]): a growing write keeps what fits, then `StorageFull`.
+//! * **Failed sync** ([`FaultyDisk::fail_sync`]): one `sync_data` fails; what it should have synced
+//!   reads back until the crash and is gone after it, even if later syncs of the file succeed.
+//! * **Failed write** ([`FaultyDisk::fail_write`]): one write keeps a part and fails.
+//! * **Bit rot** ([`FaultyDisk::flip_bit`]): a stored bit changes under everybody's feet.
+
+mod inode;
+mod names;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fastrand::Rng;
+
+use self::inode::Inode;
+use self::names::{Change, InodeId, Names};
+use super::{DirEntry, Disk, DiskFile, DiskLock, OpenMode};
+
+pub use self::inode::SECTOR_BYTES;
+
+/// An in-memory disk with faults; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct FaultyDisk {
+    state: Arc<Mutex<State>>,
+}
+
+/// What a [`FaultyDisk`] was asked to do since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Successful `write_at` calls.
+    pub writes: u64,
+    /// Bytes of those writes.
+    pub bytes_written: u64,
+    /// Successful `sync_data` calls.
+    pub syncs: u64,
+    /// Successful `sync_dir` calls.
+    pub dir_syncs: u64,
+    /// `read_at` calls.
+    pub reads: u64,
+    /// Changing operations: writes, syncs, length and name changes, failed ones too. This is the
+    /// unit of [`FaultyDisk::cut_power_after`].
+    pub operations: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    names: Names,
+    inodes: BTreeMap<InodeId, Inode>,
+    next_inode: u64,
+    locks: BTreeMap<PathBuf, u64>,
+    next_lock: u64,
+    /// Counts crashes; a handle of an earlier life is dead.
+    life: u64,
+    capacity_bytes: Option<u64>,
+    power_cut_at: Option<u64>,
+    writes_until_failure: Option<u64>,
+    syncs_until_failure: Option<u64>,
+    counters: Counters,
+}
+
+impl FaultyDisk {
+    /// Creates an empty disk without faults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Loses everything not synced and restarts the disk. Armed faults are cleared, the capacity
+    /// stays.
+    pub fn crash(&self) {
+        self.state().restart(None);
+    }
+
+    /// As [`FaultyDisk::crash`], but a random part of what was not synced survives.
+    pub fn crash_torn(&self, seed: u64) {
+        self.state().restart(Some(&mut Rng::with_seed(seed)));
+    }
+
+    /// Lets `operations` more changing operations succeed; then every call fails until a crash.
+    pub fn cut_power_after(&self, operations: u64) {
+        let mut state = self.state();
+        state.power_cut_at = Some(state.counters.operations.saturating_add(operations));
+    }
+
+    /// Limits the bytes all files may hold together; `None` is no limit.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state().capacity_bytes = bytes;
+    }
+
+    /// Returns the bytes all files hold together.
+    pub fn used_bytes(&self) -> u64 {
+        self.state().used_bytes()
+    }
+
+    /// Lets `after` more file syncs succeed and fails the next one.
+    pub fn fail_sync(&self, after: u64) {
+        self.state().syncs_until_failure = Some(after);
+    }
+
+    /// Lets `after` more writes succeed and fails the next one, of which a part is kept.
+    pub fn fail_write(&self, after: u64) {
+        self.state().writes_until_failure = Some(after);
+    }
+
+    /// Flips one bit (0 to 7) of a byte, durably.
+    ///
+    /// # Errors
+    /// `NotFound` for a missing file, `UnexpectedEof` for an offset behind its end.
+    pub fn flip_bit(&self, path: &Path, offset: u64, bit: u8) -> io::Result<()> {
+        let mut state = self.state();
+        let id = state.names.file(path).ok_or(io::ErrorKind::NotFound)?;
+        state.inode_mut(id)?.flip_bit(offset, bit)
+    }
+
+    /// Returns what the disk was asked to do so far.
+    pub fn counters(&self) -> Counters {
+        self.state().counters
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn restart(&mut self, mut torn: Option<&mut Rng>) {
+        self.names.crash(torn.as_deref_mut());
+        let names = &self.names;
+        self.inodes.retain(|id, _| names.is_linked(*id));
+        for inode in self.inodes.values_mut() {
+            inode.crash(torn.as_deref_mut());
+        }
+        self.locks.clear();
+        self.life += 1;
+        self.power_cut_at = None;
+        self.writes_until_failure = None;
+        self.syncs_until_failure = None;
+    }
+
+    fn check_power(&self) -> io::Result<()> {
+        match self.power_cut_at {
+            Some(at) if self.counters.operations >= at => Err(io::Error::other("power is cut")),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Counts a changing operation, or refuses it when the power is cut.
+    fn begin_change(&mut self) -> io::Result<()> {
+        self.check_power()?;
+        self.counters.operations += 1;
+        Ok(())
+    }
+
+    fn change_names(&mut self, change: Change) -> io::Result<()> {
+        self.begin_change()?;
+        self.names.change(change);
+        Ok(())
+    }
+
+    fn create_file(&mut self, path: &Path) -> io::Result<InodeId> {
+        if !self.names.is_dir(names::parent(path)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let id = InodeId(self.next_inode);
+        self.change_names(Change::Link(path.to_owned(), id))?;
+        self.next_inode += 1;
+        self.inodes.insert(id, Inode::default());
+        Ok(id)
+    }
+
+    fn used_bytes(&self) -> u64 {
+        self.names
+            .files()
+            .filter_map(|id| self.inodes.get(&id))
+            .map(Inode::len)
+            .sum()
+    }
+
+    /// Returns how long a file that is `len` long and wants `wanted` bytes may become.
+    fn len_allowed(&self, len: u64, wanted: u64) -> u64 {
+        match self.capacity_bytes {
+            Some(capacity) if wanted > len => {
+                let free = capacity.saturating_sub(self.used_bytes());
+                wanted.min(len.saturating_add(free))
+            }
+            Some(_) | None => wanted,
+        }
+    }
+
+    fn inode_mut(&mut self, id: InodeId) -> io::Result<&mut Inode> {
+        self.inodes
+            .get_mut(&id)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.check_power()?;
+        for dir in state.names.missing_dirs(path)? {
+            state.change_names(Change::MakeDir(dir))?;
+        }
+        Ok(())
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
+        let mut state = self.state();
+        state.check_power()?;
+        let inode = match (state.names.file(path), mode) {
+            (Some(_), OpenMode::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (Some(inode), _) => inode,
+            (None, OpenMode::Create | OpenMode::CreateNew) => state.create_file(path)?,
+            (None, OpenMode::Read | OpenMode::ReadWrite) => {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+        };
+        let writable = mode != OpenMode::Read;
+        Ok(Box::new(FaultyFile {
+            disk: self.clone(),
+            inode,
+            life: state.life,
+            writable,
+        }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        if state.names.file(from).is_none() || !state.names.is_dir(names::parent(to)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.change_names(Change::Rename(from.to_owned(), to.to_owned()))
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.names.file(path).ok_or(io::ErrorKind::NotFound)?;
+        state.change_names(Change::Unlink(path.to_owned()))
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        if !state.names.is_dir(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        for change in state.names.removal_of(path) {
+            state.change_names(change)?;
+        }
+        Ok(())
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let state = self.state();
+        state.check_power()?;
+        state.names.list(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin_change()?;
+        if !state.names.is_dir(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.names.sync_dir(path);
+        state.counters.dir_syncs += 1;
+        Ok(())
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        let state = self.state();
+        state.check_power()?;
+        Ok(state.names.file(path).is_some() || state.names.is_dir(path))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
+        let mut state = self.state();
+        state.check_power()?;
+        if state.locks.contains_key(path) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if state.names.file(path).is_none() {
+            state.create_file(path)?;
+        }
+        let id = state.next_lock;
+        state.next_lock += 1;
+        state.locks.insert(path.to_owned(), id);
+        Ok(Box::new(FaultyLock {
+            disk: self.clone(),
+            path: path.to_owned(),
+            id,
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    disk: FaultyDisk,
+    inode: InodeId,
+    life: u64,
+    writable: bool,
+}
+
+impl FaultyFile {
+    fn state(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.disk.state();
+        state.check_power()?;
+        if state.life != self.life {
+            return Err(io::Error::other("the handle is from before the crash"));
+        }
+        Ok(state)
+    }
+
+    fn state_for_change(&self) -> io::Result<MutexGuard<'_, State>> {
+        if !self.writable {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let mut state = self.state()?;
+        state.begin_change()?;
+        Ok(state)
+    }
+}
+
+impl DiskFile for FaultyFile {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut state = self.state_for_change()?;
+        if strikes(&mut state.writes_until_failure) {
+            let part = bytes.len() / 2 / SECTOR_BYTES * SECTOR_BYTES;
+            state.inode_mut(self.inode)?.write(&bytes[..part], offset);
+            return Err(io::Error::other("write failed"));
+        }
+        let len = state.inode_mut(self.inode)?.len();
+        let end = offset.saturating_add(bytes.len() as u64);
+        let fits = state.len_allowed(len, end).saturating_sub(offset);
+        let fits = usize::try_from(fits).unwrap_or(usize::MAX).min(bytes.len());
+        state.inode_mut(self.inode)?.write(&bytes[..fits], offset);
+        if fits < bytes.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.counters.writes += 1;
+        state.counters.bytes_written += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut state = self.state()?;
+        state.counters.reads += 1;
+        Ok(state.inode_mut(self.inode)?.read(buf, offset))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.state_for_change()?;
+        if strikes(&mut state.syncs_until_failure) {
+            state.inode_mut(self.inode)?.fail_sync();
+            return Err(io::Error::other("sync failed"));
+        }
+        state.inode_mut(self.inode)?.sync();
+        state.counters.syncs += 1;
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state()?.inode_mut(self.inode)?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.state_for_change()?;
+        let old = state.inode_mut(self.inode)?.len();
+        if state.len_allowed(old, len) < len {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.inode_mut(self.inode)?.set_len(len);
+        Ok(())
+    }
+}
+
+/// Counts down an armed one-time fault; true when it strikes now.
+fn strikes(countdown: &mut Option<u64>) -> bool {
+    match countdown {
+        Some(0) => {
+            *countdown = None;
+            true
+        }
+        Some(left) => {
+            *left -= 1;
+            false
+        }
+        None => false,
+    }
+}
+
+#[derive(Debug)]
+struct FaultyLock {
+    disk: FaultyDisk,
+    path: PathBuf,
+    id: u64,
+}
+
+impl DiskLock for FaultyLock {}
+
+impl Drop for FaultyLock {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        // After a crash the lock may belong to somebody else already.
+        if state.locks.get(&self.path) == Some(&self.id) {
+            state.locks.remove(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
