@@ -1,1 +1,46 @@
-//! The harness: being built.
+//! The harness of the black-box tests and of the benchmark: it starts brokers as processes of their
+//! own and talks to them over sockets only.
+//!
+//! It knows no crate of this workspace, so a test in this package sees what a user sees. Each test
+//! runs unchanged against two [`Kind`]s of server: ours, and a stock nats-server where one is
+//! installed. Where it is not, those tests are [skipped](skip) and say so.
+
+pub mod client;
+pub mod programs;
+pub mod raw;
+pub mod seed;
+pub mod server;
+pub mod skip;
+
+pub use server::{Kind, Server};
+
+/// Declares each named `async fn(&mut Server) -> anyhow::Result<()>` as two tests, one per
+/// [`Kind`] of server, each with a server and a store of its own.
+///
+/// # Examples
+///
+/// ```ignore
+/// async fn a_stream_has_a_name(server: &mut Server) -> anyhow::Result<()> { .. }
+///
+/// hitherto_integration::on_both_servers!(a_stream_has_a_name);
+/// ```
+#[macro_export]
+macro_rules! on_both_servers {
+    ($($rule:ident),+ $(,)?) => {
+        mod hitherto {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+            async fn $rule() {
+                let kind = $crate::Kind::Hitherto;
+                $crate::server::run(kind, async |server| super::$rule(server).await).await;
+            })+
+        }
+
+        mod nats_server {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+            async fn $rule() {
+                let kind = $crate::Kind::NatsServer;
+                $crate::server::run(kind, async |server| super::$rule(server).await).await;
+            })+
+        }
+    };
+}

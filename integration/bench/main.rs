@@ -1,0 +1,3 @@
+//! The benchmark: being built in this change.
+
+fn main() {}
