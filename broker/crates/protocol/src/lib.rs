@@ -1,1 +1,39 @@
-//! protocol: being built.
+//! The NATS client protocol without IO: subjects and filters, the subject tree, headers, the codec of the
+//! client protocol, and the time format of the JetStream API.
+//!
+//! Bytes go in, values come out, and the other way round. Sockets, clocks, random sources and runtimes
+//! belong to the callers; this crate knows none of them and depends on no other crate of the workspace.
+//!
+//! | noun | what it is |
+//! |---|---|
+//! | [`Subject`], [`SubjectFilter`] | checked names; a filter may hold wildcards |
+//! | [`SubjectTree`] | finds the filters that match a subject |
+//! | [`Decoder`] -> [`ClientOp`] | what a client sends |
+//! | [`encode`] | what a server sends, and client operations for tests and tools |
+//! | [`Connect`], [`ServerInfo`] | the JSON bodies of CONNECT and INFO |
+//! | [`Headers`], [`HeadersBuilder`] | the header block of a message |
+//! | [`Timestamp`] | nanoseconds since 1970, written as Go writes `time.Time` |
+
+#![forbid(unsafe_code)]
+
+mod client_op;
+mod connect;
+mod decoder;
+pub mod encode;
+mod filter;
+mod headers;
+mod server_info;
+mod subject;
+mod timestamp;
+mod tree;
+mod verb;
+
+pub use client_op::{ClientOp, Publish};
+pub use connect::{Connect, Secret};
+pub use decoder::{DecodeError, Decoder, Limits};
+pub use filter::SubjectFilter;
+pub use headers::{Headers, HeadersBuilder, HeadersError};
+pub use server_info::ServerInfo;
+pub use subject::{Subject, SubjectError, SubjectErrorKind};
+pub use timestamp::{Timestamp, TimestampError};
+pub use tree::SubjectTree;

@@ -1,0 +1,321 @@
+//! The header block of a message: raw bytes, checked once, read without copying.
+//!
+//! Format: ADR-4 of nats-architecture-and-design. `NATS/1.0`, optionally a status and a description, then one
+//! `Name: value` per line, then an empty line; every line ends with CRLF.
+
+use std::fmt;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+/// The header block of one message. Cloning shares the bytes.
+///
+/// Names are compared case by case, as nats-server does. One name may appear several times.
+///
+/// # Examples
+///
+/// ```
+/// use hitherto_protocol::HeadersBuilder;
+///
+/// let headers = HeadersBuilder::new().insert("Nats-Msg-Id", "order-42")?.build();
+/// assert_eq!(headers.get("Nats-Msg-Id"), Some("order-42"));
+/// assert_eq!(headers.as_bytes().as_ref(), b"NATS/1.0\r\nNats-Msg-Id: order-42\r\n\r\n");
+/// # Ok::<(), hitherto_protocol::HeadersError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Headers {
+    /// Begins with `NATS/1.0`, ends with an empty line, is UTF-8, and every line between has a name and a colon.
+    block: Bytes,
+}
+
+const VERSION: &str = "NATS/1.0";
+const LINE_END: &str = "\r\n";
+
+impl Headers {
+    /// Checks a block and takes it over without copying.
+    ///
+    /// # Errors
+    ///
+    /// When the block does not follow the format. Differs from nats-server, which carries any bytes: a block that
+    /// clients could not read is refused where it comes in.
+    pub fn parse(block: Bytes) -> Result<Self, HeadersError> {
+        check_block(&block)?;
+        Ok(Self { block })
+    }
+
+    /// The value of the first field called `name`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter()
+            .find(|(field, _)| *field == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The values of all fields called `name`, in their order.
+    pub fn get_all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        self.iter()
+            .filter(move |(field, _)| *field == name)
+            .map(|(_, value)| value)
+    }
+
+    /// All fields in their order. Spaces between the colon and the value are not part of the value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.lines().skip(1).filter_map(split_field)
+    }
+
+    /// The status of a message that the server made itself, such as 503 for "no responders"; `None` for an
+    /// ordinary message. The description may be empty.
+    pub fn status(&self) -> Option<(u16, &str)> {
+        let inline = self.lines().next()?.strip_prefix(VERSION)?.trim_ascii();
+        let (code, description) = inline.split_once(' ').unwrap_or((inline, ""));
+        Some((code.parse().ok()?, description.trim_ascii()))
+    }
+
+    /// The block as it stands on the wire.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.block
+    }
+
+    /// Length of the block in bytes.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "a block has at least its version line"
+    )]
+    pub fn len(&self) -> usize {
+        self.block.len()
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &str> {
+        let text = std::str::from_utf8(&self.block).unwrap_or_default();
+        text.strip_suffix("\r\n\r\n")
+            .unwrap_or_default()
+            .split(LINE_END)
+    }
+}
+
+fn check_block(block: &[u8]) -> Result<(), HeadersError> {
+    let text = std::str::from_utf8(block).map_err(|_| HeadersError::NotUtf8)?;
+    let rest = text
+        .strip_prefix(VERSION)
+        .ok_or(HeadersError::MissingVersion)?;
+    let lines = rest
+        .strip_suffix("\r\n\r\n")
+        .ok_or(HeadersError::MissingEnd)?;
+    let mut lines = lines.split(LINE_END);
+    let inline = lines.next().unwrap_or_default();
+    if !(inline.is_empty() || inline.starts_with(' ')) {
+        return Err(HeadersError::MissingVersion);
+    }
+    if has_line_break(inline) {
+        return Err(HeadersError::LineBreak);
+    }
+    lines.try_for_each(check_line)
+}
+
+fn check_line(line: &str) -> Result<(), HeadersError> {
+    if has_line_break(line) {
+        return Err(HeadersError::LineBreak);
+    }
+    match line.split_once(':') {
+        Some((name, _)) if !name.is_empty() => Ok(()),
+        _ => Err(HeadersError::MissingName),
+    }
+}
+
+fn split_field(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once(':')?;
+    Some((name, value.trim_start_matches(' ')))
+}
+
+fn has_line_break(text: &str) -> bool {
+    memchr::memchr2(b'\r', b'\n', text.as_bytes()).is_some()
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Headers")
+            .field("status", &self.status())
+            .field("fields", &self.iter().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// Puts a header block together.
+#[derive(Debug, Clone, Default)]
+pub struct HeadersBuilder {
+    /// What follows `NATS/1.0` on the first line.
+    inline: String,
+    /// Whole lines.
+    fields: BytesMut,
+}
+
+impl HeadersBuilder {
+    /// A block without fields.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the status of a message that the server makes itself; the description may be empty.
+    ///
+    /// # Panics
+    ///
+    /// When the description holds a line break: it is a fixed text of the protocol, not input.
+    pub fn status(&mut self, code: u16, description: &str) -> &mut Self {
+        assert!(
+            !has_line_break(description),
+            "a status description is one line"
+        );
+        self.inline = format!(" {code:03} {description}");
+        self.inline.truncate(self.inline.trim_end().len());
+        self
+    }
+
+    /// Appends a field; one of the same name stays beside it. Spaces before the value are lost on the wire.
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty or holds anything but printable ASCII without the colon, or when the value holds a
+    /// CR or LF.
+    pub fn insert(&mut self, name: &str, value: &str) -> Result<&mut Self, HeadersError> {
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+            return Err(HeadersError::InvalidName { name: name.into() });
+        }
+        if has_line_break(value) {
+            return Err(HeadersError::LineBreak);
+        }
+        for part in [name, ": ", value, LINE_END] {
+            self.fields.put_slice(part.as_bytes());
+        }
+        Ok(self)
+    }
+
+    /// The block. The builder keeps its fields and may go on.
+    pub fn build(&self) -> Headers {
+        let length = VERSION.len() + self.inline.len() + self.fields.len() + 2 * LINE_END.len();
+        let mut block = BytesMut::with_capacity(length);
+        block.put_slice(VERSION.as_bytes());
+        block.put_slice(self.inline.as_bytes());
+        block.put_slice(LINE_END.as_bytes());
+        block.put_slice(&self.fields);
+        block.put_slice(LINE_END.as_bytes());
+        Headers {
+            block: block.freeze(),
+        }
+    }
+}
+
+/// Says why a header block or a field is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeadersError {
+    /// The block does not begin with `NATS/1.0`.
+    #[error("header block does not begin with \"NATS/1.0\"")]
+    MissingVersion,
+    /// The block does not end with an empty line.
+    #[error("header block does not end with an empty line")]
+    MissingEnd,
+    /// A line has no name before a colon.
+    #[error("header line has no name")]
+    MissingName,
+    /// A CR or LF where none belongs.
+    #[error("header line holds a CR or LF")]
+    LineBreak,
+    /// The block is not UTF-8.
+    #[error("header block is not UTF-8")]
+    NotUtf8,
+    /// A name that cannot stand before the colon.
+    #[error("header name {name:?} is not printable ASCII without a colon")]
+    InvalidName {
+        /// The name.
+        name: Box<str>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(block: &'static str) -> Result<Headers, HeadersError> {
+        Headers::parse(Bytes::from_static(block.as_bytes()))
+    }
+
+    #[test]
+    fn fields_are_found_by_exact_name() {
+        let headers =
+            parse("NATS/1.0\r\nA: 1\r\na: 2\r\nA:3\r\nEmpty:\r\nUrl: x://y:1\r\n\r\n").unwrap();
+        assert_eq!(headers.get("A"), Some("1"));
+        assert_eq!(headers.get("a"), Some("2"));
+        assert_eq!(headers.get_all("A").collect::<Vec<_>>(), ["1", "3"]);
+        assert_eq!(headers.get("Empty"), Some(""));
+        assert_eq!(headers.get("Url"), Some("x://y:1"));
+        assert_eq!(headers.get("B"), None);
+        assert_eq!(headers.iter().count(), 5);
+        assert_eq!(headers.status(), None);
+    }
+
+    #[test]
+    fn a_status_is_read_from_the_first_line() {
+        assert_eq!(
+            parse("NATS/1.0 503\r\n\r\n").unwrap().status(),
+            Some((503, ""))
+        );
+        let headers = parse("NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Stream: 7\r\n\r\n").unwrap();
+        assert_eq!(headers.status(), Some((100, "Idle Heartbeat")));
+        assert_eq!(headers.get("Nats-Last-Stream"), Some("7"));
+        assert_eq!(parse("NATS/1.0 abc\r\n\r\n").unwrap().status(), None);
+    }
+
+    #[test]
+    fn damaged_blocks_are_refused() {
+        for (block, error) in [
+            ("", HeadersError::MissingVersion),
+            ("HTTP/1.1\r\n\r\n", HeadersError::MissingVersion),
+            ("NATS/1.05\r\n\r\n", HeadersError::MissingVersion),
+            ("NATS/1.0", HeadersError::MissingEnd),
+            ("NATS/1.0\r\n", HeadersError::MissingEnd),
+            ("NATS/1.0\r\nA: 1\r\n", HeadersError::MissingEnd),
+            ("NATS/1.0\r\nA\r\n\r\n", HeadersError::MissingName),
+            ("NATS/1.0\r\n: 1\r\n\r\n", HeadersError::MissingName),
+            ("NATS/1.0\r\n\r\nA: 1\r\n\r\n", HeadersError::MissingName),
+            ("NATS/1.0\r\nA: 1\nB: 2\r\n\r\n", HeadersError::LineBreak),
+            ("NATS/1.0 503\n\r\n\r\n", HeadersError::LineBreak),
+        ] {
+            assert_eq!(parse(block), Err(error), "{block:?}");
+        }
+        let block = Bytes::from_static(b"NATS/1.0\r\nA: \xff\r\n\r\n");
+        assert_eq!(Headers::parse(block), Err(HeadersError::NotUtf8));
+    }
+
+    #[test]
+    fn what_is_built_can_be_parsed() {
+        let mut builder = HeadersBuilder::new();
+        builder.insert("A", "1").unwrap().insert("A", "").unwrap();
+        builder.status(408, "Request Timeout");
+        let headers = builder.build();
+        assert_eq!(
+            headers.as_bytes().as_ref(),
+            b"NATS/1.0 408 Request Timeout\r\nA: 1\r\nA: \r\n\r\n"
+        );
+        assert_eq!(Headers::parse(headers.as_bytes().clone()).unwrap(), headers);
+        assert_eq!(headers.len(), headers.as_bytes().len());
+        let bare = HeadersBuilder::new().status(503, "").build();
+        assert_eq!(bare.as_bytes().as_ref(), b"NATS/1.0 503\r\n\r\n");
+    }
+
+    #[test]
+    fn the_builder_refuses_line_breaks_and_bad_names() {
+        let mut builder = HeadersBuilder::new();
+        for name in ["", "a b", "a:b", "a\r", "ä"] {
+            let error = builder.insert(name, "v").unwrap_err();
+            assert!(
+                matches!(error, HeadersError::InvalidName { .. }),
+                "{name:?}"
+            );
+        }
+        for value in ["a\r\nB: 1", "a\n", "\r"] {
+            assert_eq!(
+                builder.insert("A", value).unwrap_err(),
+                HeadersError::LineBreak
+            );
+        }
+        assert_eq!(builder.build().as_bytes().as_ref(), b"NATS/1.0\r\n\r\n");
+    }
+}
