@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// The options of CONNECT. Wire reference: docs.nats.io, "Client Protocol", and `ClientOpts` in nats-server 2.15
 /// `server/client.go`.
@@ -96,6 +96,16 @@ pub struct Connect {
     pub account: Option<String>,
 }
 
+impl Connect {
+    /// Reads the body of CONNECT; blanks behind the object are allowed.
+    pub(crate) fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
+        if !json.starts_with(b"{") {
+            return Err(de::Error::custom("expected a JSON object"));
+        }
+        serde_json::from_slice(json)
+    }
+}
+
 impl Default for Connect {
     fn default() -> Self {
         Self {
@@ -168,7 +178,7 @@ mod tests {
     use super::*;
 
     fn connect(json: &str) -> Connect {
-        serde_json::from_str(json).unwrap()
+        Connect::from_json(json.as_bytes()).unwrap()
     }
 
     #[test]
@@ -201,7 +211,7 @@ mod tests {
     #[test]
     fn wrong_types_are_refused() {
         for json in ["", "[]", "{", r#"{"verbose":"yes"}"#, r#"{"protocol":"1"}"#] {
-            assert!(serde_json::from_str::<Connect>(json).is_err(), "{json}");
+            assert!(Connect::from_json(json.as_bytes()).is_err(), "{json}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::verb::{Verb, is_blank};
-use crate::{ClientOp, Publish};
+use crate::{ClientOp, Connect, Publish};
 
 /// What one operation may weigh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,10 +181,10 @@ impl Decoder {
             Verb::Sub => take_subscribe(buf, line_end, args).map(Some),
             Verb::Unsub => take_unsubscribe(buf, line_end, args).map(Some),
             Verb::Connect => {
-                let connect = serde_json::from_slice(&line[args])
+                let connect = Connect::from_json(&line[args])
                     .map_err(|source| DecodeError::InvalidConnect { source })?;
                 buf.advance(line_end + 1);
-                Ok(Some(ClientOp::Connect(connect)))
+                Ok(Some(ClientOp::Connect(Box::new(connect))))
             }
             Verb::Err => {
                 let line = take_line(buf, line_end);

@@ -177,3 +177,84 @@ fn integer<N: TryInto<u64>>(buf: &mut BytesMut, number: N) {
     }
     buf.put_slice(&digits[start..]);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut BytesMut)) -> String {
+        let mut buf = BytesMut::new();
+        write(&mut buf);
+        String::from_utf8(buf.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_message_without_headers_is_msg() {
+        assert_eq!(
+            written(|buf| msg(buf, "a.b", b"7", None, None, b"hello")),
+            "MSG a.b 7 5\r\nhello\r\n"
+        );
+        assert_eq!(
+            written(|buf| msg(buf, "a", b"x9", Some("r.1"), None, b"")),
+            "MSG a x9 r.1 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_message_with_headers_is_hmsg_and_counts_both_parts() {
+        let block: &[u8] = b"NATS/1.0\r\nA: 1\r\n\r\n";
+        assert_eq!(
+            written(|buf| msg(buf, "a", b"1", None, Some(block), b"hi")),
+            "HMSG a 1 18 20\r\nNATS/1.0\r\nA: 1\r\n\r\nhi\r\n"
+        );
+        assert_eq!(
+            written(|buf| msg(
+                buf,
+                "a",
+                b"1",
+                Some("r"),
+                Some(b"NATS/1.0 503\r\n\r\n"),
+                b""
+            )),
+            "HMSG a 1 r 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn the_buffer_grows_at_most_once_per_message() {
+        let mut buf = BytesMut::new();
+        msg(
+            &mut buf,
+            "a.b.c",
+            b"18446744073709551615",
+            Some("r"),
+            Some(&[b'h'; 999]),
+            &[b'p'; 999],
+        );
+        let written = buf.len();
+        assert!(buf.capacity() >= written && buf.capacity() <= 2 * written);
+    }
+
+    #[test]
+    fn short_lines_are_written_as_nats_server_writes_them() {
+        assert_eq!(written(ping), "PING\r\n");
+        assert_eq!(written(pong), "PONG\r\n");
+        assert_eq!(written(ok), "+OK\r\n");
+        assert_eq!(
+            written(|buf| err(buf, "Stale Connection")),
+            "-ERR 'Stale Connection'\r\n"
+        );
+        let line = written(|buf| info(&ServerInfo::default(), buf));
+        assert!(
+            line.starts_with("INFO {\"server_id\":") && line.ends_with("} \r\n"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn integers_are_written_in_full() {
+        for number in [0, 7, 10, 1_048_576, u64::MAX] {
+            assert_eq!(written(|buf| integer(buf, number)), number.to_string());
+        }
+    }
+}
