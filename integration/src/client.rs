@@ -23,7 +23,9 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// When the server does not answer.
 pub async fn connect(server: &Server) -> Result<Client> {
-    async_nats::connect(server.url()).await.with_context(|| format!("connecting to {server:?}"))
+    async_nats::connect(server.url())
+        .await
+        .with_context(|| format!("connecting to {server:?}"))
 }
 
 /// Connects to `server` and passes on what happens to the connection.
@@ -95,7 +97,10 @@ pub async fn publish_message(
     subject: &str,
     message: PublishMessage,
 ) -> Result<PublishAck, jetstream::context::PublishError> {
-    context.send_publish(subject.to_owned(), message).await?.await
+    context
+        .send_publish(subject.to_owned(), message)
+        .await?
+        .await
 }
 
 /// Creates the durable pull consumer `worker` with explicit acks, changed by `change`.
@@ -107,7 +112,10 @@ pub async fn create_worker(
     stream: &stream::Stream,
     change: impl FnOnce(&mut pull::Config),
 ) -> Result<PullConsumer> {
-    let mut config = pull::Config { durable_name: Some("worker".into()), ..Default::default() };
+    let mut config = pull::Config {
+        durable_name: Some("worker".into()),
+        ..Default::default()
+    };
     change(&mut config);
     Ok(stream.create_consumer(config).await?)
 }
@@ -118,12 +126,21 @@ pub async fn create_worker(
 ///
 /// When fewer come in time.
 pub async fn pull(consumer: &PullConsumer, count: usize) -> Result<Vec<Message>> {
-    let mut batch = consumer.batch().max_messages(count).expires(PATIENCE).messages().await?;
+    let mut batch = consumer
+        .batch()
+        .max_messages(count)
+        .expires(PATIENCE)
+        .messages()
+        .await?;
     let mut messages = Vec::with_capacity(count);
     while let Some(message) = batch.next().await {
         messages.push(message.map_err(anyhow::Error::from_boxed)?);
     }
-    anyhow::ensure!(messages.len() == count, "{} of {count} messages came", messages.len());
+    anyhow::ensure!(
+        messages.len() == count,
+        "{} of {count} messages came",
+        messages.len()
+    );
     Ok(messages)
 }
 
@@ -147,7 +164,10 @@ pub async fn pull_now(consumer: &PullConsumer, count: usize) -> Result<Vec<Messa
 ///
 /// When the server does not answer.
 pub async fn settle(message: &Message, kind: jetstream::AckKind) -> Result<()> {
-    message.double_ack_with(kind).await.map_err(anyhow::Error::from_boxed)
+    message
+        .double_ack_with(kind)
+        .await
+        .map_err(anyhow::Error::from_boxed)
 }
 
 /// How often and as what a message was delivered.

@@ -43,7 +43,10 @@ pub fn nats_server() -> Result<Option<PathBuf>> {
         return Ok(None);
     };
     if !path.is_file() {
-        bail!("{NATS_SERVER_VARIABLE} names {}, which is no file", path.display());
+        bail!(
+            "{NATS_SERVER_VARIABLE} names {}, which is no file",
+            path.display()
+        );
     }
     Ok(Some(path))
 }
@@ -54,7 +57,9 @@ pub fn nats_server() -> Result<Option<PathBuf>> {
 ///
 /// Never: this package is a folder of it.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is in a folder")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this package is in a folder")
 }
 
 /// The cargo that runs these tests, started in the root of the repository.
@@ -73,9 +78,10 @@ fn ours(name: &str) -> Result<PathBuf> {
     }
     let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
     match built {
-        Ok(programs) => {
-            programs.get(name).cloned().with_context(|| format!("cargo built no program {name}"))
-        }
+        Ok(programs) => programs
+            .get(name)
+            .cloned()
+            .with_context(|| format!("cargo built no program {name}")),
         Err(text) => bail!("building our programs: {text}"),
     }
 }
@@ -83,21 +89,33 @@ fn ours(name: &str) -> Result<PathBuf> {
 /// Builds both programs in one go, in the profile this package was built in.
 fn build() -> Result<HashMap<String, PathBuf>> {
     let mut command = cargo();
-    command.args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
+    command.args([
+        "build",
+        "--quiet",
+        "--message-format=json-render-diagnostics",
+    ]);
     command.args(["-p", "hitherto-broker", "-p", "order-service", "--bins"]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    let output = command.stderr(Stdio::inherit()).output().context("starting cargo")?;
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .context("starting cargo")?;
     if !output.status.success() {
         bail!("cargo build ended with {}", output.status);
     }
     let mut programs = HashMap::new();
-    for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         let message: Value = serde_json::from_slice(line).context("reading cargo's messages")?;
-        if let (Some(name), Some(path)) =
-            (message["target"]["name"].as_str(), message["executable"].as_str())
-        {
+        if let (Some(name), Some(path)) = (
+            message["target"]["name"].as_str(),
+            message["executable"].as_str(),
+        ) {
             programs.insert(name.to_owned(), PathBuf::from(path));
         }
     }

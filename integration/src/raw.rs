@@ -43,7 +43,11 @@ impl RawClient {
         let socket = TcpStream::connect(addr)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(READ_PATIENCE))?;
-        let mut client = Self { socket, output: Vec::new(), input: Vec::new() };
+        let mut client = Self {
+            socket,
+            output: Vec::new(),
+            input: Vec::new(),
+        };
         client.queue(
             b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\
               \"no_responders\":true,\"protocol\":1,\"name\":\"hitherto-integration\",\
@@ -81,7 +85,8 @@ impl RawClient {
         for part in ["PUB ", subject, " ", reply, " "] {
             self.output.extend_from_slice(part.as_bytes());
         }
-        self.output.extend_from_slice(payload.len().to_string().as_bytes());
+        self.output
+            .extend_from_slice(payload.len().to_string().as_bytes());
         self.output.extend_from_slice(b"\r\n");
         self.output.extend_from_slice(payload);
         self.output.extend_from_slice(b"\r\n");
@@ -143,7 +148,10 @@ impl RawClient {
         let read = self.socket.read(&mut self.input[start..]);
         self.input.truncate(start + *read.as_ref().unwrap_or(&0));
         match read? {
-            0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed")),
+            0 => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the server closed",
+            )),
             _ => Ok(()),
         }
     }
@@ -182,7 +190,9 @@ fn parse(input: &[u8]) -> io::Result<Option<(Frame<'_>, usize)>> {
     let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
         return Ok(None);
     };
-    let line = std::str::from_utf8(&input[..end]).map_err(io::Error::other)?.trim_end();
+    let line = std::str::from_utf8(&input[..end])
+        .map_err(io::Error::other)?
+        .trim_end();
     let body = end + 1;
     let frame = match line.split(' ').next() {
         Some("PING") => Frame::Ping,
@@ -205,11 +215,19 @@ fn message<'a>(
     let mut from_end = line.rsplit(' ');
     let mut size = || from_end.next().and_then(|text| text.parse::<usize>().ok());
     let total = size().ok_or_else(malformed)?;
-    let headers = if has_headers { size().ok_or_else(malformed)? } else { 0 };
+    let headers = if has_headers {
+        size().ok_or_else(malformed)?
+    } else {
+        0
+    };
     let subject = line.split(' ').nth(1).ok_or_else(malformed)?;
     let frame_end = body + total + 2;
     if input.len() < frame_end || headers > total {
-        return if headers > total { Err(malformed()) } else { Ok(None) };
+        return if headers > total {
+            Err(malformed())
+        } else {
+            Ok(None)
+        };
     }
     let message = RawMessage {
         subject,
@@ -225,9 +243,12 @@ mod tests {
 
     fn parsed(input: &[u8]) -> Option<(String, Vec<u8>, Vec<u8>, usize)> {
         match parse(input).unwrap() {
-            Some((Frame::Message(m), length)) => {
-                Some((m.subject.to_owned(), m.headers.to_vec(), m.payload.to_vec(), length))
-            }
+            Some((Frame::Message(m), length)) => Some((
+                m.subject.to_owned(),
+                m.headers.to_vec(),
+                m.payload.to_vec(),
+                length,
+            )),
             _ => None,
         }
     }
@@ -238,14 +259,20 @@ mod tests {
         for cut in 0..24 {
             assert_eq!(parsed(&whole[..cut]), None, "cut at {cut}");
         }
-        assert_eq!(parsed(whole), Some(("a.b".into(), vec![], b"xyz".to_vec(), 24)));
+        assert_eq!(
+            parsed(whole),
+            Some(("a.b".into(), vec![], b"xyz".to_vec(), 24))
+        );
     }
 
     #[test]
     fn headers_and_payload_are_told_apart() {
         let input = b"HMSG a 1 12 14\r\nNATS/1.0\r\n\r\nhi\r\n";
         let (_, headers, payload, _) = parsed(input).unwrap();
-        assert_eq!((headers.as_slice(), payload.as_slice()), (&b"NATS/1.0\r\n\r\n"[..], &b"hi"[..]));
+        assert_eq!(
+            (headers.as_slice(), payload.as_slice()),
+            (&b"NATS/1.0\r\n\r\n"[..], &b"hi"[..])
+        );
     }
 
     #[test]

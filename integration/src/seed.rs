@@ -23,7 +23,10 @@ impl Seeded {
             Ok(text) => text.parse().expect("HITHERTO_SEED is an unsigned number"),
             Err(_) => fastrand::u64(..),
         };
-        Self { seed, random: fastrand::Rng::with_seed(seed) }
+        Self {
+            seed,
+            random: fastrand::Rng::with_seed(seed),
+        }
     }
 
     /// The random source itself.

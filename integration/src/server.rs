@@ -113,7 +113,14 @@ impl Server {
             .with_context(|| format!("making a folder in {}", parent.display()))?;
         let child = launch(kind, &program, folder.path(), 0, 0)?;
         let addr = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { kind, program, folder, addr, child, starts: 0 };
+        let mut server = Self {
+            kind,
+            program,
+            folder,
+            addr,
+            child,
+            starts: 0,
+        };
         server.addr = server.wait_until_ready().await?;
         Ok(server)
     }
@@ -162,7 +169,10 @@ impl Server {
     /// When it does not end in time or ends with a failure.
     pub async fn stop(&mut self) -> Result<()> {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
-        kill_process(pid.context("a process id is a positive number")?, Signal::TERM)?;
+        kill_process(
+            pid.context("a process id is a positive number")?,
+            Signal::TERM,
+        )?;
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
@@ -170,7 +180,11 @@ impl Server {
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-        bail!("{} did not end {PATIENCE:?} after SIGTERM\n{}", self.kind, self.log_end())
+        bail!(
+            "{} did not end {PATIENCE:?} after SIGTERM\n{}",
+            self.kind,
+            self.log_end()
+        )
     }
 
     /// Starts the process again on the same store and port, after [`kill`](Self::kill) or
@@ -193,7 +207,13 @@ impl Server {
     pub fn relaunch(&mut self) -> Result<()> {
         self.starts += 1;
         let folder = self.folder.path();
-        self.child = launch(self.kind, &self.program, folder, self.addr.port(), self.starts)?;
+        self.child = launch(
+            self.kind,
+            &self.program,
+            folder,
+            self.addr.port(),
+            self.starts,
+        )?;
         Ok(())
     }
 
@@ -208,18 +228,30 @@ impl Server {
                 return Ok(addr);
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended with {status} at its start\n{}", self.kind, self.log_end());
+                bail!(
+                    "{} ended with {status} at its start\n{}",
+                    self.kind,
+                    self.log_end()
+                );
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-        bail!("{} was not ready after {PATIENCE:?}\n{}", self.kind, self.log_end())
+        bail!(
+            "{} was not ready after {PATIENCE:?}\n{}",
+            self.kind,
+            self.log_end()
+        )
     }
 
     fn check_exit(&self, status: ExitStatus) -> Result<()> {
         if status.success() {
             return Ok(());
         }
-        bail!("{} ended with {status} after SIGTERM\n{}", self.kind, self.log_end())
+        bail!(
+            "{} ended with {status} after SIGTERM\n{}",
+            self.kind,
+            self.log_end()
+        )
     }
 
     fn log_end(&self) -> String {
@@ -228,7 +260,11 @@ impl Server {
         while !log.is_char_boundary(start) {
             start += 1;
         }
-        format!("--- log of {} (its end) ---\n{}--- end of log ---\n", self.kind, &log[start..])
+        format!(
+            "--- log of {} (its end) ---\n{}--- end of log ---\n",
+            self.kind,
+            &log[start..]
+        )
     }
 }
 
@@ -247,7 +283,10 @@ impl Drop for Server {
 fn launch(kind: Kind, program: &Path, folder: &Path, port: u16, start: u32) -> Result<Child> {
     let ports = ports_folder(folder, start);
     fs::create_dir_all(&ports)?;
-    let log = File::options().create(true).append(true).open(log_path(folder))?;
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(log_path(folder))?;
     let mut command = Command::new(program);
     match kind {
         Kind::Hitherto => hitherto_args(&mut command, folder, &ports, port),
@@ -257,19 +296,30 @@ fn launch(kind: Kind, program: &Path, folder: &Path, port: u16, start: u32) -> R
             command.arg("-c").arg(synced_config(folder)?);
         }
     }
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    command.spawn().with_context(|| format!("starting {}", program.display()))
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    command
+        .spawn()
+        .with_context(|| format!("starting {}", program.display()))
 }
 
 fn hitherto_args(command: &mut Command, folder: &Path, ports: &Path, port: u16) {
     command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]);
-    command.arg("--ports-file").arg(ports.join("hitherto.ports"));
+    command
+        .arg("--ports-file")
+        .arg(ports.join("hitherto.ports"));
     command.arg("--store-dir").arg(folder.join("store"));
 }
 
 /// nats-server takes -1 for a free port and writes `<program>_<pid>.ports` into a folder.
 fn nats_server_args(command: &mut Command, folder: &Path, ports: &Path, port: u16) {
-    let port = if port == 0 { "-1".to_owned() } else { port.to_string() };
+    let port = if port == 0 {
+        "-1".to_owned()
+    } else {
+        port.to_string()
+    };
     command.args(["-a", "127.0.0.1", "-p", &port, "-js"]);
     command.arg("--ports_file_dir").arg(ports);
     command.arg("-sd").arg(folder.join("store"));
@@ -293,7 +343,12 @@ fn ports_folder(folder: &Path, start: u32) -> PathBuf {
 fn read_ports(folder: &Path) -> Option<SocketAddr> {
     let entry = fs::read_dir(folder).ok()?.next()?.ok()?;
     let ports: serde_json::Value = serde_json::from_slice(&fs::read(entry.path()).ok()?).ok()?;
-    ports["nats"].get(0)?.as_str()?.strip_prefix("nats://")?.parse().ok()
+    ports["nats"]
+        .get(0)?
+        .as_str()?
+        .strip_prefix("nats://")?
+        .parse()
+        .ok()
 }
 
 /// Whether a server at `addr` sends the INFO that opens every connection.

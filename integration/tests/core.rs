@@ -13,7 +13,9 @@ use hitherto_integration::{Server, on_both_servers};
 use tokio::time::timeout;
 
 async fn next(subscriber: &mut Subscriber) -> Result<async_nats::Message> {
-    timeout(PATIENCE, subscriber.next()).await?.context("the subscription ended")
+    timeout(PATIENCE, subscriber.next())
+        .await?
+        .context("the subscription ended")
 }
 
 async fn a_message_reaches_every_matching_subscription(server: &mut Server) -> Result<()> {
@@ -26,7 +28,9 @@ async fn a_message_reaches_every_matching_subscription(server: &mut Server) -> R
     headers.insert("Customer", "Ada");
     headers.append("Tag", "one");
     headers.append("Tag", "two");
-    client.publish_with_headers("orders.42.placed", headers, "body".into()).await?;
+    client
+        .publish_with_headers("orders.42.placed", headers, "body".into())
+        .await?;
     client.publish("orders.42.paid", Bytes::new()).await?;
     for subscriber in [&mut literal, &mut token, &mut tail] {
         let message = next(subscriber).await?;
@@ -44,7 +48,10 @@ async fn one_member_of_a_queue_group_gets_each_message(server: &mut Server) -> R
     const MESSAGES: usize = 200;
     let client = connect(server).await?;
     let mut first = client.queue_subscribe("jobs.*", "workers".into()).await?;
-    let mut second = connect(server).await?.queue_subscribe("jobs.*", "workers".into()).await?;
+    let mut second = connect(server)
+        .await?
+        .queue_subscribe("jobs.*", "workers".into())
+        .await?;
     let mut watcher = client.subscribe("jobs.>").await?;
     // A request over the second connection's subject would race; a watcher that has seen a message
     // of the first connection proves only the first. So wait until both members got one.
@@ -76,7 +83,10 @@ async fn one_member_of_a_queue_group_gets_each_message(server: &mut Server) -> R
     for _ in 0..sent {
         next(&mut watcher).await?;
     }
-    ensure!(by_second > 0 && by_second < sent, "{by_second} of {sent} went to one member");
+    ensure!(
+        by_second > 0 && by_second < sent,
+        "{by_second} of {sent} went to one member"
+    );
     Ok(())
 }
 
@@ -87,7 +97,9 @@ async fn a_request_is_answered_by_the_responder(server: &mut Server) -> Result<(
     let serve = tokio::spawn(async move {
         let request = requests.next().await.context("no request came")?;
         let reply = request.reply.context("a request has a reply subject")?;
-        responder.publish(reply, [&request.payload[..], b" costs 3"].concat().into()).await?;
+        responder
+            .publish(reply, [&request.payload[..], b" costs 3"].concat().into())
+            .await?;
         responder.flush().await?;
         anyhow::Ok(())
     });
@@ -109,9 +121,14 @@ async fn a_payload_of_the_maximum_passes_and_one_more_byte_does_not(
 ) -> Result<()> {
     let client = connect(server).await?;
     let limit = client.server_info().max_payload;
-    ensure!(limit == 1024 * 1024, "the default limit is 1 MiB, not {limit}");
+    ensure!(
+        limit == 1024 * 1024,
+        "the default limit is 1 MiB, not {limit}"
+    );
     let mut subscriber = client.subscribe("big").await?;
-    let payload: Bytes = (0..limit).map(|at| u8::try_from(at % 251).unwrap_or(0)).collect();
+    let payload: Bytes = (0..limit)
+        .map(|at| u8::try_from(at % 251).unwrap_or(0))
+        .collect();
     client.publish("big", payload.clone()).await?;
     ensure!(next(&mut subscriber).await?.payload == payload);
 

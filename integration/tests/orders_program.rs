@@ -14,7 +14,11 @@ async fn the_orders_program_ends_with_all_orders_done(server: &mut Server) -> Re
     let output = tokio::time::timeout(hitherto_integration::client::PATIENCE * 3, output).await??;
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}\n{said}{complained}", output.status);
+    ensure!(
+        output.status.success(),
+        "{}\n{said}{complained}",
+        output.status
+    );
     ensure!(said.contains("all 5 orders are done"), "{said}");
     Ok(())
 }

@@ -30,13 +30,23 @@ async fn a_stream_is_created_listed_updated_and_deleted(server: &mut Server) -> 
     let created = create_orders(&context).await?;
     ensure!(created.cached_info().state.messages == 0);
     let again = create_orders(&context).await?;
-    ensure!(again.cached_info().created == created.cached_info().created, "creating is idempotent");
+    ensure!(
+        again.cached_info().created == created.cached_info().created,
+        "creating is idempotent"
+    );
 
     let mut other = orders_config();
     other.max_messages = 10;
-    match context.create_stream(other.clone()).await.map_err(|error| error.kind()) {
+    match context
+        .create_stream(other.clone())
+        .await
+        .map_err(|error| error.kind())
+    {
         Err(CreateStreamErrorKind::JetStream(error)) => {
-            ensure!(error.error_code() == ErrorCode::STREAM_NAME_EXIST, "{error:?}");
+            ensure!(
+                error.error_code() == ErrorCode::STREAM_NAME_EXIST,
+                "{error:?}"
+            );
         }
         unexpected => bail!("another configuration under the same name: {unexpected:?}"),
     }
@@ -45,24 +55,41 @@ async fn a_stream_is_created_listed_updated_and_deleted(server: &mut Server) -> 
 
     let mut second = orders_config();
     second.name = "MORE".into();
-    match context.create_stream(second.clone()).await.map_err(|error| error.kind()) {
+    match context
+        .create_stream(second.clone())
+        .await
+        .map_err(|error| error.kind())
+    {
         Err(CreateStreamErrorKind::JetStream(error)) => {
-            ensure!(error.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP, "{error:?}");
+            ensure!(
+                error.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP,
+                "{error:?}"
+            );
         }
         unexpected => bail!("overlapping subjects: {unexpected:?}"),
     }
     second.subjects = vec!["more.*".into()];
     context.create_stream(second).await?;
     let names: Vec<String> = context.stream_names().try_collect().await?;
-    ensure!(names == ["MORE", "ORDERS"] || names == ["ORDERS", "MORE"], "{names:?}");
+    ensure!(
+        names == ["MORE", "ORDERS"] || names == ["ORDERS", "MORE"],
+        "{names:?}"
+    );
     let infos: Vec<_> = context.streams().try_collect().await?;
     ensure!(infos.len() == 2);
     ensure!(context.stream_by_subject("more.x").await? == "MORE");
 
     ensure!(context.delete_stream("MORE").await?.success);
-    match context.get_stream("MORE").await.map_err(|error| error.kind()) {
+    match context
+        .get_stream("MORE")
+        .await
+        .map_err(|error| error.kind())
+    {
         Err(GetStreamErrorKind::JetStream(error)) => {
-            ensure!(error.error_code() == ErrorCode::STREAM_NOT_FOUND, "{error:?}");
+            ensure!(
+                error.error_code() == ErrorCode::STREAM_NOT_FOUND,
+                "{error:?}"
+            );
         }
         unexpected => bail!("a deleted stream: {unexpected:?}"),
     }
@@ -72,17 +99,28 @@ async fn a_stream_is_created_listed_updated_and_deleted(server: &mut Server) -> 
 async fn info_counts_messages_bytes_and_subjects(server: &mut Server) -> Result<()> {
     let context = connect_jetstream(server).await?;
     let stream = create_orders(&context).await?;
-    for (number, subject) in ["orders.1.placed", "orders.1.paid", "orders.2.placed"].iter().enumerate()
+    for (number, subject) in ["orders.1.placed", "orders.1.paid", "orders.2.placed"]
+        .iter()
+        .enumerate()
     {
         let ack = publish(&context, subject, "x").await?;
         ensure!(ack.stream == "ORDERS" && ack.sequence == number as u64 + 1 && !ack.duplicate);
     }
     let state = stream.get_info().await?.state;
-    ensure!((state.messages, state.first_sequence, state.last_sequence) == (3, 1, 3), "{state:?}");
-    ensure!(state.subjects_count == 3 && state.bytes > 3 && state.consumer_count == 0, "{state:?}");
+    ensure!(
+        (state.messages, state.first_sequence, state.last_sequence) == (3, 1, 3),
+        "{state:?}"
+    );
+    ensure!(
+        state.subjects_count == 3 && state.bytes > 3 && state.consumer_count == 0,
+        "{state:?}"
+    );
     ensure!(state.last_timestamp >= state.first_timestamp);
-    let mut subjects: Vec<(String, usize)> =
-        stream.info_with_subjects("orders.1.>").await?.try_collect().await?;
+    let mut subjects: Vec<(String, usize)> = stream
+        .info_with_subjects("orders.1.>")
+        .await?
+        .try_collect()
+        .await?;
     subjects.sort();
     ensure!(subjects == [("orders.1.paid".into(), 1), ("orders.1.placed".into(), 1)]);
     Ok(())
@@ -106,14 +144,23 @@ async fn a_wrong_last_sequence_of_the_subject_is_a_conflict(server: &mut Server)
     publish_message(&context, on, text("a").expected_last_subject_sequence(0)).await?;
     publish(&context, "orders.2.events", "other").await?;
     let second = text("b").expected_last_subject_sequence(1);
-    ensure!(publish_message(&context, on, second.clone()).await?.sequence == 3);
+    ensure!(
+        publish_message(&context, on, second.clone())
+            .await?
+            .sequence
+            == 3
+    );
     refused_as_conflict(publish_message(&context, on, second).await)?;
     refused_as_conflict(
         publish_message(&context, on, text("c").expected_last_subject_sequence(0)).await,
     )?;
     refused_as_conflict(publish_message(&context, on, text("c").expected_last_sequence(2)).await)?;
     publish_message(&context, on, text("c").expected_last_sequence(3)).await?;
-    ensure!(publish_message(&context, on, text("d").expected_stream("OTHER")).await.is_err());
+    ensure!(
+        publish_message(&context, on, text("d").expected_stream("OTHER"))
+            .await
+            .is_err()
+    );
     ensure!(stream.get_info().await?.state.messages == 4);
     Ok(())
 }
@@ -122,8 +169,11 @@ async fn a_condition_may_cover_all_subjects_of_an_aggregate(server: &mut Server)
     const FILTER: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
     let context = connect_jetstream(server).await?;
     create_orders(&context).await?;
-    let expecting =
-        |seq| text("x").expected_last_subject_sequence(seq).header(FILTER, "orders.order.7.>");
+    let expecting = |seq| {
+        text("x")
+            .expected_last_subject_sequence(seq)
+            .header(FILTER, "orders.order.7.>")
+    };
     publish_message(&context, "orders.order.7.placed", expecting(0)).await?;
     publish(&context, "orders.order.70.placed", "another aggregate").await?;
     publish_message(&context, "orders.order.7.paid", expecting(1)).await?;
@@ -131,7 +181,10 @@ async fn a_condition_may_cover_all_subjects_of_an_aggregate(server: &mut Server)
     refused_as_conflict(publish_message(&context, "orders.order.7.shipped", expecting(1)).await)?;
     refused_as_conflict(publish_message(&context, "orders.order.7.shipped", expecting(0)).await)?;
     ensure!(
-        publish_message(&context, "orders.order.7.shipped", expecting(3)).await?.sequence == 4
+        publish_message(&context, "orders.order.7.shipped", expecting(3))
+            .await?
+            .sequence
+            == 4
     );
     Ok(())
 }
@@ -139,7 +192,11 @@ async fn a_condition_may_cover_all_subjects_of_an_aggregate(server: &mut Server)
 async fn messages_are_read_by_sequence_and_by_subject(server: &mut Server) -> Result<()> {
     let context = connect_jetstream(server).await?;
     let stream = create_orders(&context).await?;
-    for (subject, words) in [("orders.1.a", "one"), ("orders.2.a", "two"), ("orders.1.a", "three")] {
+    for (subject, words) in [
+        ("orders.1.a", "one"),
+        ("orders.2.a", "two"),
+        ("orders.1.a", "three"),
+    ] {
         let message = text(words).header("Customer", "Ada");
         publish_message(&context, subject, message).await?;
     }
@@ -148,7 +205,10 @@ async fn messages_are_read_by_sequence_and_by_subject(server: &mut Server) -> Re
     ensure!(got.headers.get("Customer").map(AsRef::as_ref) == Some("Ada"));
     let last = stream.get_last_raw_message_by_subject("orders.1.a").await?;
     ensure!(last.sequence == 3 && last.payload == "three");
-    ensure!(stream.get_raw_message(9).await.is_err(), "there is no message 9");
+    ensure!(
+        stream.get_raw_message(9).await.is_err(),
+        "there is no message 9"
+    );
 
     let direct = stream.direct_get(2).await?;
     ensure!(direct.subject.as_str() == "orders.2.a" && direct.payload == "two");
@@ -165,16 +225,27 @@ async fn deleted_and_purged_messages_are_gone_and_sequences_go_on(
     let context = connect_jetstream(server).await?;
     let stream = create_orders(&context).await?;
     for number in 1..=6 {
-        publish(&context, &format!("orders.{}.x", number % 2), &number.to_string()).await?;
+        publish(
+            &context,
+            &format!("orders.{}.x", number % 2),
+            &number.to_string(),
+        )
+        .await?;
     }
     ensure!(stream.delete_message(3).await?);
     ensure!(stream.get_raw_message(3).await.is_err());
     let state = stream.get_info().await?.state;
-    ensure!((state.messages, state.first_sequence, state.last_sequence) == (5, 1, 6), "{state:?}");
+    ensure!(
+        (state.messages, state.first_sequence, state.last_sequence) == (5, 1, 6),
+        "{state:?}"
+    );
     ensure!(stream.purge().filter("orders.0.x").await?.purged == 3);
     ensure!(stream.purge().await?.purged == 2);
     let state = stream.get_info().await?.state;
-    ensure!((state.messages, state.first_sequence, state.last_sequence) == (0, 7, 6), "{state:?}");
+    ensure!(
+        (state.messages, state.first_sequence, state.last_sequence) == (0, 7, 6),
+        "{state:?}"
+    );
     ensure!(publish(&context, "orders.1.x", "next").await?.sequence == 7);
     Ok(())
 }
@@ -188,12 +259,18 @@ async fn a_limit_drops_the_oldest_or_refuses_the_newest(server: &mut Server) -> 
         publish(&context, "orders.x", &number.to_string()).await?;
     }
     let state = stream.get_info().await?.state;
-    ensure!((state.messages, state.first_sequence) == (3, 3), "{state:?}");
+    ensure!(
+        (state.messages, state.first_sequence) == (3, 3),
+        "{state:?}"
+    );
 
     config.discard = DiscardPolicy::New;
     context.update_stream(&config).await?;
     let refused = publish(&context, "orders.x", "6").await;
-    ensure!(format!("{refused:?}").contains("maximum messages exceeded"), "{refused:?}");
+    ensure!(
+        format!("{refused:?}").contains("maximum messages exceeded"),
+        "{refused:?}"
+    );
     ensure!(stream.get_info().await?.state.last_sequence == 5);
     Ok(())
 }
@@ -206,8 +283,15 @@ async fn large_messages_come_back_whole(server: &mut Server) -> Result<()> {
         ensure!(publish(&context, "orders.big", &big).await?.sequence == number);
     }
     for number in 1..=3 {
-        let got = stream.direct_get(number).await.context("reading a large message")?;
-        ensure!(got.payload == big, "message {number} has {} bytes", got.payload.len());
+        let got = stream
+            .direct_get(number)
+            .await
+            .context("reading a large message")?;
+        ensure!(
+            got.payload == big,
+            "message {number} has {} bytes",
+            got.payload.len()
+        );
     }
     Ok(())
 }
@@ -215,7 +299,12 @@ async fn large_messages_come_back_whole(server: &mut Server) -> Result<()> {
 async fn a_publish_no_stream_takes_is_answered_at_once(server: &mut Server) -> Result<()> {
     let context = connect_jetstream(server).await?;
     create_orders(&context).await?;
-    match context.publish("nowhere", "x".into()).await?.await.map_err(|error| error.kind()) {
+    match context
+        .publish("nowhere", "x".into())
+        .await?
+        .await
+        .map_err(|error| error.kind())
+    {
         Err(PublishErrorKind::StreamNotFound) => Ok(()),
         other => bail!("{other:?}"),
     }

@@ -47,12 +47,18 @@ async fn create_stream(context: &jetstream::Context) -> Result<stream::Stream> {
         ..Default::default()
     };
     let stream = context.create_stream(config).await?;
-    println!("stream {} takes {:?}", "ORDERS", stream.cached_info().config.subjects);
+    println!(
+        "stream ORDERS takes {:?}",
+        stream.cached_info().config.subjects
+    );
     Ok(stream)
 }
 
 async fn publish(context: &jetstream::Context) -> Result<()> {
-    for (number, step) in ["placed", "paid", "packed", "shipped", "refused"].iter().enumerate() {
+    for (number, step) in ["placed", "paid", "packed", "shipped", "refused"]
+        .iter()
+        .enumerate()
+    {
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Id", format!("order-42-{number}"));
         headers.insert("Customer", "Ada");
@@ -62,9 +68,15 @@ async fn publish(context: &jetstream::Context) -> Result<()> {
             .await?
             .await?;
         ensure!(!ack.duplicate, "a first publish is no duplicate");
-        let again = context.publish_with_headers(subject, headers, (*step).into()).await?.await?;
+        let again = context
+            .publish_with_headers(subject, headers, (*step).into())
+            .await?
+            .await?;
         ensure!(again.duplicate, "the same message id is a duplicate");
-        ensure!(again.sequence == ack.sequence, "a duplicate carries the first sequence");
+        ensure!(
+            again.sequence == ack.sequence,
+            "a duplicate carries the first sequence"
+        );
         println!("published {step} as {}", ack.sequence);
     }
     Ok(())
@@ -88,7 +100,11 @@ async fn work_off(consumer: &PullConsumer) -> Result<()> {
     while handled < 5 {
         let message = messages.next().await.context("the subscription ended")??;
         ensure!(
-            message.headers.as_ref().and_then(|headers| headers.get("Customer")).is_some(),
+            message
+                .headers
+                .as_ref()
+                .and_then(|headers| headers.get("Customer"))
+                .is_some(),
             "headers come back with the message"
         );
         if handle(&message).await? {
@@ -108,7 +124,11 @@ async fn handle(message: &Message) -> Result<bool> {
         ("paid", 1) => reply(message, Reply::DoubleAck).await?,
         ("packed", 1) => reply(message, Reply::Kind(AckKind::Nak(None))).await?,
         ("packed", 2) => {
-            reply(message, Reply::Kind(AckKind::Nak(Some(Duration::from_millis(50))))).await?
+            reply(
+                message,
+                Reply::Kind(AckKind::Nak(Some(Duration::from_millis(50)))),
+            )
+            .await?
         }
         ("packed", 3) => reply(message, Reply::Ack).await?,
         ("shipped", 1) => long_work(message).await?,
@@ -156,11 +176,17 @@ async fn check_the_end(stream: &stream::Stream) -> Result<()> {
         {
             break;
         }
-        ensure!(tokio::time::Instant::now() < deadline, "not all orders are done: {info:?}");
+        ensure!(
+            tokio::time::Instant::now() < deadline,
+            "not all orders are done: {info:?}"
+        );
         tokio::task::yield_now().await;
     }
     let state = stream.get_info().await?.state;
-    ensure!(state.messages == 5 && state.last_sequence == 5, "the stream keeps 5: {state:?}");
+    ensure!(
+        state.messages == 5 && state.last_sequence == 5,
+        "the stream keeps 5: {state:?}"
+    );
     println!("all 5 orders are done");
     Ok(())
 }
