@@ -1,7 +1,6 @@
 //! What a client can say: one value per protocol line, with its payload.
 //!
-//! The parts are raw bytes, shared with the read buffer: the decoder splits, the connection checks subjects and
-//! permissions. A kept part keeps the whole buffer it was read into alive.
+//! The parts are raw bytes: the decoder splits, the connection checks subjects and permissions.
 
 use bytes::Bytes;
 
@@ -42,7 +41,9 @@ pub enum ClientOp {
     Err(Bytes),
 }
 
-/// The parts of a `PUB` or `HPUB`.
+/// The parts of a `PUB` or `HPUB`, shared with the read buffer: one that is kept keeps the whole buffer alive, so
+/// what lives longer than the message is to be copied ([`Subject::detached`](crate::Subject::detached)). The other
+/// operations own their memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
     /// The subject, unchecked.

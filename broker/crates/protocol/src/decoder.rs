@@ -1,15 +1,16 @@
 //! Turns the bytes of a client into operations.
 //!
 //! The buffer belongs to the caller: read into it, call [`Decoder::decode`] until it says `None`, read again.
-//! Operations share the buffer's memory. Answering, closing and checking of subjects belong to the connection.
+//! A publish shares the buffer's memory. Answering, closing and checking of subjects belong to the connection.
 //! Framing follows nats-server 2.15, `server/parser.go`.
 
 use std::ops::Range;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use crate::verb::{Verb, is_blank};
-use crate::{ClientOp, Connect, Publish};
+use crate::verb::Verb;
+use crate::words::{Words, argument_range, parse_size};
+use crate::{ClientOp, Connect, DecodeError, Publish};
 
 /// What one operation may weigh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +112,8 @@ impl Decoder {
     }
 
     /// How many more bytes the operation at hand needs before [`Decoder::decode`] can give it; 0 when that is not
-    /// known. A reader reserves so much, and a large payload is not moved while it comes in.
+    /// known. A reader reserves so much, and a large payload is not moved while it comes in. At most
+    /// `payload_bytes_max` and 2 more.
     pub fn missing_bytes(&self, buf: &BytesMut) -> usize {
         match &self.state {
             State::Line { .. } => 0,
@@ -187,7 +189,7 @@ impl Decoder {
                 Ok(Some(ClientOp::Connect(Box::new(connect))))
             }
             Verb::Err => {
-                let line = take_line(buf, line_end);
+                let line = copy_line(buf, line_end);
                 Ok(Some(ClientOp::Err(line.slice(args))))
             }
             Verb::Ping | Verb::Pong | Verb::Info | Verb::Ok => {
@@ -294,7 +296,7 @@ fn take_subscribe(
         Some([subject, queue, sid]) => (subject, Some(queue), sid),
         _ => return Err(malformed),
     };
-    let line = take_line(buf, line_end);
+    let line = copy_line(buf, line_end);
     Ok(ClientOp::Subscribe {
         subject: line.slice(subject.clone()),
         queue: queue.map(|queue| line.slice(queue.clone())),
@@ -316,15 +318,18 @@ fn take_unsubscribe(
         Some([sid, max]) => (sid, parse_size(&buf[max.clone()]).ok_or_else(malformed)?),
         _ => return Err(malformed()),
     };
-    let line = take_line(buf, line_end);
+    let line = copy_line(buf, line_end);
     Ok(ClientOp::Unsubscribe {
         sid: line.slice(sid.clone()),
         max: (max > 0).then_some(max),
     })
 }
 
-fn take_line(buf: &mut BytesMut, line_end: usize) -> Bytes {
-    buf.split_to(line_end + 1).freeze()
+/// Takes a line into memory of its own: a subscription lives long and must not keep a whole read buffer alive.
+fn copy_line(buf: &mut BytesMut, line_end: usize) -> Bytes {
+    let line = Bytes::copy_from_slice(&buf[..line_end]);
+    buf.advance(line_end + 1);
+    line
 }
 
 /// The operation of a verb without arguments that matter.
@@ -337,132 +342,77 @@ fn bare(verb: Verb) -> ClientOp {
     }
 }
 
-/// What stands behind the verb: without the blanks before it and without the CR at the end.
-fn argument_range(line: &[u8], verb: Verb) -> Range<usize> {
-    let end = if line.last() == Some(&b'\r') {
-        line.len() - 1
-    } else {
-        line.len()
-    };
-    let rest = line.get(verb.word().len()..end).unwrap_or_default();
-    let blanks = rest.iter().take_while(|&&byte| is_blank(byte)).count();
-    end - (rest.len() - blanks)..end
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The words of a line, as places in it.
-struct Words {
-    places: [Range<usize>; WORDS_MAX],
-    count: usize,
-}
-
-/// HPUB has most: subject, reply, header size, total size.
-const WORDS_MAX: usize = 4;
-
-impl Words {
-    /// Splits at runs of blanks; `None` when there are more words than any verb takes, or a CR among them.
-    fn split(line: &[u8], args: Range<usize>) -> Option<Self> {
-        let mut words = Self {
-            places: [const { 0..0 }; WORDS_MAX],
-            count: 0,
+    #[test]
+    fn a_payload_shares_the_buffer_and_a_subscription_does_not() {
+        let mut buf = BytesMut::from("PUB a 5\r\nhello\r\nSUB a 1\r\n");
+        let memory = buf.as_ptr_range();
+        let mut decoder = Decoder::new(Limits::default());
+        let Ok(Some(ClientOp::Publish(publish))) = decoder.decode(&mut buf) else {
+            panic!()
         };
-        let mut start = args.start;
-        for at in args.clone() {
-            match line[at] {
-                b' ' | b'\t' => {
-                    words.push(start..at)?;
-                    start = at + 1;
-                }
-                b'\r' => return None,
-                _ => {}
-            }
-        }
-        words.push(start..args.end)?;
-        Some(words)
+        assert!(memory.contains(&publish.payload.as_ptr()));
+        assert!(memory.contains(&publish.subject.as_ptr()));
+        let Ok(Some(ClientOp::Subscribe { subject, .. })) = decoder.decode(&mut buf) else {
+            panic!()
+        };
+        assert!(!memory.contains(&subject.as_ptr()));
     }
 
-    fn push(&mut self, place: Range<usize>) -> Option<()> {
-        if !place.is_empty() {
-            *self.places.get_mut(self.count)? = place;
-            self.count += 1;
-        }
-        Some(())
+    #[test]
+    fn a_partial_line_is_scanned_once() {
+        let mut buf = BytesMut::from("SUB abc");
+        let mut decoder = Decoder::new(Limits::default());
+        assert!(decoder.decode(&mut buf).unwrap().is_none());
+        assert!(matches!(decoder.state, State::Line { scanned: 7 }));
+        buf.extend_from_slice(b" 1\r\n");
+        assert!(decoder.decode(&mut buf).unwrap().is_some());
+        assert!(matches!(decoder.state, State::Line { scanned: 0 }));
     }
 
-    fn as_slice(&self) -> &[Range<usize>] {
-        &self.places[..self.count]
+    #[test]
+    fn a_reader_is_told_how_much_of_a_payload_is_missing() {
+        let mut buf = BytesMut::from("PUB a 10\r\nabc");
+        let mut decoder = Decoder::new(Limits::default());
+        assert_eq!(decoder.missing_bytes(&buf), 0);
+        assert!(decoder.decode(&mut buf).unwrap().is_none());
+        assert_eq!(decoder.missing_bytes(&buf), 9);
     }
-}
 
-/// Reads a decimal number; `None` when it is empty, holds anything but digits, or outgrows 64 bits.
-fn parse_size(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
+    #[test]
+    fn an_error_takes_nothing_and_repeats_itself() {
+        for sent in [
+            "BAD\r\n",
+            "PUB a x\r\n",
+            "PUB a 1\r\nab\r\n",
+            "SUB\r\n",
+            "CONNECT x\r\n",
+        ] {
+            let mut buf = BytesMut::from(sent);
+            let mut decoder = Decoder::new(Limits::default());
+            let first = decoder.decode(&mut buf).unwrap_err().to_string();
+            assert_eq!(
+                decoder.decode(&mut buf).unwrap_err().to_string(),
+                first,
+                "{sent:?}"
+            );
+            assert_eq!(buf, sent);
+        }
     }
-    digits.iter().try_fold(0_u64, |number, byte| {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        number.checked_mul(10)?.checked_add(u64::from(digit))
-    })
-}
 
-/// Says how a client broke the protocol.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// The line begins with no verb a client may send.
-    #[error("unknown protocol operation")]
-    UnknownOperation,
-    /// The arguments of a line, or a line whose end has not come, are too long.
-    #[error("control line exceeds {max} bytes")]
-    ControlLineTooLong {
-        /// The limit in bytes.
-        max: usize,
-    },
-    /// A line lacks words, has too many, or a number in it is none.
-    #[error("arguments of {verb} are malformed")]
-    MalformedArguments {
-        /// The verb of the line.
-        verb: &'static str,
-    },
-    /// An HPUB announces more headers than message.
-    #[error("header size {headers} exceeds total size {total}")]
-    HeadersTooLong {
-        /// Announced size of the headers in bytes.
-        headers: u64,
-        /// Announced size of headers and payload in bytes.
-        total: u64,
-    },
-    /// The announced message is larger than the limit.
-    #[error("message of {bytes} bytes exceeds max_payload of {max} bytes")]
-    PayloadTooLarge {
-        /// Announced size of headers and payload in bytes.
-        bytes: u64,
-        /// The limit in bytes.
-        max: usize,
-    },
-    /// No CRLF where the announced payload ends.
-    #[error("payload is not followed by CRLF")]
-    MalformedPayload,
-    /// The body of CONNECT is not the JSON it should be.
-    #[error("body of CONNECT is malformed")]
-    InvalidConnect {
-        /// What the JSON reader says.
-        source: serde_json::Error,
-    },
-}
-
-impl DecodeError {
-    /// The text for `-ERR` before the connection is closed; `None` when it is closed silently.
-    pub fn wire_text(&self) -> Option<&'static str> {
-        match self {
-            Self::UnknownOperation | Self::MalformedPayload => Some("Unknown Protocol Operation"),
-            Self::ControlLineTooLong { .. } => Some("maximum control line exceeded"),
-            Self::PayloadTooLarge { .. } => Some("Maximum Payload Violation"),
-            Self::MalformedArguments { .. }
-            | Self::HeadersTooLong { .. }
-            | Self::InvalidConnect { .. } => None,
-        }
+    #[test]
+    fn limits_of_any_size_do_not_overflow() {
+        let limits = Limits {
+            control_line_bytes_max: usize::MAX,
+            payload_bytes_max: usize::MAX,
+        };
+        let mut buf = BytesMut::from("PUB a 4611686018427387904\r\n");
+        let error = Decoder::new(limits).decode(&mut buf).unwrap_err();
+        assert!(matches!(error, DecodeError::PayloadTooLarge { .. }));
+        let mut buf = BytesMut::from("PUB a 4611686018427387903\r\nabc");
+        assert!(Decoder::new(limits).decode(&mut buf).unwrap().is_none());
     }
 }

@@ -18,6 +18,7 @@
 
 mod client_op;
 mod connect;
+mod decode_error;
 mod decoder;
 pub mod encode;
 mod filter;
@@ -27,10 +28,12 @@ mod subject;
 mod timestamp;
 mod tree;
 mod verb;
+mod words;
 
 pub use client_op::{ClientOp, Publish};
 pub use connect::{Connect, Secret};
-pub use decoder::{DecodeError, Decoder, Limits};
+pub use decode_error::DecodeError;
+pub use decoder::{Decoder, Limits};
 pub use filter::SubjectFilter;
 pub use headers::{Headers, HeadersBuilder, HeadersError};
 pub use server_info::ServerInfo;

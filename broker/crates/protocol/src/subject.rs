@@ -63,6 +63,13 @@ impl Subject {
         self.0.as_bytes()
     }
 
+    /// A copy with memory of its own, for what outlives the message it came with: a subject taken from the wire
+    /// keeps the whole read buffer alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(ByteString::from(self.as_str()))
+    }
+
     /// The parts between the dots; at least one, none of them empty.
     pub fn tokens(&self) -> impl Iterator<Item = &str> {
         self.as_str().split('.')

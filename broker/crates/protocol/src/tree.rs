@@ -364,3 +364,6 @@ impl<T> fmt::Debug for SubjectTree<T> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@
 //! `*N` behind a quoted byte run as in `"a"*90`), `< operation`, `! error | text of -ERR or "silence"`.
 //! Each `>` is one read. Every case also runs with all bytes in one read and with one byte per read.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use std::fs;
 use std::path::Path;
 
