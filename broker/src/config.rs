@@ -1,0 +1,262 @@
+//! What a node is told when it starts: where it keeps its data, where it listens, its limits and its seams.
+//!
+//! Limits carry the names and defaults of nats-server 2.15 where it has the same limit; each default is
+//! a constant here.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hitherto_platform::{
+    Clock, Disk, Entropy, FaultyDisk, Net, RealDisk, SystemClock, SystemEntropy, TcpNet,
+};
+
+use crate::Error;
+
+/// Largest message in bytes, headers and payload together: 1 MiB.
+pub const MAX_PAYLOAD: usize = 1024 * 1024;
+
+/// Largest protocol line in bytes, CONNECT included: 4,096.
+pub const MAX_CONTROL_LINE: usize = 4_096;
+
+/// Most client connections at a time: 65,536. One more gets INFO, an `-ERR` and is closed.
+pub const MAX_CONNECTIONS: usize = 65_536;
+
+/// Most subscriptions of one connection: 1,000,000. One more gets an `-ERR`; the connection stays.
+/// Differs from nats-server, which has no limit by default: every table fed by a peer is bounded here.
+pub const MAX_SUBSCRIPTIONS: usize = 1_000_000;
+
+/// Most bytes that may wait for one client, or for one local subscription: 64 MiB. With more it is a slow
+/// consumer and is closed.
+pub const MAX_PENDING: usize = 64 * 1024 * 1024;
+
+/// A PING goes to a client this often: every 2 minutes.
+pub const PING_INTERVAL: Duration = Duration::from_secs(2 * 60);
+
+/// A client that left so many PINGs unanswered when the next is due is closed: 2.
+pub const PING_MAX: u32 = 2;
+
+/// A client whose socket takes no byte for so long is a slow consumer: 10 s.
+pub const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How a [`Node`](crate::Node) is to run. Everything has a default but the place of the data.
+///
+/// # Examples
+/// ```
+/// use hitherto_broker::NodeConfig;
+///
+/// let config = NodeConfig::in_memory()
+///     .listen("127.0.0.1:0".parse()?)
+///     .server_name("orders-1")
+///     .max_payload(64 * 1024);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    pub(crate) store_dir: PathBuf,
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) server_name: Option<String>,
+    pub(crate) limits: ClientLimits,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) net: Arc<dyn Net>,
+}
+
+/// What one client may take up.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientLimits {
+    pub(crate) payload_bytes_max: usize,
+    pub(crate) control_line_bytes_max: usize,
+    pub(crate) connections_max: usize,
+    pub(crate) subscriptions_max: usize,
+    pub(crate) pending_bytes_max: usize,
+    pub(crate) ping_interval: Duration,
+    pub(crate) pings_outstanding_max: u32,
+    pub(crate) write_deadline: Duration,
+}
+
+impl NodeConfig {
+    /// A node that keeps its data in `store_dir` and does not listen. The directory is made if needed.
+    pub fn new(store_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            store_dir: store_dir.into(),
+            listen: None,
+            server_name: None,
+            limits: ClientLimits::default(),
+            disk: Arc::new(RealDisk::new()),
+            clock: Arc::new(SystemClock::new()),
+            entropy: Arc::new(SystemEntropy::new()),
+            net: Arc::new(TcpNet::new()),
+        }
+    }
+
+    /// A node that keeps its data in memory, for tests: same code, and gone when the node is.
+    pub fn in_memory() -> Self {
+        Self::new("/memory").disk(Arc::new(FaultyDisk::new()))
+    }
+
+    /// Listens for clients on this address; port 0 takes a free one. Without it only
+    /// [`LocalClient`](crate::LocalClient)s reach the node.
+    #[must_use]
+    pub fn listen(mut self, addr: SocketAddr) -> Self {
+        self.listen = Some(addr);
+        self
+    }
+
+    /// The name clients see; by default the server id. No spaces.
+    #[must_use]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
+    /// Largest message in bytes, headers and payload together; default [`MAX_PAYLOAD`].
+    #[must_use]
+    pub fn max_payload(mut self, bytes: usize) -> Self {
+        self.limits.payload_bytes_max = bytes;
+        self
+    }
+
+    /// Largest protocol line in bytes; default [`MAX_CONTROL_LINE`].
+    #[must_use]
+    pub fn max_control_line(mut self, bytes: usize) -> Self {
+        self.limits.control_line_bytes_max = bytes;
+        self
+    }
+
+    /// Most client connections at a time; default [`MAX_CONNECTIONS`].
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.limits.connections_max = connections;
+        self
+    }
+
+    /// Most subscriptions of one connection; default [`MAX_SUBSCRIPTIONS`].
+    #[must_use]
+    pub fn max_subscriptions(mut self, subscriptions: usize) -> Self {
+        self.limits.subscriptions_max = subscriptions;
+        self
+    }
+
+    /// Most bytes that may wait for one client or one local subscription; default [`MAX_PENDING`].
+    #[must_use]
+    pub fn max_pending(mut self, bytes: usize) -> Self {
+        self.limits.pending_bytes_max = bytes;
+        self
+    }
+
+    /// How often a client gets a PING; default [`PING_INTERVAL`].
+    #[must_use]
+    pub fn ping_interval(mut self, interval: Duration) -> Self {
+        self.limits.ping_interval = interval;
+        self
+    }
+
+    /// How many PINGs a client may leave unanswered; default [`PING_MAX`].
+    #[must_use]
+    pub fn ping_max(mut self, pings: u32) -> Self {
+        self.limits.pings_outstanding_max = pings;
+        self
+    }
+
+    /// How long a client's socket may take no byte; default [`WRITE_DEADLINE`].
+    #[must_use]
+    pub fn write_deadline(mut self, deadline: Duration) -> Self {
+        self.limits.write_deadline = deadline;
+        self
+    }
+
+    /// The disk; default the operating system's.
+    #[must_use]
+    pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
+
+    /// The clock of message timestamps and consumer timers; default the operating system's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The source of ids and random choices; default the operating system's.
+    #[must_use]
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// The network clients come from; default TCP.
+    #[must_use]
+    pub fn net(mut self, net: Arc<dyn Net>) -> Self {
+        self.net = net;
+        self
+    }
+
+    /// Where the data lies.
+    pub fn store_dir(&self) -> &Path {
+        &self.store_dir
+    }
+
+    /// Refuses what contradicts itself.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let limits = &self.limits;
+        let wrong = |setting, problem: String| Err(Error::Config { setting, problem });
+        if limits.payload_bytes_max > limits.pending_bytes_max {
+            return wrong(
+                "max_payload",
+                format!(
+                    "{} bytes are more than max_pending {}: no such message could be delivered",
+                    limits.payload_bytes_max, limits.pending_bytes_max
+                ),
+            );
+        }
+        if limits.ping_interval.is_zero() {
+            return wrong("ping_interval", "must be longer than 0".into());
+        }
+        let name = self.server_name.as_deref().unwrap_or("default");
+        if name.is_empty() || name.contains(char::is_whitespace) {
+            return wrong(
+                "server_name",
+                format!("{name:?} must have at least one character and no whitespace"),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            payload_bytes_max: MAX_PAYLOAD,
+            control_line_bytes_max: MAX_CONTROL_LINE,
+            connections_max: MAX_CONNECTIONS,
+            subscriptions_max: MAX_SUBSCRIPTIONS,
+            pending_bytes_max: MAX_PENDING,
+            ping_interval: PING_INTERVAL,
+            pings_outstanding_max: PING_MAX,
+            write_deadline: WRITE_DEADLINE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contradictions_are_refused() {
+        assert!(NodeConfig::in_memory().check().is_ok());
+        for config in [
+            NodeConfig::in_memory().max_payload(2).max_pending(1),
+            NodeConfig::in_memory().ping_interval(Duration::ZERO),
+            NodeConfig::in_memory().server_name("two words"),
+            NodeConfig::in_memory().server_name(""),
+        ] {
+            assert!(config.check().is_err(), "{config:?}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What can go wrong when a node starts, and what its in-process client can meet.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hitherto_protocol::Subject;
+
+/// The errors of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A request found nobody who listens on its subject.
+    #[error("no responders on {subject:?}: nobody subscribes to it and no stream captures it")]
+    NoResponders {
+        /// The request's subject.
+        subject: Subject,
+    },
+    /// No answer came in time. Whether the request was acted on is unknown.
+    #[error("no answer on {subject:?} within {after:?}; whether it was acted on is unknown")]
+    Timeout {
+        /// The request's subject.
+        subject: Subject,
+        /// How long it waited.
+        after: Duration,
+    },
+    /// A message is larger than the node takes.
+    #[error("message on {subject:?} has {bytes} bytes, more than max_payload {max}")]
+    PayloadTooLarge {
+        /// Its subject.
+        subject: Subject,
+        /// Headers and payload.
+        bytes: usize,
+        /// `max_payload`.
+        max: usize,
+    },
+    /// Too many requests of one client wait for answers.
+    #[error("{max} requests of this client wait for answers already; wait for some of them first")]
+    TooManyRequests {
+        /// The maximum.
+        max: usize,
+    },
+    /// The node has stopped.
+    #[error("the node has stopped")]
+    Stopped,
+    /// The address for clients cannot be listened on.
+    #[error("cannot listen for clients on {addr}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The store directory cannot be used.
+    #[error("cannot use the store directory {}", dir.display())]
+    StoreDir {
+        /// The directory.
+        dir: PathBuf,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Another node has the store directory.
+    #[error("the store directory {} is locked by another process", dir.display())]
+    StoreLocked {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The configuration contradicts itself.
+    #[error("{setting}: {problem}")]
+    Config {
+        /// The setting that is wrong.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}

@@ -1,0 +1,28 @@
+//! Core publish and subscribe: who wants which subject, and handing messages over.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `message` | [`Message`], and the [`Handler`] trait of services inside the broker |
+//! | `router` | [`Router`]: the subscriptions of the node |
+//! | `publisher` | [`Publisher`]: one source of messages, with its match cache and its wake-ups |
+//! | `subscription` | [`Subscription`], its [`Target`], and how one message reaches it |
+//! | `matches`, `match_cache` | the subscriptions a subject leads to |
+//! | `queue_group` | choosing one member of each queue group |
+//!
+//! A message goes one way: a connection, a local client or a service owns a [`Publisher`]; the publisher
+//! finds the [`Matches`](matches::Matches) of the subject and gives the message to each target, on the
+//! publisher's own thread. Streams are not known here: JetStream registers its capture and its services
+//! as [`Handler`]s.
+
+mod match_cache;
+mod matches;
+mod message;
+mod publisher;
+mod queue_group;
+mod router;
+mod subscription;
+
+pub(crate) use message::{Handler, Message};
+pub(crate) use publisher::{Delivered, Publisher};
+pub(crate) use router::{Origin, Router, SubscriberId, SubscriptionKey};
+pub(crate) use subscription::{Subscription, Target};

@@ -1,0 +1,180 @@
+//! The subscriptions of the node, shared by everything that publishes.
+//!
+//! The router only finds; delivering is the [`Publisher`]'s work. It knows neither sockets nor streams.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytestring::ByteString;
+use hitherto_platform::Entropy;
+use hitherto_protocol::{Subject, SubjectFilter, SubjectTree};
+
+use super::Message;
+use super::matches::Matches;
+use super::publisher::{Delivered, Publisher};
+use super::subscription::{Subscription, Target};
+
+/// All subscriptions of a node, by subject filter. Shared by reference; every method may be called from
+/// any thread.
+///
+/// Threads that publish much keep a [`Publisher`] and do not come here for subjects they know.
+pub(crate) struct Router {
+    tree: RwLock<SubjectTree<Arc<Subscription>>>,
+    /// Counts changes of `tree`, so that publishers know when what they remember is out of date.
+    generation: AtomicU64,
+    next_subscriber: AtomicU64,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// Names a subscriber: a connection (then it is the `client_id` of INFO) or a local client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SubscriberId(pub(crate) u64);
+
+/// Who publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A service of the broker itself.
+    Internal,
+    /// A client that also gets its own messages.
+    Client(SubscriberId),
+    /// A client that asked not to get its own messages (`echo:false`).
+    ClientWithoutEcho(SubscriberId),
+}
+
+/// What [`Router::subscribe`] gives and [`Router::unsubscribe`] takes.
+#[derive(Debug, Clone)]
+pub(crate) struct SubscriptionKey(pub(super) Arc<Subscription>);
+
+impl Router {
+    /// A router without subscriptions. The entropy chooses members of queue groups.
+    pub(crate) fn new(entropy: Arc<dyn Entropy>) -> Arc<Self> {
+        Arc::new(Self {
+            tree: RwLock::new(SubjectTree::new()),
+            generation: AtomicU64::new(1),
+            next_subscriber: AtomicU64::new(1),
+            entropy,
+        })
+    }
+
+    /// Gives out the next subscriber id, starting with 1.
+    pub(crate) fn next_subscriber_id(&self) -> SubscriberId {
+        SubscriberId(self.next_subscriber.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A source of messages for one thread or task; see [`Publisher`].
+    pub(crate) fn publisher(self: &Arc<Self>, origin: Origin) -> Publisher {
+        Publisher::new(Arc::clone(self), origin, self.entropy.u64())
+    }
+
+    /// Publishes one message and wakes the receivers. For seldom use; who publishes much keeps a
+    /// [`Publisher`].
+    pub(crate) fn publish(self: &Arc<Self>, origin: Origin, message: &Message) -> Delivered {
+        self.publisher(origin).publish(message)
+    }
+
+    /// Adds a subscription; from now on every publish sees it.
+    ///
+    /// With `queue`, each message goes to one subscription of all with the same queue name that match.
+    pub(crate) fn subscribe(
+        &self,
+        filter: SubjectFilter,
+        queue: Option<ByteString>,
+        target: Target,
+    ) -> SubscriptionKey {
+        let subscription = Arc::new(Subscription::new(filter, queue, target));
+        let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+        tree.insert(subscription.filter(), Arc::clone(&subscription));
+        self.generation.fetch_add(1, Ordering::Release);
+        SubscriptionKey(subscription)
+    }
+
+    /// Ends a subscription; nothing is delivered to it any more once this returns. A second call does
+    /// nothing.
+    pub(crate) fn unsubscribe(&self, key: &SubscriptionKey) {
+        self.remove(&key.0);
+    }
+
+    /// Tells whether a message with this subject would reach anybody.
+    pub(crate) fn has_interest(&self, subject: &Subject) -> bool {
+        self.tree
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .has_match(subject.as_str())
+    }
+
+    /// How many subscriptions there are.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.tree
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    /// Ends every subscription. Breaks the circle of services that hold the router and are held by it.
+    pub(crate) fn clear(&self) {
+        let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+        let ended = std::mem::replace(&mut *tree, SubjectTree::new());
+        self.generation.fetch_add(1, Ordering::Release);
+        drop(tree);
+        // Dropped without the lock: a handler may do anything when it goes.
+        drop(ended);
+    }
+
+    /// The plain subscription of this very subscriber that matches; the no-responders status goes there.
+    pub(crate) fn own_subscription(
+        &self,
+        subject: &Subject,
+        subscriber: SubscriberId,
+    ) -> Option<Arc<Subscription>> {
+        let mut own = None;
+        self.tree
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .for_each_match(subject.as_str(), |subscription| {
+                if own.is_none()
+                    && subscription.queue().is_none()
+                    && subscription.subscriber() == Some(subscriber)
+                {
+                    own = Some(Arc::clone(subscription));
+                }
+            });
+        own
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn collect_matches(&self, subject: &Subject, matches: &mut Matches) {
+        matches.clear();
+        self.tree
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .for_each_match(subject.as_str(), |subscription| {
+                matches.add(Arc::clone(subscription));
+            });
+        matches.sort_groups();
+    }
+
+    pub(super) fn remove(&self, subscription: &Arc<Subscription>) {
+        subscription.end();
+        let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+        let removed = tree.remove(subscription.filter(), |other| {
+            Arc::ptr_eq(other, subscription)
+        });
+        if removed.is_some() {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+        drop(tree);
+        drop(removed);
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("subscriptions", &self.subscriptions())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,171 @@
+//! One subscription, and how one message reaches its target.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use hitherto_protocol::SubjectFilter;
+
+use super::{Handler, Message, Origin, SubscriberId};
+use crate::connection::{Outbound, Pushed};
+use crate::local::LocalQueue;
+
+/// One SUB, or its like inside the process.
+pub(crate) struct Subscription {
+    filter: SubjectFilter,
+    queue: Option<ByteString>,
+    target: Target,
+    /// Messages handed over since SUB. May run past `max` by refused attempts.
+    delivered: AtomicU64,
+    /// Ends the subscription after so many messages since SUB; 0 means never.
+    max: AtomicU64,
+    /// Once set, nothing is handed over any more.
+    ended: AtomicBool,
+}
+
+/// Where the messages of a subscription go.
+#[derive(Clone)]
+pub(crate) enum Target {
+    /// A connection, under the client's name for the subscription.
+    Client {
+        /// The connection's side of the socket.
+        outbound: Arc<Outbound>,
+        /// The client's name for the subscription. Its own copy, not a slice of a read buffer.
+        sid: Bytes,
+    },
+    /// A subscription inside the process.
+    Local(Arc<LocalQueue>),
+    /// A service of the broker.
+    Handler(Arc<dyn Handler>),
+}
+
+/// What became of one message at one subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Handover {
+    /// It was taken.
+    Taken {
+        /// It was the last one the subscription asked for.
+        is_last: bool,
+        /// It waits in a connection's buffer, and the connection's writer must be woken.
+        wake_writer: bool,
+    },
+    /// It was not taken: the subscription has ended, or does not want its own messages.
+    Refused,
+}
+
+impl Subscription {
+    pub(super) fn new(filter: SubjectFilter, queue: Option<ByteString>, target: Target) -> Self {
+        Self {
+            filter,
+            queue,
+            target,
+            delivered: AtomicU64::new(0),
+            max: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// The subjects it asks for.
+    pub(crate) fn filter(&self) -> &SubjectFilter {
+        &self.filter
+    }
+
+    /// Its queue group; `None` for a plain subscription.
+    pub(crate) fn queue(&self) -> Option<&ByteString> {
+        self.queue.as_ref()
+    }
+
+    /// Its target.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Who subscribed; `None` for a service of the broker.
+    pub(crate) fn subscriber(&self) -> Option<SubscriberId> {
+        match &self.target {
+            Target::Client { outbound, .. } => Some(outbound.subscriber()),
+            Target::Local(queue) => Some(queue.subscriber()),
+            Target::Handler(_) => None,
+        }
+    }
+
+    /// Tells whether nothing will be handed over any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Lets the subscription end after `max` messages counted since SUB. Says `true` when so many have
+    /// been handed over already: then the caller ends it.
+    pub(crate) fn end_after(&self, max: u64) -> bool {
+        self.max.store(max, Ordering::SeqCst);
+        self.delivered.load(Ordering::SeqCst) >= max
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    pub(super) fn hand_over(&self, origin: Origin, message: &Message) -> Handover {
+        if self.has_ended() || self.is_unwanted_echo(origin) {
+            return Handover::Refused;
+        }
+        // Counted before it is handed over, so that of two publishers racing for the last place
+        // exactly one gets it: UNSUB max is exact.
+        let before = self.delivered.fetch_add(1, Ordering::SeqCst);
+        let max = self.max.load(Ordering::SeqCst);
+        if max != 0 && before >= max {
+            return Handover::Refused;
+        }
+        let is_last = max != 0 && before + 1 == max;
+        let pushed = match &self.target {
+            Target::Client { outbound, sid } => outbound.push_message(sid, message),
+            Target::Local(queue) => queue.push(message),
+            Target::Handler(handler) => {
+                handler.handle(message);
+                Pushed::Done
+            }
+        };
+        match pushed {
+            Pushed::Done => Handover::Taken {
+                is_last,
+                wake_writer: false,
+            },
+            Pushed::WakeWriter => Handover::Taken {
+                is_last,
+                wake_writer: true,
+            },
+            Pushed::Closed => Handover::Refused,
+        }
+    }
+
+    fn is_unwanted_echo(&self, origin: Origin) -> bool {
+        match origin {
+            Origin::ClientWithoutEcho(publisher) => self.subscriber() == Some(publisher),
+            Origin::Internal | Origin::Client(_) => false,
+        }
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("filter", &self.filter)
+            .field("queue", &self.queue)
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client { outbound, sid } => {
+                write!(f, "Client({:?}, sid {sid:?})", outbound.subscriber())
+            }
+            Self::Local(queue) => write!(f, "Local({:?})", queue.subscriber()),
+            Self::Handler(_) => f.write_str("Handler"),
+        }
+    }
+}
