@@ -26,7 +26,8 @@ pub enum ClientOp {
     Unsubscribe {
         /// The client's name for the subscription.
         sid: Bytes,
-        /// End after so many messages since SUB; `None` (also sent as `0`) means at once. Never `Some(0)`.
+        /// End after so many messages since SUB; `None` (also sent as `0`) means at once. Never
+        /// `Some(0)`.
         max: Option<u64>,
     },
     /// `PING`.
@@ -41,9 +42,9 @@ pub enum ClientOp {
     Err(Bytes),
 }
 
-/// The parts of a `PUB` or `HPUB`, shared with the read buffer: one that is kept keeps the whole buffer alive, so
-/// what lives longer than the message is to be copied ([`Subject::detached`](crate::Subject::detached)). The other
-/// operations own their memory.
+/// The parts of a `PUB` or `HPUB`, shared with the read buffer: one that is kept keeps the whole
+/// buffer alive, so what lives longer than the message is to be copied
+/// ([`Subject::detached`](crate::Subject::detached)). The other operations own their memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
     /// The subject, unchecked.

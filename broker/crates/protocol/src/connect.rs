@@ -6,11 +6,15 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// The options of CONNECT. Wire reference: docs.nats.io, "Client Protocol", and `ClientOpts` in nats-server 2.15
-/// `server/client.go`.
+/// The options of CONNECT. Wire reference: docs.nats.io, "Client Protocol", and `ClientOpts` in
+/// nats-server 2.15 `server/client.go`.
 ///
-/// Unknown fields are ignored. An empty text and `null` count as absent. Absent booleans are false, except
-/// `verbose`, `pedantic` and `echo`, which are true when absent.
+/// Unknown fields are ignored. An empty text and `null` count as absent. Absent booleans are false,
+/// except `verbose`, `pedantic` and `echo`, which are true when absent.
+///
+/// Differs from nats-server, whose JSON reader is Go's: names are compared case by case, a name
+/// that appears twice and bytes that are not UTF-8 are errors. No client library sends any of
+/// these.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Connect {

@@ -1,8 +1,8 @@
 //! Turns the bytes of a client into operations.
 //!
-//! The buffer belongs to the caller: read into it, call [`Decoder::decode`] until it says `None`, read again.
-//! A publish shares the buffer's memory. Answering, closing and checking of subjects belong to the connection.
-//! Framing follows nats-server 2.15, `server/parser.go`.
+//! The buffer belongs to the caller: read into it, call [`Decoder::decode`] until it says `None`,
+//! read again. A publish shares the buffer's memory. Answering, closing and checking of subjects
+//! belong to the connection. Framing follows nats-server 2.15, `server/parser.go`.
 
 use std::ops::Range;
 
@@ -15,8 +15,9 @@ use crate::{ClientOp, Connect, DecodeError, Publish};
 /// What one operation may weigh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Largest argument part of a line in bytes, also of CONNECT (`max_control_line`). Verb and blanks before the
-    /// arguments may take another 16 bytes. Differs from nats-server, where those blanks are not limited.
+    /// Largest argument part of a line in bytes, also of CONNECT (`max_control_line`). Verb and
+    /// blanks before the arguments may take another 16 bytes. Differs from nats-server, where those
+    /// blanks are not limited.
     pub control_line_bytes_max: usize,
     /// Largest message in bytes, headers and payload together (`max_payload`).
     pub payload_bytes_max: usize,
@@ -93,8 +94,9 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// When the client breaks the protocol or a limit. Nothing is taken out of `buf` then, and the next call fails
-    /// the same way: the connection is to be closed after [`DecodeError::wire_text`] is sent.
+    /// When the client breaks the protocol or a limit. Nothing is taken out of `buf` then, and the
+    /// next call fails the same way: the connection is to be closed after
+    /// [`DecodeError::wire_text`] is sent.
     pub fn decode(&mut self, buf: &mut BytesMut) -> Result<Option<ClientOp>, DecodeError> {
         match &self.state {
             State::Line { scanned } => {
@@ -111,9 +113,9 @@ impl Decoder {
         }
     }
 
-    /// How many more bytes the operation at hand needs before [`Decoder::decode`] can give it; 0 when that is not
-    /// known. A reader reserves so much, and a large payload is not moved while it comes in. At most
-    /// `payload_bytes_max` and 2 more.
+    /// How many more bytes the operation at hand needs before [`Decoder::decode`] can give it; 0
+    /// when that is not known. A reader reserves so much, and a large payload is not moved while it
+    /// comes in. At most `payload_bytes_max` and 2 more.
     pub fn missing_bytes(&self, buf: &BytesMut) -> usize {
         match &self.state {
             State::Line { .. } => 0,
@@ -157,7 +159,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Decodes the line in front of the LF at `line_end`; `None` when its payload has not come in full.
+    /// Decodes the line in front of the LF at `line_end`; `None` when its payload has not come in
+    /// full.
     fn decode_whole_line(
         &mut self,
         buf: &mut BytesMut,
@@ -245,7 +248,7 @@ impl Decoder {
     }
 }
 
-/// Whatever the limits say, no operation outgrows half the address space.
+/// Whatever the limits say, no operation outgrows a quarter of the address space.
 const PAYLOAD_BYTES_CEILING: usize = usize::MAX / 4;
 
 impl PublishLine {
@@ -325,7 +328,8 @@ fn take_unsubscribe(
     })
 }
 
-/// Takes a line into memory of its own: a subscription lives long and must not keep a whole read buffer alive.
+/// Takes a line into memory of its own: a subscription lives long and must not keep a whole read
+/// buffer alive.
 fn copy_line(buf: &mut BytesMut, line_end: usize) -> Bytes {
     let line = Bytes::copy_from_slice(&buf[..line_end]);
     buf.advance(line_end + 1);

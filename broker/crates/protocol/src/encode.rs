@@ -1,7 +1,7 @@
 //! Writes protocol lines into a buffer, without allocating apart from the buffer's own growth.
 //!
-//! What a server sends comes first; [`client_op`] is for tests, tools and measurements that play the client.
-//! Nothing is checked: subjects, sids and header blocks were checked when they came in.
+//! What a server sends comes first; [`client_op`] is for tests, tools and measurements that play
+//! the client. Nothing is checked: subjects, sids and header blocks were checked when they came in.
 
 use bytes::{BufMut as _, BytesMut};
 
@@ -11,7 +11,8 @@ use crate::{ClientOp, Publish, ServerInfo};
 ///
 /// # Panics
 ///
-/// Never: the fields of [`ServerInfo`] are texts, numbers and lists of texts, which JSON can always hold.
+/// Never: the fields of [`ServerInfo`] are texts, numbers and lists of texts, which JSON can always
+/// hold.
 pub fn info(info: &ServerInfo, buf: &mut BytesMut) {
     buf.put_slice(b"INFO ");
     json(info, buf);
@@ -97,7 +98,8 @@ pub fn err(buf: &mut BytesMut, text: &str) {
 ///
 /// # Panics
 ///
-/// Never: the fields of [`Connect`](crate::Connect) are texts, numbers and flags, which JSON can always hold.
+/// Never: the fields of [`Connect`](crate::Connect) are texts, numbers and flags, which JSON can
+/// always hold.
 pub fn client_op(buf: &mut BytesMut, op: &ClientOp) {
     match op {
         ClientOp::Connect(connect) => {

@@ -1,7 +1,7 @@
 //! A subject filter: what a subscription, a stream or a consumer selects.
 //!
-//! The subject of one message is a [`Subject`](crate::Subject). Finding the matching ones among many filters is
-//! the work of [`SubjectTree`](crate::SubjectTree).
+//! The subject of one message is a [`Subject`](crate::Subject). Finding the matching ones among
+//! many filters is the work of [`SubjectTree`](crate::SubjectTree).
 
 use std::fmt;
 use std::str::FromStr;
@@ -155,8 +155,8 @@ impl AsRef<str> for SubjectFilter {
     }
 }
 
-/// The filter for the text of a subject. A subject with a wildcard token becomes a filter with a wildcard;
-/// fails only for `>` before the end.
+/// The filter for the text of a subject. A subject with a wildcard token becomes a filter with a
+/// wildcard; fails only for `>` before the end.
 impl TryFrom<&Subject> for SubjectFilter {
     type Error = SubjectError;
 

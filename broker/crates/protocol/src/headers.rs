@@ -1,7 +1,7 @@
 //! The header block of a message: raw bytes, checked once, read without copying.
 //!
-//! Format: ADR-4 of nats-architecture-and-design. `NATS/1.0`, optionally a status and a description, then one
-//! `Name: value` per line, then an empty line; every line ends with CRLF.
+//! Format: ADR-4 of nats-architecture-and-design. `NATS/1.0`, optionally a status and a
+//! description, then one `Name: value` per line, then an empty line; every line ends with CRLF.
 
 use std::fmt;
 
@@ -23,7 +23,8 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Headers {
-    /// Begins with `NATS/1.0`, ends with an empty line, is UTF-8, and every line between has a name and a colon.
+    /// Begins with `NATS/1.0`, ends with an empty line, is UTF-8, and every line between has a name
+    /// and a colon.
     block: Bytes,
 }
 
@@ -35,8 +36,8 @@ impl Headers {
     ///
     /// # Errors
     ///
-    /// When the block does not follow the format. Differs from nats-server, which carries any bytes: a block that
-    /// clients could not read is refused where it comes in.
+    /// When the block does not follow the format. Differs from nats-server, which carries any
+    /// bytes: a block that clients could not read is refused where it comes in.
     pub fn parse(block: Bytes) -> Result<Self, HeadersError> {
         check_block(&block)?;
         Ok(Self { block })
@@ -61,8 +62,8 @@ impl Headers {
         self.lines().skip(1).filter_map(split_field)
     }
 
-    /// The status of a message that the server made itself, such as 503 for "no responders"; `None` for an
-    /// ordinary message. The description may be empty.
+    /// The status of a message that the server made itself, such as 503 for "no responders"; `None`
+    /// for an ordinary message. The description may be empty.
     pub fn status(&self) -> Option<(u16, &str)> {
         let inline = self.lines().next()?.strip_prefix(VERSION)?.trim_ascii();
         let (code, description) = inline.split_once(' ').unwrap_or((inline, ""));
@@ -168,12 +169,13 @@ impl HeadersBuilder {
         self
     }
 
-    /// Appends a field; one of the same name stays beside it. Spaces before the value are lost on the wire.
+    /// Appends a field; one of the same name stays beside it. Spaces before the value are lost on
+    /// the wire.
     ///
     /// # Errors
     ///
-    /// When the name is empty or holds anything but printable ASCII without the colon, or when the value holds a
-    /// CR or LF.
+    /// When the name is empty or holds anything but printable ASCII without the colon, or when the
+    /// value holds a CR or LF.
     pub fn insert(&mut self, name: &str, value: &str) -> Result<&mut Self, HeadersError> {
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
             return Err(HeadersError::InvalidName { name: name.into() });

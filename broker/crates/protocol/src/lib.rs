@@ -1,8 +1,9 @@
-//! The NATS client protocol without IO: subjects and filters, the subject tree, headers, the codec of the
-//! client protocol, and the time format of the JetStream API.
+//! The NATS client protocol without IO: subjects and filters, the subject tree, headers, the codec
+//! of the client protocol, and the time format of the JetStream API.
 //!
-//! Bytes go in, values come out, and the other way round. Sockets, clocks, random sources and runtimes
-//! belong to the callers; this crate knows none of them and depends on no other crate of the workspace.
+//! Bytes go in, values come out, and the other way round. Sockets, clocks, random sources and
+//! runtimes belong to the callers; this crate knows none of them and depends on no other crate of
+//! the workspace.
 //!
 //! | noun | what it is |
 //! |---|---|

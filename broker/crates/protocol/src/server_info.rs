@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The fields of INFO. Wire reference: docs.nats.io, "Client Protocol", and `Info` in nats-server 2.15
-/// `server/server.go`. Absent options, false flags (but `headers`) and empty lists are left out.
+/// The fields of INFO. Wire reference: docs.nats.io, "Client Protocol", and `Info` in nats-server
+/// 2.15 `server/server.go`. Absent options, false flags (but `headers`) and empty lists are left
+/// out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct ServerInfo {

@@ -1,7 +1,8 @@
 //! The subject of one message, and the errors that subjects and filters share.
 //!
-//! A subject names a message; [`SubjectFilter`](crate::SubjectFilter) selects messages. Rules: wire reference of
-//! NATS (docs.nats.io, "Subject-Based Messaging") and `IsValidSubject` in nats-server 2.15 `server/sublist.go`.
+//! A subject names a message; [`SubjectFilter`](crate::SubjectFilter) selects messages. Rules: wire
+//! reference of NATS (docs.nats.io, "Subject-Based Messaging") and `IsValidSubject` in nats-server
+//! 2.15 `server/sublist.go`.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -13,8 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Names one message: tokens separated by dots, as in `orders.order.42.placed`.
 ///
-/// Every token has at least one byte and holds no whitespace. A wildcard token (`*` or `>`) is allowed and
-/// stands for itself, as in a PUB of nats-server. Cloning shares the bytes.
+/// Every token has at least one byte and holds no whitespace. A wildcard token (`*` or `>`) is
+/// allowed and stands for itself, as in a PUB of nats-server. Cloning shares the bytes.
 ///
 /// # Examples
 ///
@@ -30,8 +31,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Subject(ByteString);
 
 impl Subject {
-    /// Checks `subject` and takes it over; no copy is made of a `String`, `ByteString` or `&'static` one
-    /// given as `ByteString::from_static`.
+    /// Checks `subject` and takes it over; no copy is made of a `String`, `ByteString` or
+    /// `&'static` one given as `ByteString::from_static`.
     ///
     /// # Errors
     ///
@@ -63,8 +64,8 @@ impl Subject {
         self.0.as_bytes()
     }
 
-    /// A copy with memory of its own, for what outlives the message it came with: a subject taken from the wire
-    /// keeps the whole read buffer alive.
+    /// A copy with memory of its own, for what outlives the message it came with: a subject taken
+    /// from the wire keeps the whole read buffer alive.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self(ByteString::from(self.as_str()))
@@ -81,7 +82,8 @@ impl Subject {
     }
 }
 
-/// Tells whether `token` is one of the wildcards; `*` inside a longer token is an ordinary character.
+/// Tells whether `token` is one of the wildcards; `*` inside a longer token is an ordinary
+/// character.
 pub(crate) fn is_wildcard(token: &str) -> bool {
     token == "*" || token == ">"
 }
@@ -234,7 +236,8 @@ pub enum SubjectErrorKind {
     /// A space, tab, CR, LF or form feed.
     #[error("holds whitespace")]
     Whitespace,
-    /// The bytes are not UTF-8. Differs from nats-server: it carries any bytes; JetStream's JSON cannot.
+    /// The bytes are not UTF-8. Differs from nats-server: it carries any bytes; JetStream's JSON
+    /// cannot.
     #[error("is not UTF-8")]
     NotUtf8,
     /// A token follows `>` in a filter.

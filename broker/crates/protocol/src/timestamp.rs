@@ -1,7 +1,8 @@
 //! A point in time as the JetStream API writes it.
 //!
-//! Reading the clock is the caller's work; this type only carries, compares and prints. The text form is Go's
-//! `time.RFC3339Nano` in UTC: no fraction when it is zero, else without trailing zeros.
+//! Reading the clock is the caller's work; this type only carries, compares and prints. The text
+//! form is Go's `time.RFC3339Nano` in UTC: no fraction when it is zero, else without trailing
+//! zeros.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,8 +14,9 @@ use time::format_description::well_known::Rfc3339;
 
 /// A point in time, in nanoseconds since 1970-01-01 UTC; reaches from 1677 to 2262.
 ///
-/// Go's zero time, `0001-01-01T00:00:00Z`, lies outside that range but is part of the API (first and last time of
-/// an empty stream). It is kept as [`Timestamp::ZERO`], whose number is `i64::MIN`: earlier than every other one.
+/// Go's zero time, `0001-01-01T00:00:00Z`, lies outside that range but is part of the API (first
+/// and last time of an empty stream). It is kept as [`Timestamp::ZERO`], whose number is
+/// `i64::MIN`: earlier than every other one.
 ///
 /// # Examples
 ///
@@ -64,7 +66,8 @@ impl Timestamp {
         Self(i64::try_from(nanos).unwrap_or(i64::MAX))
     }
 
-    /// The point `duration` earlier, at least the first one after the zero time. The zero time stays what it is.
+    /// The point `duration` earlier, at least the first one after the zero time. The zero time
+    /// stays what it is.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         if self.is_zero() {

@@ -1,7 +1,8 @@
 //! Finds the subject filters that match a subject, however many there are.
 //!
-//! Who is interested in a message is asked for every message; filters come and go far less often. The tree
-//! stores any value per filter and knows nothing of subscriptions, queue groups or streams.
+//! Who is interested in a message is asked for every message; filters come and go far less often.
+//! The tree stores any value per filter and knows nothing of subscriptions, queue groups or
+//! streams.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,18 +14,19 @@ use crate::SubjectFilter;
 
 /// Values by subject filter, found by subject.
 ///
-/// One filter may hold several values. Literal filters, by far the most (inboxes), stand in one hash map by their
-/// whole text; filters with wildcards stand in a trie by token. Looking up costs one hash of the subject plus,
-/// when there are wildcard filters, a step for every trie node the subject reaches. It does not allocate while at
-/// most 8 branches are open.
+/// One filter may hold several values. Literal filters, by far the most (inboxes), stand in one
+/// hash map by their whole text; filters with wildcards stand in a trie by token. Looking up costs
+/// one hash of the subject plus, when there are wildcard filters, a step for every trie node the
+/// subject reaches. It does not allocate while at most 8 branches are open.
 ///
-/// Values are visited in a fixed order that depends only on the calls made, never on hashing: literal filters
-/// first, then the trie; values of one filter in the order of insertion.
+/// Values are visited in a fixed order that depends only on the calls made, never on hashing:
+/// literal filters first, then the trie; values of one filter in the order of insertion.
 pub struct SubjectTree<T> {
     /// Never holds an empty list.
     literals: HashMap<ByteString, Vec<T>>,
-    /// Nodes refer to one another by number, so that depth is bounded by memory alone and not by the call stack.
-    /// The root is number 0 and always there; every other node in use leads to a value.
+    /// Nodes refer to one another by number, so that depth is bounded by memory alone and not by
+    /// the call stack. The root is number 0 and always there; every other node in use leads to a
+    /// value.
     nodes: Vec<Node<T>>,
     /// Numbers of nodes not in use.
     free: Vec<NodeId>,
@@ -36,8 +38,8 @@ type NodeId = usize;
 
 const ROOT: NodeId = 0;
 
-/// Open branches a look-up keeps without allocating; a subject opens one per token at which both a literal and
-/// a `*` go on.
+/// Open branches a look-up keeps without allocating; a subject opens one per token at which both a
+/// literal and a `*` go on.
 const BRANCHES_INLINE: usize = 8;
 
 struct Node<T> {
@@ -85,8 +87,8 @@ impl<T> SubjectTree<T> {
         }
     }
 
-    /// Removes and returns the first value of `filter` that `is_wanted` accepts. `filter` is compared as text:
-    /// what is in the tree under another filter stays, even where both match.
+    /// Removes and returns the first value of `filter` that `is_wanted` accepts. `filter` is
+    /// compared as text: what is in the tree under another filter stays, even where both match.
     pub fn remove(
         &mut self,
         filter: &SubjectFilter,

@@ -1,7 +1,7 @@
 //! The first word of a line from a client.
 
-/// The operations a client may send. Words of routes, leaf nodes and accounts (`RS+`, `LMSG`, `A+`) are unknown
-/// here, as on a client connection of nats-server.
+/// The operations a client may send. Words of routes, leaf nodes and accounts (`RS+`, `LMSG`, `A+`)
+/// are unknown here, as on a client connection of nats-server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
     Connect,
@@ -19,8 +19,9 @@ pub(crate) enum Verb {
 impl Verb {
     /// The verb at the start of `line`, in any case; `None` when there is none.
     ///
-    /// PUB, HPUB, SUB, UNSUB and -ERR must be followed by a blank. Behind the others anything may stand, as in
-    /// nats-server 2.15 (`server/parser.go`): `CONNECT{}` and `PING now` are understood.
+    /// PUB, HPUB, SUB, UNSUB and -ERR must be followed by a blank. Behind the others anything may
+    /// stand, as in nats-server 2.15 (`server/parser.go`): `CONNECT{}` and `PING now` are
+    /// understood.
     pub(crate) fn of(line: &[u8]) -> Option<Self> {
         candidates(line).iter().copied().find(|verb| {
             let word = verb.word();
@@ -30,7 +31,8 @@ impl Verb {
         })
     }
 
-    /// Tells whether `start`, the first bytes of a line whose end has not come, can still become a verb.
+    /// Tells whether `start`, the first bytes of a line whose end has not come, can still become a
+    /// verb.
     pub(crate) fn may_start_with(start: &[u8]) -> bool {
         start.is_empty()
             || candidates(start).iter().any(|verb| {

@@ -26,7 +26,8 @@ pub(crate) struct Words {
 const WORDS_MAX: usize = 4;
 
 impl Words {
-    /// Splits at runs of blanks; `None` when there are more words than any verb takes, or a CR among them.
+    /// Splits at runs of blanks; `None` when there are more words than any verb takes, or a CR
+    /// among them.
     pub(crate) fn split(line: &[u8], args: Range<usize>) -> Option<Self> {
         let mut words = Self {
             places: [const { 0..0 }; WORDS_MAX],

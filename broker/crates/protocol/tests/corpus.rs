@@ -1,4 +1,5 @@
-//! Replays the corpus of the fuzz target `client_ops`, so that what the fuzzer once found stays checked.
+//! Replays the corpus of the fuzz target `client_ops`, so that what the fuzzer once found stays
+//! checked.
 
 #[path = "../fuzz/src/check.rs"]
 mod check;

@@ -281,8 +281,8 @@ proptest! {
     }
 }
 
-/// Every filter of up to three tokens against every other, and every subject of up to four tokens: `c` stands in
-/// no filter, so that wildcards are told apart from literals.
+/// Every filter of up to three tokens against every other, and every subject of up to four tokens:
+/// `c` stands in no filter, so that wildcards are told apart from literals.
 #[test]
 fn relations_of_filters_are_exact_for_small_ones() {
     let filters: Vec<SubjectFilter> = combinations(&["a", "b", "*", ">"], 3)

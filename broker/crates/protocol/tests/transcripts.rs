@@ -1,9 +1,9 @@
 //! Runs `testdata/*.txt`: what a client sends, and what the decoder makes of it.
 //!
-//! A transcript is a list of cases, each a block of lines:
-//! `== name`, `limits <control line> <payload>` (optional), `> bytes` (with `\r`, `\n`, `\t`, `\xNN`, `\\`, and
-//! `*N` behind a quoted byte run as in `"a"*90`), `< operation`, `! error | text of -ERR or "silence"`.
-//! Each `>` is one read. Every case also runs with all bytes in one read and with one byte per read.
+//! A transcript is a list of cases, each a block of lines: `== name`, `limits <control line>
+//! <payload>` (optional), `> bytes` (with `\r`, `\n`, `\t`, `\xNN`, `\\`, and `*N` behind a quoted
+//! byte run as in `"a"*90`), `< operation`, `! error | text of -ERR or "silence"`. Each `>` is one
+//! read. Every case also runs with all bytes in one read and with one byte per read.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 

@@ -1,7 +1,7 @@
 //! What must hold for any bytes a client sends; shared by the fuzz target and by `tests/corpus.rs`.
 //!
-//! The first four bytes of an input are the sizes of the reads, used in turn, as digits: `0` is all that is left.
-//! The rest is what the client sends. So a corpus file is a session one can read.
+//! The first four bytes of an input are the sizes of the reads, used in turn, as digits: `0` is all
+//! that is left. The rest is what the client sends. So a corpus file is a session one can read.
 
 use bytes::{Bytes, BytesMut};
 use hitherto_protocol::{
