@@ -19,8 +19,8 @@ pub fn info(info: &ServerInfo, buf: &mut BytesMut) {
     buf.put_slice(b" \r\n");
 }
 
-/// `MSG subject sid [reply] size`, or `HMSG subject sid [reply] header-size total-size` when there are headers,
-/// and the payload.
+/// `MSG subject sid [reply] size`, or `HMSG subject sid [reply] header-size total-size` when there
+/// are headers, and the payload.
 #[allow(
     clippy::too_many_arguments,
     reason = "one argument per part of the line, in wire order"

@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
+use bytestring::ByteString;
 
 /// The header block of one message. Cloning shares the bytes.
 ///
@@ -25,7 +26,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 pub struct Headers {
     /// Begins with `NATS/1.0`, ends with an empty line, is UTF-8, and every line between has a name
     /// and a colon.
-    block: Bytes,
+    block: ByteString,
 }
 
 const VERSION: &str = "NATS/1.0";
@@ -39,27 +40,24 @@ impl Headers {
     /// When the block does not follow the format. Differs from nats-server, which carries any
     /// bytes: a block that clients could not read is refused where it comes in.
     pub fn parse(block: Bytes) -> Result<Self, HeadersError> {
+        let block = ByteString::try_from(block).map_err(|_| HeadersError::NotUtf8)?;
         check_block(&block)?;
         Ok(Self { block })
     }
 
     /// The value of the first field called `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter()
-            .find(|(field, _)| *field == name)
-            .map(|(_, value)| value)
+        self.fields().find_map(|line| value_of(line, name))
     }
 
     /// The values of all fields called `name`, in their order.
     pub fn get_all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
-        self.iter()
-            .filter(move |(field, _)| *field == name)
-            .map(|(_, value)| value)
+        self.fields().filter_map(move |line| value_of(line, name))
     }
 
     /// All fields in their order. Spaces between the colon and the value are not part of the value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.lines().skip(1).filter_map(split_field)
+        self.fields().filter_map(split_field)
     }
 
     /// The status of a message that the server made itself, such as 503 for "no responders"; `None`
@@ -72,7 +70,7 @@ impl Headers {
 
     /// The block as it stands on the wire.
     pub fn as_bytes(&self) -> &Bytes {
-        &self.block
+        self.block.as_bytes()
     }
 
     /// Length of the block in bytes.
@@ -84,46 +82,59 @@ impl Headers {
         self.block.len()
     }
 
+    fn fields(&self) -> impl Iterator<Item = &str> {
+        self.lines().skip(1)
+    }
+
+    /// The lines without their ends and without the empty one. A block was found to hold no LF but
+    /// those of line ends, and one byte is found faster than two.
     fn lines(&self) -> impl Iterator<Item = &str> {
-        let text = std::str::from_utf8(&self.block).unwrap_or_default();
-        text.strip_suffix("\r\n\r\n")
-            .unwrap_or_default()
-            .split(LINE_END)
+        let lines = self.block.strip_suffix(LINE_END).unwrap_or_default();
+        lines
+            .split_terminator('\n')
+            .map(|line| line.strip_suffix('\r').unwrap_or(line))
     }
 }
 
-fn check_block(block: &[u8]) -> Result<(), HeadersError> {
-    let text = std::str::from_utf8(block).map_err(|_| HeadersError::NotUtf8)?;
-    let rest = text
+fn check_block(block: &str) -> Result<(), HeadersError> {
+    let rest = block
         .strip_prefix(VERSION)
         .ok_or(HeadersError::MissingVersion)?;
-    let lines = rest
-        .strip_suffix("\r\n\r\n")
-        .ok_or(HeadersError::MissingEnd)?;
-    let mut lines = lines.split(LINE_END);
-    let inline = lines.next().unwrap_or_default();
+    if !rest.ends_with("\r\n\r\n") {
+        return Err(HeadersError::MissingEnd);
+    }
+    let lines = rest.strip_suffix(LINE_END).unwrap_or_default();
+    let mut lines = lines
+        .split_terminator('\n')
+        .map(|line| line.strip_suffix('\r'));
+    let inline = lines.next().flatten().ok_or(HeadersError::LineBreak)?;
     if !(inline.is_empty() || inline.starts_with(' ')) {
         return Err(HeadersError::MissingVersion);
     }
-    if has_line_break(inline) {
+    if inline.contains('\r') {
         return Err(HeadersError::LineBreak);
     }
-    lines.try_for_each(check_line)
+    lines.try_for_each(|line| check_field(line.ok_or(HeadersError::LineBreak)?))
 }
 
-fn check_line(line: &str) -> Result<(), HeadersError> {
-    if has_line_break(line) {
-        return Err(HeadersError::LineBreak);
-    }
-    match line.split_once(':') {
-        Some((name, _)) if !name.is_empty() => Ok(()),
-        _ => Err(HeadersError::MissingName),
+/// Checks a line that holds no LF.
+fn check_field(line: &str) -> Result<(), HeadersError> {
+    match memchr::memchr2(b':', b'\r', line.as_bytes()) {
+        None | Some(0) => Err(HeadersError::MissingName),
+        Some(colon) if line[colon..].contains('\r') => Err(HeadersError::LineBreak),
+        Some(_) => Ok(()),
     }
 }
 
 fn split_field(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once(':')?;
     Some((name, value.trim_start_matches(' ')))
+}
+
+/// The value of a line when its name is `name`; quicker than splitting every line.
+fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let value = line.strip_prefix(name)?.strip_prefix(':')?;
+    (!name.contains(':')).then(|| value.trim_start_matches(' '))
 }
 
 fn has_line_break(text: &str) -> bool {
@@ -145,7 +156,7 @@ pub struct HeadersBuilder {
     /// What follows `NATS/1.0` on the first line.
     inline: String,
     /// Whole lines.
-    fields: BytesMut,
+    fields: String,
 }
 
 impl HeadersBuilder {
@@ -184,22 +195,16 @@ impl HeadersBuilder {
             return Err(HeadersError::LineBreak);
         }
         for part in [name, ": ", value, LINE_END] {
-            self.fields.put_slice(part.as_bytes());
+            self.fields.push_str(part);
         }
         Ok(self)
     }
 
     /// The block. The builder keeps its fields and may go on.
     pub fn build(&self) -> Headers {
-        let length = VERSION.len() + self.inline.len() + self.fields.len() + 2 * LINE_END.len();
-        let mut block = BytesMut::with_capacity(length);
-        block.put_slice(VERSION.as_bytes());
-        block.put_slice(self.inline.as_bytes());
-        block.put_slice(LINE_END.as_bytes());
-        block.put_slice(&self.fields);
-        block.put_slice(LINE_END.as_bytes());
+        let parts = [VERSION, &self.inline, LINE_END, &self.fields, LINE_END];
         Headers {
-            block: block.freeze(),
+            block: ByteString::from(parts.concat()),
         }
     }
 }

@@ -181,7 +181,10 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(sent in vec(any::<u8>(), 0..300), sizes in vec(1_usize..20, 1..4)) {
+    fn arbitrary_bytes_never_panic(
+        sent in vec(any::<u8>(), 0..300),
+        sizes in vec(1_usize..20, 1..4),
+    ) {
         prop_assert_eq!(decode(&sent, &sizes), decode(&sent, &[usize::MAX]));
     }
 
@@ -194,9 +197,11 @@ proptest! {
         payload in vec(any::<u8>(), 0..50),
     ) {
         let mut buf = BytesMut::new();
-        encode::msg(&mut buf, &subject, sid.as_bytes(), reply.as_deref(), headers.as_deref(), &payload);
+        let (sid_bytes, reply_text) = (sid.as_bytes(), reply.as_deref());
+        encode::msg(&mut buf, &subject, sid_bytes, reply_text, headers.as_deref(), &payload);
         let (words, read_headers, read_payload) = read_msg(&buf);
-        let expected: Vec<String> = [Some(subject), Some(sid), reply].into_iter().flatten().collect();
+        let expected = [Some(subject), Some(sid), reply];
+        let expected: Vec<String> = expected.into_iter().flatten().collect();
         prop_assert_eq!(words, expected);
         prop_assert_eq!(read_headers, headers.unwrap_or_default());
         prop_assert_eq!(read_payload, payload);
@@ -262,11 +267,14 @@ proptest! {
         let read: Vec<(String, String)> =
             headers.iter().map(|(name, value)| (name.into(), value.into())).collect();
         prop_assert_eq!(read, fields);
-        prop_assert_eq!(headers.status(), status.as_ref().map(|(code, text)| (*code, text.as_str())));
+        let expected = status.as_ref().map(|(code, text)| (*code, text.as_str()));
+        prop_assert_eq!(headers.status(), expected);
     }
 
     #[test]
-    fn header_blocks_of_any_bytes_never_panic(block in vec(select(b"NATS/1.0\r\n: 5\xc3".to_vec()), 0..40)) {
+    fn header_blocks_of_any_bytes_never_panic(
+        block in vec(select(b"NATS/1.0\r\n: 5\xc3".to_vec()), 0..40),
+    ) {
         let block = [b"NATS/1.0".as_slice(), &block, b"\r\n\r\n"].concat();
         if let Ok(headers) = Headers::parse(block.into()) {
             prop_assert!(headers.iter().all(|(name, _)| !name.is_empty()));

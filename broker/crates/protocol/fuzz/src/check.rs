@@ -163,7 +163,9 @@ fn headers(ops: &[ClientOp]) {
         let _ = headers.status();
         for (name, value) in headers.iter() {
             assert!(!name.is_empty() && !value.contains(['\r', '\n']));
-            assert!(headers.get(name).is_some());
+            let first = headers.iter().find(|(field, _)| *field == name);
+            assert_eq!(headers.get(name), first.map(|(_, value)| value));
+            assert!(headers.get_all(name).any(|found| found == value));
         }
     }
 }
