@@ -11,6 +11,7 @@ pub mod raw;
 pub mod seed;
 pub mod server;
 pub mod skip;
+pub mod tree;
 
 pub use server::{Kind, Server};
 

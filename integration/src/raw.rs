@@ -8,8 +8,8 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// The most bytes one read takes from the socket.
-const READ_BYTES_MAX: usize = 256 * 1024;
+/// The room for input at first; it doubles when one frame is larger.
+const INPUT_BYTES: usize = 256 * 1024;
 
 /// How long a read waits before it fails: a stuck server fails the test instead of hanging it.
 const READ_PATIENCE: Duration = Duration::from_secs(30);
@@ -20,6 +20,8 @@ pub struct RawClient {
     socket: TcpStream,
     output: Vec<u8>,
     input: Vec<u8>,
+    /// How much of `input`, from its start, was read and not taken yet.
+    input_filled: usize,
 }
 
 /// One message as it stands in the input.
@@ -46,7 +48,8 @@ impl RawClient {
         let mut client = Self {
             socket,
             output: Vec::new(),
-            input: Vec::new(),
+            input: vec![0; INPUT_BYTES],
+            input_filled: 0,
         };
         client.queue(
             b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\
@@ -143,16 +146,18 @@ impl RawClient {
 
     /// Reads once from the socket into the input.
     fn fill(&mut self) -> io::Result<()> {
-        let start = self.input.len();
-        self.input.resize(start + READ_BYTES_MAX, 0);
-        let read = self.socket.read(&mut self.input[start..]);
-        self.input.truncate(start + *read.as_ref().unwrap_or(&0));
-        match read? {
+        if self.input_filled == self.input.len() {
+            self.input.resize(self.input.len() * 2, 0);
+        }
+        match self.socket.read(&mut self.input[self.input_filled..])? {
             0 => Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the server closed",
             )),
-            _ => Ok(()),
+            count => {
+                self.input_filled += count;
+                Ok(())
+            }
         }
     }
 
@@ -163,7 +168,7 @@ impl RawClient {
         mut on_pong: impl FnMut(),
     ) -> io::Result<()> {
         let mut taken = 0;
-        while let Some((frame, length)) = parse(&self.input[taken..])? {
+        while let Some((frame, length)) = parse(&self.input[taken..self.input_filled])? {
             match frame {
                 Frame::Message(message) => on_message(message),
                 Frame::Ping => self.socket.write_all(b"PONG\r\n")?,
@@ -172,7 +177,8 @@ impl RawClient {
             }
             taken += length;
         }
-        self.input.drain(..taken);
+        self.input.copy_within(taken..self.input_filled, 0);
+        self.input_filled -= taken;
         Ok(())
     }
 }
