@@ -1,0 +1,270 @@
+//! Checkpoints: how far each group's state machine had come, in redb.
+//!
+//! A message is never here, only what replaying the whole log would rebuild. Every commit is a
+//! two-phase commit with quick repair: redb 4.6 without it trusts checksums alone to tell the
+//! newer of two roots, and an unclean open would walk the whole file.
+
+mod backend;
+mod record;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hitherto_jetstream::{GroupId, LogIndex};
+use hitherto_platform::{Disk, DiskLock, Entropy, OpenMode};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+
+use self::backend::DiskBackend;
+use self::record::Unreadable;
+use crate::files;
+use crate::{Error, Manifest, WalPosition};
+
+/// The store's format; raised when an older release could not read what this one writes.
+const FORMAT: u32 = 1;
+
+/// Page cache of the database: 4 MiB.
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+const CHECKPOINTS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("checkpoints");
+const STORE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("store");
+
+/// The state of one group at one point of its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The last entry the state contains.
+    pub applied: LogIndex,
+    /// The log is replayed from here; may lie before `applied`, never after it.
+    pub wal: WalPosition,
+    /// The state machine's snapshot, opaque here.
+    pub state: Vec<u8>,
+    /// The bodies that belong to the state; `None` for a group without any.
+    pub manifest: Option<Manifest>,
+}
+
+/// The identity of a store, drawn when it is created. Prints as 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StoreId(pub u128);
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// The checkpoints of all groups of a node.
+#[derive(Debug)]
+pub struct Checkpoints {
+    database: Database,
+    path: PathBuf,
+    id: StoreId,
+    _lock: Box<dyn DiskLock>,
+}
+
+impl Checkpoints {
+    /// Opens the database file, creating it with a new identity if it does not exist.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another process has it open, [`Error::NewerFormat`] when a newer
+    /// release wrote it, [`Error::Damaged`], and what the disk says.
+    pub fn open(disk: &Arc<dyn Disk>, path: &Path, entropy: &dyn Entropy) -> Result<Self, Error> {
+        let dir = path.parent().unwrap_or(Path::new(""));
+        files::create_dir(&**disk, dir)?;
+        let lock = files::lock(&**disk, &path.with_extension("lock"))?;
+        if !disk
+            .exists(path)
+            .map_err(|error| Error::io("look at", path, error))?
+        {
+            create(&**disk, path, entropy)?;
+        }
+        files::sync_dir(&**disk, dir)?;
+        let database = open_database(&**disk, path, OpenMode::ReadWrite)?;
+        let id = read_identity(&database, path)?;
+        Ok(Self {
+            database,
+            path: path.to_owned(),
+            id,
+            _lock: lock,
+        })
+    }
+
+    /// Returns the identity of the store.
+    pub fn id(&self) -> StoreId {
+        self.id
+    }
+
+    /// Replaces the checkpoint of a group; durable on return.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::save_all`].
+    pub fn save(&self, group: GroupId, checkpoint: &Checkpoint) -> Result<(), Error> {
+        self.save_all(&[(group, checkpoint)])
+    }
+
+    /// Replaces the checkpoints of several groups in one transaction, all or none; durable on
+    /// return.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::Poisoned`] after an earlier failure, [`Error::Checkpoints`]. The
+    /// earlier checkpoints are kept, or, if only the last sync failed, possibly the new ones.
+    pub fn save_all(&self, checkpoints: &[(GroupId, &Checkpoint)]) -> Result<(), Error> {
+        self.write("save", |transaction| {
+            let mut table = transaction.open_table(CHECKPOINTS)?;
+            for (group, checkpoint) in checkpoints {
+                table.insert(group.0, record::encode(checkpoint).as_slice())?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes the checkpoint of a group, if there is one; durable on return.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::save_all`].
+    pub fn remove(&self, group: GroupId) -> Result<(), Error> {
+        self.write("remove from", |transaction| {
+            transaction.open_table(CHECKPOINTS)?.remove(group.0)?;
+            Ok(())
+        })
+    }
+
+    /// Loads the checkpoints of all groups, ordered by group.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when one is unreadable, [`Error::NewerFormat`], [`Error::Checkpoints`].
+    pub fn load_all(&self) -> Result<Vec<(GroupId, Checkpoint)>, Error> {
+        let mut checkpoints = Vec::new();
+        for (group, bytes) in self.read_all().map_err(failed("load", &self.path))? {
+            let checkpoint = record::decode(&bytes).map_err(|why| match why {
+                Unreadable::Damaged(what) => Error::damaged(&self.path, 0, what),
+                Unreadable::Newer(found) => self.newer(found),
+            })?;
+            checkpoints.push((group, checkpoint));
+        }
+        Ok(checkpoints)
+    }
+
+    fn read_all(&self) -> Result<Vec<(GroupId, Vec<u8>)>, redb::Error> {
+        let table = self.database.begin_read()?.open_table(CHECKPOINTS)?;
+        let mut records = Vec::new();
+        for entry in table.iter()? {
+            let (group, bytes) = entry?;
+            records.push((GroupId(group.value()), bytes.value().to_vec()));
+        }
+        Ok(records)
+    }
+
+    fn write(
+        &self,
+        action: &'static str,
+        change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), Error> {
+        commit(&self.database, change).map_err(failed(action, &self.path))
+    }
+
+    fn newer(&self, found: u32) -> Error {
+        Error::NewerFormat {
+            file: self.path.clone(),
+            found,
+            supported: record::VERSION,
+        }
+    }
+}
+
+/// Makes the database under another name first, so that a crash on the way leaves none rather
+/// than half of one.
+fn create(disk: &dyn Disk, path: &Path, entropy: &dyn Entropy) -> Result<(), Error> {
+    let draft = path.with_extension("new");
+    match disk.remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::io("remove", &draft, error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let database = open_database(disk, &draft, OpenMode::CreateNew)?;
+    let mut id = [0; 16];
+    entropy.fill(&mut id);
+    let written = commit(&database, |transaction| {
+        let mut store = transaction.open_table(STORE)?;
+        store.insert("format", FORMAT.to_le_bytes().as_slice())?;
+        store.insert("id", id.as_slice())?;
+        transaction.open_table(CHECKPOINTS)?;
+        Ok(())
+    });
+    written.map_err(failed("create", &draft))?;
+    drop(database);
+    disk.rename(&draft, path)
+        .map_err(|error| Error::io("rename", &draft, error))
+}
+
+fn open_database(disk: &dyn Disk, path: &Path, mode: OpenMode) -> Result<Database, Error> {
+    let file = files::open(disk, path, mode)?;
+    let len = file
+        .len()
+        .map_err(|error| Error::io("measure", path, error))?;
+    if mode == OpenMode::ReadWrite && len == 0 {
+        // redb would take an empty file for a new database.
+        return Err(Error::damaged(path, 0, "the checkpoint database is empty"));
+    }
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    let database = builder.create_with_backend(DiskBackend::new(file));
+    database
+        .map_err(redb::Error::from)
+        .map_err(failed("open", path))
+}
+
+fn read_identity(database: &Database, path: &Path) -> Result<StoreId, Error> {
+    let read = |key| -> Result<Option<Vec<u8>>, redb::Error> {
+        let store = database.begin_read()?.open_table(STORE)?;
+        Ok(store.get(key)?.map(|value| value.value().to_vec()))
+    };
+    let format = read("format").map_err(failed("open", path))?;
+    let id = read("id").map_err(failed("open", path))?;
+    let format = format.and_then(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?)));
+    let id = id.and_then(|bytes| Some(StoreId(u128::from_le_bytes(bytes.try_into().ok()?))));
+    match (format, id) {
+        (Some(found), _) if found > FORMAT => Err(Error::NewerFormat {
+            file: path.to_owned(),
+            found,
+            supported: FORMAT,
+        }),
+        (Some(_), Some(id)) => Ok(id),
+        _ => Err(Error::damaged(
+            path,
+            0,
+            "the checkpoint database has no format or identity",
+        )),
+    }
+}
+
+fn commit(
+    database: &Database,
+    change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    // Implies two-phase commit; both are said because both are meant.
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    change(&transaction)?;
+    Ok(transaction.commit()?)
+}
+
+fn failed<'a>(action: &'static str, path: &'a Path) -> impl Fn(redb::Error) -> Error + 'a {
+    move |error| match error {
+        redb::Error::Io(source) => Error::io(action, path, source),
+        redb::Error::PreviousIo => Error::poisoned(path),
+        redb::Error::Corrupted(_) => {
+            Error::damaged(path, 0, "the checkpoint database is corrupted")
+        }
+        error => Error::Checkpoints {
+            action,
+            file: path.to_owned(),
+            source: Box::new(error),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

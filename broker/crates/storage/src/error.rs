@@ -1,0 +1,115 @@
+//! Everything that can go wrong between the broker and its disk.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An operating error of the store. Bugs panic instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The disk has no room. Nothing of the refused call counts; the same call may succeed later.
+    #[error("disk is full while writing {}; free some space and try again", file.display())]
+    Full {
+        /// The file that could not grow.
+        file: PathBuf,
+    },
+
+    /// A write or sync failed earlier, so what the file holds is unknown. Only opening the store
+    /// again, which reads the disk back, helps.
+    #[error("{} may not be written after a failed write or sync; open the store again", file.display())]
+    Poisoned {
+        /// The file or directory that failed.
+        file: PathBuf,
+    },
+
+    /// Stored bytes are not what was written. Nothing was cut or changed.
+    #[error("{} is damaged at offset {offset}: {what}; restore it from a copy", file.display())]
+    Damaged {
+        /// The damaged file.
+        file: PathBuf,
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
+
+    /// The operating system refused.
+    #[error("cannot {action} {}", file.display())]
+    Io {
+        /// What was tried, as in "cannot read".
+        action: &'static str,
+        /// With which file or directory.
+        file: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+
+    /// Another process uses the store.
+    #[error("{} is locked by another process; stop it or choose another folder", file.display())]
+    Locked {
+        /// The lock file.
+        file: PathBuf,
+    },
+
+    /// The store was written by a newer release.
+    #[error("{} has format {found}, this release reads up to {supported}; use a newer release", file.display())]
+    NewerFormat {
+        /// The file with the format number.
+        file: PathBuf,
+        /// The format found.
+        found: u32,
+        /// The newest format known here.
+        supported: u32,
+    },
+
+    /// Something does not fit the format.
+    #[error("{what} of {bytes} bytes exceeds the limit of {limit_bytes} bytes")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size.
+        bytes: u64,
+        /// The largest size that fits.
+        limit_bytes: u64,
+    },
+
+    /// The checkpoint database refused.
+    #[error("cannot {action} the checkpoints in {}", file.display())]
+    Checkpoints {
+        /// What was tried.
+        action: &'static str,
+        /// The database file.
+        file: PathBuf,
+        /// Why not.
+        source: Box<redb::Error>,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, file: &Path, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::StorageFull {
+            return Self::Full {
+                file: file.to_owned(),
+            };
+        }
+        Self::Io {
+            action,
+            file: file.to_owned(),
+            source,
+        }
+    }
+
+    pub(crate) fn damaged(file: &Path, offset: u64, what: &'static str) -> Self {
+        Self::Damaged {
+            file: file.to_owned(),
+            offset,
+            what,
+        }
+    }
+
+    pub(crate) fn poisoned(file: &Path) -> Self {
+        Self::Poisoned {
+            file: file.to_owned(),
+        }
+    }
+}

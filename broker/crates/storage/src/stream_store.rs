@@ -1,0 +1,416 @@
+//! The message bodies of one stream: the newest in memory, the rest in immutable segments.
+//!
+//! The owner appends what the state machine hands out, flushes when the tail has grown, and makes
+//! a checkpoint now and then. Nothing here is on the path of an acknowledgement: until a
+//! checkpoint names a message, the log still has it.
+//!
+//! Where blocks and segments end depends on the sizes of the messages alone, never on when
+//! somebody flushed, so that replicas hold the same segments. Messages too few for a block are
+//! never written as a shorter one; a checkpoint carries them in its manifest.
+//!
+//! Removed messages: everything up to the floor, and a set of single ones. A segment of which
+//! nothing is left is dropped from the next manifest, and its file is removed after that manifest
+//! was saved ([`StreamStore::checkpoint_saved`]): until then recovery may need it.
+
+mod block;
+mod cache;
+mod checkpoint;
+mod deletes;
+mod manifest;
+mod metas;
+mod segment;
+mod tail;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use bytes::Bytes;
+use hitherto_jetstream::{StoredMessage, StreamSeq};
+use hitherto_platform::Disk;
+
+use self::block::{Block, BlockHeader};
+use self::checkpoint::Shared;
+use self::deletes::DeleteSet;
+use self::segment::{BlockRef, Segment, segment_path};
+use self::tail::Tail;
+use crate::Error;
+use crate::files;
+
+pub use self::cache::BlockCache;
+pub use self::checkpoint::PendingCheckpoint;
+pub use self::manifest::Manifest;
+pub use self::metas::Metas;
+
+/// Blocks are gathered into writes of about this many bytes: 1 MiB.
+const WRITE_BYTES: usize = 1024 * 1024;
+
+/// How to keep the bodies of a stream. The sizes decide where segments and blocks end; replicas
+/// of a stream must agree on them.
+#[derive(Debug, Clone)]
+pub struct StreamStoreOptions {
+    /// A segment that reached this size is completed; 16 MiB.
+    pub segment_bytes: u64,
+    /// A block that reached this size is completed; 64 KiB.
+    pub block_bytes: usize,
+    /// Where blocks read from disk are kept; share one between the stores of a node.
+    pub cache: BlockCache,
+}
+
+impl Default for StreamStoreOptions {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 16 * 1024 * 1024,
+            block_bytes: 64 * 1024,
+            cache: BlockCache::default(),
+        }
+    }
+}
+
+/// The message bodies of one stream. Belongs to one thread.
+#[derive(Debug)]
+pub struct StreamStore {
+    shared: Arc<Shared>,
+    options: StreamStoreOptions,
+    /// Distinguishes this store in the shared cache.
+    cache_id: u64,
+    tail: Tail,
+    /// In order of sequence; only the last may be unsealed.
+    segments: Vec<Segment>,
+    /// Everything up to here is removed.
+    floor: StreamSeq,
+    deletes: DeleteSet,
+    last_seq: StreamSeq,
+    /// Segments created since the store was opened.
+    created: u64,
+    /// Whether the directory may hold files that no manifest will name again.
+    sweep: bool,
+}
+
+impl StreamStore {
+    /// Creates an empty store. Segments that an earlier life left in the directory are ignored,
+    /// overwritten, and removed after the first checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Full`] or [`Error::Io`] when the directory cannot be made.
+    pub fn create(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: StreamStoreOptions,
+    ) -> Result<Self, Error> {
+        files::create_dir(&*disk, dir)?;
+        let shared = Shared {
+            disk,
+            dir: dir.to_owned(),
+            poisoned: AtomicBool::new(false),
+            names_synced: AtomicU64::new(0),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            cache_id: options.cache.register(),
+            tail: Tail::new(options.block_bytes),
+            options,
+            segments: Vec::new(),
+            floor: StreamSeq(0),
+            deletes: DeleteSet::default(),
+            last_seq: StreamSeq(0),
+            created: 0,
+            sweep: true,
+        })
+    }
+
+    /// Opens the store as a checkpoint left it. What was appended since is not there, also if it
+    /// had been flushed: the log replays it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when a named segment is missing or too short, [`Error::NewerFormat`],
+    /// [`Error::Io`]. Blocks are verified when they are read.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: StreamStoreOptions,
+        manifest: Manifest,
+    ) -> Result<Self, Error> {
+        if manifest.version > manifest::VERSION {
+            let (found, supported) = (manifest.version, manifest::VERSION);
+            return Err(Error::NewerFormat {
+                file: dir.to_owned(),
+                found,
+                supported,
+            });
+        }
+        let mut store = Self::create(disk, dir, options)?;
+        for record in manifest.segments {
+            store
+                .segments
+                .push(Segment::open(&*store.shared.disk, dir, record)?);
+        }
+        if !manifest.open_block.is_empty() {
+            let damaged = |what| Error::damaged(dir, 0, what);
+            let block = Block::decode(manifest.open_block).map_err(damaged)?;
+            for record in 0..block.len() {
+                store.tail.push(block.message(record).map_err(damaged)?);
+            }
+        }
+        store.floor = manifest.floor;
+        store.deletes = manifest.deletes;
+        store.last_seq = manifest.last_seq;
+        Ok(store)
+    }
+
+    /// Appends a message to the tail.
+    ///
+    /// # Panics
+    /// When its sequence is not beyond [`StreamStore::last_seq`]: the state machine that counts
+    /// would be broken, and storing more could only spread the damage.
+    pub fn append(&mut self, message: StoredMessage) {
+        assert!(
+            message.seq > self.last_seq,
+            "message {} is appended after {}",
+            message.seq,
+            self.last_seq
+        );
+        self.last_seq = message.seq;
+        self.tail.push(message);
+    }
+
+    /// Returns a message; `None` when it is removed or never was. What comes from disk is verified.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] or [`Error::Io`].
+    pub fn get(&self, seq: StreamSeq) -> Result<Option<StoredMessage>, Error> {
+        if self.is_removed(seq) {
+            return Ok(None);
+        }
+        let flushed = self
+            .segments
+            .last()
+            .is_some_and(|last| seq <= last.record.last_seq);
+        if !flushed {
+            return Ok(self.tail.get(seq).cloned());
+        }
+        let after = self
+            .segments
+            .partition_point(|segment| segment.record.first_seq <= seq);
+        match after.checked_sub(1).map(|index| &self.segments[index]) {
+            Some(segment) if seq <= segment.record.last_seq => self.get_stored(segment, seq),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Removes one message, if it is there.
+    pub fn remove(&mut self, seq: StreamSeq) {
+        if seq > self.floor && seq <= self.last_seq {
+            self.deletes.insert(seq.0);
+            self.raise_floor(self.floor);
+        }
+    }
+
+    /// Removes every message up to and including `seq`.
+    pub fn remove_through(&mut self, seq: StreamSeq) {
+        if seq > self.floor {
+            self.raise_floor(seq);
+        }
+    }
+
+    /// Returns the last sequence ever appended; 0 when there is none.
+    pub fn last_seq(&self) -> StreamSeq {
+        self.last_seq
+    }
+
+    /// Returns about how many bytes the messages in memory take. The owner keeps it bounded by
+    /// flushing; less than a block may stay.
+    pub fn tail_bytes(&self) -> u64 {
+        self.tail.bytes()
+    }
+
+    /// Writes the complete blocks of the tail to segments and frees them. Syncs nothing.
+    ///
+    /// # Errors
+    /// [`Error::Full`] or [`Error::Io`]: what was not written stays in the tail, and a later flush
+    /// tries again. [`Error::Poisoned`] after a failed sync.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.shared.check_poisoned()?;
+        loop {
+            if let Some(last) = self.segments.last_mut().filter(|last| !last.record.sealed)
+                && last.is_full(self.options.segment_bytes)
+            {
+                last.seal(&*self.shared.disk)?;
+            }
+            if !self.flush_blocks()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Flushes and describes the store as it is now. The syncs are left to the result, which may
+    /// go to another thread while this one goes on.
+    ///
+    /// # Errors
+    /// As [`StreamStore::flush`].
+    pub fn prepare_checkpoint(&mut self) -> Result<PendingCheckpoint, Error> {
+        self.flush()?;
+        self.drop_dead_segments();
+        let mut open_block = Vec::new();
+        let messages = self.tail.open_block();
+        if messages.len() > 0 {
+            block::encode(&mut open_block, messages);
+        }
+        let unsynced = self.segments.iter_mut().filter_map(|segment| {
+            segment.close_if_done();
+            Some((segment.unsynced()?, segment.record.len))
+        });
+        Ok(PendingCheckpoint {
+            unsynced: unsynced.collect(),
+            manifest: Manifest {
+                version: manifest::VERSION,
+                segments: self.segments.iter().map(|segment| segment.record).collect(),
+                open_block: Bytes::from(open_block),
+                floor: self.floor,
+                deletes: self.deletes.clone(),
+                last_seq: self.last_seq,
+            },
+            created: self.created,
+            shared: self.shared.clone(),
+        })
+    }
+
+    /// Removes the files that nobody needs any more. Call it only after `manifest` has been saved
+    /// durably: recovery from an older one would miss them.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; what is left is removed after the next checkpoint.
+    pub fn checkpoint_saved(&mut self, manifest: &Manifest) -> Result<(), Error> {
+        if !std::mem::take(&mut self.sweep) {
+            return Ok(());
+        }
+        let named = manifest.segments.iter().map(|segment| segment.first_seq.0);
+        let live = self
+            .segments
+            .iter()
+            .map(|segment| segment.record.first_seq.0);
+        let needed: BTreeSet<u64> = named.chain(live).collect();
+        let Shared { disk, dir, .. } = &*self.shared;
+        for name in files::list(&**disk, dir)? {
+            let Some(first_seq) = files::number_in(&name, "seg-", ".dat") else {
+                continue;
+            };
+            if !needed.contains(&first_seq) {
+                let path = segment_path(dir, StreamSeq(first_seq));
+                disk.remove_file(&path).map_err(|error| {
+                    self.sweep = true;
+                    Error::io("remove", &path, error)
+                })?;
+            }
+        }
+        // Segments that died since are named by this manifest and wait for the next.
+        self.sweep = needed.len() > self.segments.len();
+        Ok(())
+    }
+
+    /// Walks all messages that are not removed, in order, for rebuilding an index.
+    pub fn metas(&self) -> Metas<'_> {
+        Metas::new(self)
+    }
+
+    /// Deletes the store with all its messages.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; part of the files may be gone then.
+    pub fn delete(self) -> Result<(), Error> {
+        let Shared { disk, dir, .. } = &*self.shared;
+        disk.remove_dir_all(dir)
+            .map_err(|error| Error::io("remove", dir, error))?;
+        files::sync_dir(&**disk, dir.parent().unwrap_or(Path::new("")))
+    }
+
+    fn is_removed(&self, seq: StreamSeq) -> bool {
+        seq <= self.floor || self.deletes.contains(seq.0)
+    }
+
+    fn get_stored(
+        &self,
+        segment: &Segment,
+        seq: StreamSeq,
+    ) -> Result<Option<StoredMessage>, Error> {
+        let disk = &*self.shared.disk;
+        let Some(at) = segment.find(disk, seq)? else {
+            return Ok(None);
+        };
+        let key = (self.cache_id, segment.record.first_seq.0, at.offset);
+        let block = match self.options.cache.get(key) {
+            Some(block) => block,
+            None => {
+                let block = segment.read(disk, at)?;
+                self.options.cache.insert(key, block.clone());
+                block
+            }
+        };
+        block
+            .get(seq)
+            .map_err(|what| segment.damaged(at.offset, what))
+    }
+
+    /// Writes complete blocks with one write, as many as fit it and the segment; false when there
+    /// are none.
+    fn flush_blocks(&mut self) -> Result<bool, Error> {
+        let Some(first) = self.tail.block(0, 0).and_then(|mut block| block.next()) else {
+            return Ok(false);
+        };
+        let mut created = None;
+        let segment = match self.segments.last_mut().filter(|last| !last.record.sealed) {
+            Some(segment) => segment,
+            None => created.insert(Segment::create(&self.shared.dir, first.seq)),
+        };
+        let mut bytes = segment.head();
+        let (mut blocks, mut messages, mut last_seq) = (Vec::new(), 0, first.seq);
+        let room = self
+            .options
+            .segment_bytes
+            .saturating_sub(segment.record.len);
+        while bytes.len() < WRITE_BYTES && (blocks.is_empty() || (bytes.len() as u64) < room) {
+            let Some(block) = self.tail.block(blocks.len(), messages) else {
+                break;
+            };
+            let start = bytes.len();
+            messages += block.len();
+            block::encode(&mut bytes, block);
+            let header = BlockHeader::decode(&bytes[start..]).expect("was encoded just now");
+            blocks.push(BlockRef::new(&header, segment.record.len + start as u64));
+            last_seq = header.last_seq;
+        }
+        segment.append(&*self.shared.disk, &bytes, &blocks, last_seq)?;
+        self.tail.drop_blocks(blocks.len());
+        // A segment joins the list only with its first messages: until then the tail has them.
+        self.created += u64::from(created.is_some());
+        self.segments.extend(created);
+        Ok(true)
+    }
+
+    /// Raises the floor to `seq`, and over the single deletes that follow it.
+    fn raise_floor(&mut self, seq: StreamSeq) {
+        self.floor = seq;
+        while self.deletes.contains(self.floor.0 + 1) {
+            self.floor.0 += 1;
+        }
+        self.deletes.forget_below(self.floor.0);
+    }
+
+    /// Forgets the complete segments of which nothing is left. Sequences that never were count as
+    /// not deleted, so at worst a segment stays until the floor has passed it.
+    fn drop_dead_segments(&mut self) {
+        let (floor, before) = (self.floor, self.segments.len());
+        let deletes = &self.deletes;
+        self.segments.retain(|segment| {
+            let record = &segment.record;
+            let (first, last) = (record.first_seq.0.max(floor.0 + 1), record.last_seq.0);
+            let dead = last < first || deletes.count_in(first..=last) == last - first + 1;
+            !(record.sealed && dead)
+        });
+        self.sweep |= self.segments.len() < before;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! The block: some 64 KiB of messages under one crc32c, the unit segments are read in.
+//!
+//! ```text
+//! header (52 bytes)  magic u32, version u16, reserved u16, records length u32, count u32,
+//!                    first seq u64, last seq u64, first ts i64, last ts i64,
+//!                    crc u32 of the header before it and the records
+//! record             seq u64, ts i64, subject length u32, headers length u32 (0 = none),
+//!                    payload length u32, subject, headers, payload
+//! ```
+//! Little endian. Timestamps are nanoseconds since 1970 and need not be in order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hitherto_jetstream::{MessageMeta, StoredMessage, StreamSeq};
+use hitherto_protocol::{Headers, Subject, Timestamp};
+
+use crate::files::{u32_at, u64_at};
+
+/// Bytes of a block header.
+pub(super) const HEADER_BYTES: usize = 52;
+
+/// The largest block this format admits: 2 GiB. It bounds what a damaged header can ask for.
+const BLOCK_BYTES_MAX: usize = 1 << 31;
+
+const MAGIC: u32 = u32::from_le_bytes(*b"HBLK");
+const VERSION: u16 = 1;
+const CRC_AT: usize = 48;
+const RECORD_HEADER_BYTES: usize = 28;
+
+/// Bytes a message takes in a block.
+pub(super) fn record_len(message: &StoredMessage) -> usize {
+    let headers = message
+        .headers
+        .as_ref()
+        .map_or(0, |headers| headers.as_bytes().len());
+    RECORD_HEADER_BYTES + message.subject.as_bytes().len() + headers + message.payload.len()
+}
+
+/// Appends a block of `messages`, which are not empty, to `buf`.
+pub(super) fn encode<'a>(
+    buf: &mut Vec<u8>,
+    messages: impl ExactSizeIterator<Item = &'a StoredMessage>,
+) {
+    let start = buf.len();
+    let count = fits(messages.len());
+    let mut ends: Option<(&StoredMessage, &StoredMessage)> = None;
+    buf.resize(start + HEADER_BYTES, 0);
+    for message in messages {
+        encode_record(buf, message);
+        ends = Some((ends.map_or(message, |(first, _)| first), message));
+    }
+    let (first, last) = ends.expect("a block has messages");
+    let records_len = fits(buf.len() - start - HEADER_BYTES);
+    let header = &mut buf[start..start + HEADER_BYTES];
+    header[0..4].copy_from_slice(&MAGIC.to_le_bytes());
+    header[4..6].copy_from_slice(&VERSION.to_le_bytes());
+    header[8..12].copy_from_slice(&records_len.to_le_bytes());
+    header[12..16].copy_from_slice(&count.to_le_bytes());
+    header[16..24].copy_from_slice(&first.seq.0.to_le_bytes());
+    header[24..32].copy_from_slice(&last.seq.0.to_le_bytes());
+    header[32..40].copy_from_slice(&first.at.unix_nanos().to_le_bytes());
+    header[40..48].copy_from_slice(&last.at.unix_nanos().to_le_bytes());
+    let crc = checksum(&buf[start..]);
+    buf[start + CRC_AT..start + HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+}
+
+fn encode_record(buf: &mut Vec<u8>, message: &StoredMessage) {
+    let subject = message.subject.as_bytes();
+    let headers = message
+        .headers
+        .as_ref()
+        .map_or(&[][..], |headers| headers.as_bytes());
+    buf.extend_from_slice(&message.seq.0.to_le_bytes());
+    buf.extend_from_slice(&message.at.unix_nanos().to_le_bytes());
+    buf.extend_from_slice(&fits(subject.len()).to_le_bytes());
+    buf.extend_from_slice(&fits(headers.len()).to_le_bytes());
+    buf.extend_from_slice(&fits(message.payload.len()).to_le_bytes());
+    buf.extend_from_slice(subject);
+    buf.extend_from_slice(headers);
+    buf.extend_from_slice(&message.payload);
+}
+
+fn fits(len: usize) -> u32 {
+    u32::try_from(len).expect("messages come through the log, whose frames end at 1 GiB")
+}
+
+fn checksum(block: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&block[..CRC_AT]), &block[HEADER_BYTES..])
+}
+
+/// A block header whose checksum, which covers the records too, is not yet verified.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BlockHeader {
+    pub(super) count: u32,
+    pub(super) first_seq: StreamSeq,
+    pub(super) last_seq: StreamSeq,
+    pub(super) first_at: Timestamp,
+    records_len: u32,
+}
+
+impl BlockHeader {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..HEADER_BYTES)?;
+        let version = u16::from_le_bytes([bytes[4], bytes[5]]);
+        let header = Self {
+            records_len: u32_at(bytes, 8),
+            count: u32_at(bytes, 12),
+            first_seq: StreamSeq(u64_at(bytes, 16)),
+            last_seq: StreamSeq(u64_at(bytes, 24)),
+            first_at: timestamp_at(bytes, 32),
+        };
+        let ours = u32_at(bytes, 0) == MAGIC
+            && version == VERSION
+            && header.count > 0
+            && header.first_seq <= header.last_seq
+            && header.block_len() <= BLOCK_BYTES_MAX;
+        ours.then_some(header)
+    }
+
+    /// Bytes of the block with its header.
+    pub(super) fn block_len(&self) -> usize {
+        HEADER_BYTES + self.records_len as usize
+    }
+}
+
+/// A verified block. Clones share its bytes, and so do the messages taken from it.
+#[derive(Debug, Clone)]
+pub(super) struct Block {
+    bytes: Bytes,
+    /// Where each record starts.
+    records: Arc<[u32]>,
+}
+
+impl Block {
+    /// Verifies the checksum and finds the records; on failure says what is wrong.
+    pub(super) fn decode(bytes: Bytes) -> Result<Self, &'static str> {
+        let header = BlockHeader::decode(&bytes).ok_or("no block starts here")?;
+        if bytes.len() != header.block_len() {
+            return Err("the block has another length than its index says");
+        }
+        if checksum(&bytes) != u32_at(&bytes, CRC_AT) {
+            return Err("the block fails its checksum");
+        }
+        let mut records = Vec::with_capacity(header.count as usize);
+        let mut at = HEADER_BYTES;
+        while at < bytes.len() {
+            records.push(u32::try_from(at).map_err(|_| "the block is too large")?);
+            at = record_end(&bytes, at).ok_or("the block's records do not add up")?;
+        }
+        if records.len() != header.count as usize {
+            return Err("the block's records do not add up");
+        }
+        Ok(Self {
+            bytes,
+            records: records.into(),
+        })
+    }
+
+    pub(super) fn get(&self, seq: StreamSeq) -> Result<Option<StoredMessage>, &'static str> {
+        let found = self
+            .records
+            .binary_search_by_key(&seq.0, |at| u64_at(&self.bytes, *at as usize));
+        found.ok().map(|record| self.message(record)).transpose()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Returns a message whose parts share the block's bytes.
+    pub(super) fn message(&self, record: usize) -> Result<StoredMessage, &'static str> {
+        let parts = self.parts(record);
+        let subject = Subject::from_bytes(self.bytes.slice_ref(parts.subject));
+        let headers = match parts.headers {
+            [] => None,
+            headers => {
+                let headers = Headers::parse(self.bytes.slice_ref(headers));
+                Some(headers.map_err(|_| "the block holds malformed headers")?)
+            }
+        };
+        Ok(StoredMessage {
+            seq: parts.seq,
+            at: parts.at,
+            subject: subject.map_err(|_| "the block holds a malformed subject")?,
+            headers,
+            payload: self.bytes.slice_ref(parts.payload),
+        })
+    }
+
+    /// Returns what an index needs; the subject is a copy, so that the index does not keep the
+    /// block in memory.
+    pub(super) fn meta(&self, record: usize) -> Result<MessageMeta, &'static str> {
+        let parts = self.parts(record);
+        let subject = Subject::from_bytes(Bytes::copy_from_slice(parts.subject));
+        Ok(MessageMeta {
+            seq: parts.seq,
+            at: parts.at,
+            subject: subject.map_err(|_| "the block holds a malformed subject")?,
+            bytes: counted_bytes(
+                parts.subject.len(),
+                parts.headers.len(),
+                parts.payload.len(),
+            ),
+        })
+    }
+
+    /// Bytes the block takes in memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.bytes.len() + self.records.len() * size_of::<u32>()
+    }
+
+    fn parts(&self, record: usize) -> Parts<'_> {
+        let at = self.records[record] as usize;
+        let header = &self.bytes[at..at + RECORD_HEADER_BYTES];
+        let mut rest = &self.bytes[at + RECORD_HEADER_BYTES..];
+        let mut take = |len: u32| {
+            let (part, after) = rest.split_at(len as usize);
+            rest = after;
+            part
+        };
+        Parts {
+            seq: StreamSeq(u64_at(header, 0)),
+            at: timestamp_at(header, 8),
+            subject: take(u32_at(header, 16)),
+            headers: take(u32_at(header, 20)),
+            payload: take(u32_at(header, 24)),
+        }
+    }
+}
+
+struct Parts<'a> {
+    seq: StreamSeq,
+    at: Timestamp,
+    subject: &'a [u8],
+    headers: &'a [u8],
+    payload: &'a [u8],
+}
+
+/// Returns what a message in memory tells an index.
+pub(super) fn meta_of(message: &StoredMessage) -> MessageMeta {
+    let headers = message
+        .headers
+        .as_ref()
+        .map_or(0, |headers| headers.as_bytes().len());
+    let subject = message.subject.as_bytes().len();
+    MessageMeta {
+        seq: message.seq,
+        at: message.at,
+        subject: message.subject.clone(),
+        bytes: counted_bytes(subject, headers, message.payload.len()),
+    }
+}
+
+/// The size a message counts with, as in nats-server 2.15 `filestore.go` (`fileStoreMsgSizeRaw`):
+/// 22 bytes of header, 8 of checksum, and 4 more when it has headers.
+fn counted_bytes(subject: usize, headers: usize, payload: usize) -> u64 {
+    let headers = if headers == 0 { 0 } else { headers + 4 };
+    (22 + subject + headers + payload + 8) as u64
+}
+
+fn record_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let header = bytes.get(at..at + RECORD_HEADER_BYTES)?;
+    let lens = [u32_at(header, 16), u32_at(header, 20), u32_at(header, 24)];
+    let end = lens
+        .iter()
+        .fold(at + RECORD_HEADER_BYTES, |end, len| end + *len as usize);
+    (end <= bytes.len()).then_some(end)
+}
+
+fn timestamp_at(bytes: &[u8], at: usize) -> Timestamp {
+    let nanos = bytes[at..at + 8]
+        .try_into()
+        .expect("the range is 8 bytes long");
+    Timestamp::from_unix_nanos(i64::from_le_bytes(nanos))
+}

@@ -1,0 +1,58 @@
+//! What a checkpoint says about the bodies of a stream.
+
+use bytes::Bytes;
+use hitherto_jetstream::StreamSeq;
+use serde::{Deserialize, Serialize};
+
+use super::deletes::DeleteSet;
+
+/// The newest manifest this release reads.
+pub(super) const VERSION: u32 = 1;
+
+/// The segments of a stream with the lengths that are durable, and what is removed from them.
+///
+/// Everything in the directory that is not named here, or lies beyond a named length, is not
+/// trusted; the log replays it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub(super) version: u32,
+    /// In order of sequence; only the last may be unsealed.
+    pub(super) segments: Vec<SegmentRecord>,
+    /// Messages that do not fill a block yet, as a block; empty when there are none. Less than
+    /// [`block_bytes`](super::StreamStoreOptions::block_bytes), so it may live here.
+    pub(super) open_block: Bytes,
+    /// Everything up to here is removed.
+    pub(super) floor: StreamSeq,
+    pub(super) deletes: DeleteSet,
+    /// The last sequence ever appended; 0 when there is none.
+    pub(super) last_seq: StreamSeq,
+}
+
+/// One segment file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SegmentRecord {
+    pub(super) first_seq: StreamSeq,
+    pub(super) last_seq: StreamSeq,
+    pub(super) count: u64,
+    /// Durable bytes of the file.
+    pub(super) len: u64,
+    /// Whether the file is complete and ends with its footer.
+    pub(super) sealed: bool,
+}
+
+impl Manifest {
+    /// Returns the last sequence ever appended; 0 when there is none.
+    pub fn last_seq(&self) -> StreamSeq {
+        self.last_seq
+    }
+
+    /// Returns the bytes the named segments take on disk.
+    pub fn stored_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.len).sum()
+    }
+
+    /// Returns how many segments are named.
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+}

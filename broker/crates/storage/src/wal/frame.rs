@@ -1,0 +1,166 @@
+//! The frame: what one append writes and one crc32c covers.
+//!
+//! ```text
+//! header (40 bytes)  magic u32, version u16, reserved u16, generation u64, number u64,
+//!                    payload length u32, entries u32, previous frame's crc u32, header crc u32
+//! payload            per entry: group u32, index u64, body length u32, body
+//! crc u32            of header and payload
+//! padding            zeros up to a multiple of 512 bytes
+//! ```
+//! All numbers are little endian. Frames start at multiples of 512 bytes, the unit a drive writes
+//! whole, so a frame under way never shares a sector with one that was acknowledged.
+
+use hitherto_jetstream::{GroupId, LogIndex};
+
+use super::WalEntry;
+use crate::Error;
+use crate::files::{u32_at, u64_at};
+
+/// Frames start at multiples of this.
+pub(super) const ALIGN: usize = 512;
+
+/// Bytes of a frame header.
+pub(super) const HEADER_BYTES: usize = 40;
+
+/// The largest frame: 1 GiB. A length beyond it cannot be ours.
+const FRAME_BYTES_MAX: usize = 1 << 30;
+
+const MAGIC: u32 = u32::from_le_bytes(*b"HWFR");
+const VERSION: u16 = 1;
+const ENTRY_HEADER_BYTES: usize = 16;
+const CRC_BYTES: usize = 4;
+
+/// What the next frame of a file must carry to be that frame, and not one left over from an
+/// earlier use of the file or an earlier, cut tail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Link {
+    /// Random per use of a file.
+    pub(super) generation: u64,
+    /// Counts the frames of the log, across files.
+    pub(super) number: u64,
+    /// The crc at the end of the frame before, also across files.
+    pub(super) previous_crc: u32,
+}
+
+/// A header whose own crc is right.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FrameHeader {
+    pub(super) link: Link,
+    pub(super) entries: u32,
+    payload_len: u32,
+}
+
+impl FrameHeader {
+    /// Decodes a header; `None` when the bytes are not one.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..HEADER_BYTES)?;
+        let version = u16::from_le_bytes([bytes[4], bytes[5]]);
+        let intact = u32_at(bytes, 0) == MAGIC
+            && version == VERSION
+            && u32_at(bytes, 36) == crc32c::crc32c(&bytes[..36]);
+        intact.then(|| Self {
+            link: Link {
+                generation: u64_at(bytes, 8),
+                number: u64_at(bytes, 16),
+                previous_crc: u32_at(bytes, 32),
+            },
+            payload_len: u32_at(bytes, 24),
+            entries: u32_at(bytes, 28),
+        })
+    }
+
+    fn encode_into(&self, bytes: &mut [u8]) {
+        bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());
+        bytes[4..6].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[6..8].fill(0);
+        bytes[8..16].copy_from_slice(&self.link.generation.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.link.number.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.payload_len.to_le_bytes());
+        bytes[28..32].copy_from_slice(&self.entries.to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.link.previous_crc.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..36]);
+        bytes[36..40].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    /// Bytes of the frame without its padding.
+    pub(super) fn frame_len(&self) -> usize {
+        HEADER_BYTES + self.payload_len as usize + CRC_BYTES
+    }
+}
+
+/// Rounds a frame length up to the start of the next frame.
+pub(super) fn padded(len: usize) -> usize {
+    len.next_multiple_of(ALIGN)
+}
+
+/// Returns the padded length of the frame that holds `entries`.
+///
+/// # Errors
+/// [`Error::TooLarge`] beyond [`FRAME_BYTES_MAX`].
+pub(super) fn measure(entries: &[WalEntry<'_>]) -> Result<usize, Error> {
+    let bodies = entries
+        .iter()
+        .map(|entry| ENTRY_HEADER_BYTES + entry.body.len());
+    let len = padded(bodies.sum::<usize>() + HEADER_BYTES + CRC_BYTES);
+    if len > FRAME_BYTES_MAX {
+        let (bytes, limit_bytes) = (len as u64, FRAME_BYTES_MAX as u64);
+        return Err(Error::TooLarge {
+            what: "log frame",
+            bytes,
+            limit_bytes,
+        });
+    }
+    Ok(len)
+}
+
+/// Encodes a measured frame with its padding into `buf` and returns the frame's crc.
+pub(super) fn encode(buf: &mut Vec<u8>, link: Link, entries: &[WalEntry<'_>]) -> u32 {
+    buf.clear();
+    buf.resize(HEADER_BYTES, 0);
+    for entry in entries {
+        buf.extend_from_slice(&entry.group.0.to_le_bytes());
+        buf.extend_from_slice(&entry.index.0.to_le_bytes());
+        buf.extend_from_slice(&measured(entry.body.len()).to_le_bytes());
+        buf.extend_from_slice(entry.body);
+    }
+    let payload_len = measured(buf.len() - HEADER_BYTES);
+    let header = FrameHeader {
+        link,
+        entries: measured(entries.len()),
+        payload_len,
+    };
+    header.encode_into(&mut buf[..HEADER_BYTES]);
+    let crc = crc32c::crc32c(buf);
+    buf.extend_from_slice(&crc.to_le_bytes());
+    buf.resize(padded(buf.len()), 0);
+    crc
+}
+
+fn measured(len: usize) -> u32 {
+    u32::try_from(len).expect("`measure` has refused frames above 1 GiB")
+}
+
+/// Returns the crc of a whole frame, without padding, if its bytes are intact.
+pub(super) fn verify(frame: &[u8]) -> Option<u32> {
+    let (covered, stored) = frame.split_last_chunk::<CRC_BYTES>()?;
+    let crc = crc32c::crc32c(covered);
+    (crc == u32::from_le_bytes(*stored)).then_some(crc)
+}
+
+/// Takes the next entry off the front of a verified payload; `None` when it is malformed, which
+/// the writer never makes.
+pub(super) fn take_entry<'a>(payload: &mut &'a [u8]) -> Option<WalEntry<'a>> {
+    let (head, rest) = payload.split_at_checked(ENTRY_HEADER_BYTES)?;
+    let (body, rest) = rest.split_at_checked(u32_at(head, 12) as usize)?;
+    *payload = rest;
+    Some(WalEntry {
+        group: GroupId(u32_at(head, 0)),
+        index: LogIndex(u64_at(head, 4)),
+        body,
+    })
+}
+
+/// The payload of a verified frame.
+pub(super) fn payload(frame: &[u8]) -> &[u8] {
+    &frame[HEADER_BYTES..frame.len() - CRC_BYTES]
+}

@@ -1,0 +1,140 @@
+//! Reading the log back, file by file, entry by entry.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hitherto_jetstream::{GroupId, LogIndex};
+use hitherto_platform::Disk;
+
+use super::WalPosition;
+use super::file::FrameReader;
+use super::frame::{self, Link};
+use crate::Error;
+
+/// One entry read back from the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The group the entry belongs to.
+    pub group: GroupId,
+    /// Its index in the group's log.
+    pub index: LogIndex,
+    /// What was appended.
+    pub body: Bytes,
+    /// The frame that holds it.
+    pub position: WalPosition,
+}
+
+/// The entries of the log in the order they were appended; ends after the first error.
+///
+/// Memory: one frame at a time. Must be read before [`Wal::release`](super::Wal::release) is
+/// called, which recycles the files.
+#[derive(Debug)]
+pub struct Replay {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    files: VecDeque<ReplayFile>,
+    reader: Option<FrameReader>,
+    entries: VecDeque<Entry>,
+    failed: bool,
+}
+
+/// A file to read, and where its frames end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReplayFile {
+    pub(super) number: u64,
+    /// What the frame after the last one of this file carries.
+    pub(super) end: Link,
+}
+
+impl Replay {
+    pub(super) fn new(disk: Arc<dyn Disk>, dir: PathBuf, files: VecDeque<ReplayFile>) -> Self {
+        Self {
+            disk,
+            dir,
+            files,
+            reader: None,
+            entries: VecDeque::new(),
+            failed: false,
+        }
+    }
+
+    fn next_entry(&mut self) -> Result<Option<Entry>, Error> {
+        loop {
+            if let Some(entry) = self.entries.pop_front() {
+                return Ok(Some(entry));
+            }
+            let Some(file) = self.files.front().copied() else {
+                return Ok(None);
+            };
+            let reader = match &mut self.reader {
+                Some(reader) => reader,
+                none => none.insert(FrameReader::open(&*self.disk, &self.dir, file.number)?),
+            };
+            if reader.next_link().number == file.end.number {
+                check_end(reader, file.end)?;
+                self.files.pop_front();
+                self.reader = None;
+                continue;
+            }
+            read_frame(reader, file.number, &mut self.entries)?;
+        }
+    }
+}
+
+impl Iterator for Replay {
+    type Item = Result<Entry, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let entry = self.next_entry();
+        self.failed = entry.is_err();
+        entry.transpose()
+    }
+}
+
+/// The files are chained: the next file begins with the crc this one ends with.
+fn check_end(reader: &FrameReader, end: Link) -> Result<(), Error> {
+    if reader.next_link().previous_crc != end.previous_crc {
+        let what = "the file does not end with the frame the next one follows";
+        return Err(Error::damaged(reader.path(), reader.offset(), what));
+    }
+    Ok(())
+}
+
+fn read_frame(
+    reader: &mut FrameReader,
+    file: u64,
+    entries: &mut VecDeque<Entry>,
+) -> Result<(), Error> {
+    let (path, offset) = (reader.path().to_owned(), reader.offset());
+    let Some(frame) = reader.next_frame()? else {
+        let what = "a frame is unreadable although later frames are there";
+        return Err(Error::damaged(&path, offset, what));
+    };
+    let position = WalPosition {
+        file,
+        offset: frame.offset,
+    };
+    let mut payload = frame::payload(frame.bytes);
+    for _ in 0..frame.entries {
+        let Some(entry) = frame::take_entry(&mut payload) else {
+            return Err(Error::damaged(
+                &path,
+                offset,
+                "a frame's entries do not add up",
+            ));
+        };
+        let body = Bytes::copy_from_slice(entry.body);
+        entries.push_back(Entry {
+            group: entry.group,
+            index: entry.index,
+            body,
+            position,
+        });
+    }
+    Ok(())
+}

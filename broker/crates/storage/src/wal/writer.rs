@@ -1,0 +1,227 @@
+//! Writing the log: frames into the active file, new files, recycled files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hitherto_platform::{Disk, DiskFile, OpenMode};
+
+use super::file::{FRAMES_START, FileHeader, spare_path, wal_path};
+use super::frame;
+use super::{Wal, WalEntry, WalOptions, WalPosition};
+use crate::Error;
+use crate::files;
+
+/// Capacity the frame buffer keeps between appends: 4 MiB.
+const BUFFER_BYTES_KEPT: usize = 4 * 1024 * 1024;
+
+/// The file frames are appended to.
+#[derive(Debug)]
+pub(super) struct ActiveFile {
+    pub(super) number: u64,
+    pub(super) path: PathBuf,
+    pub(super) file: Box<dyn DiskFile>,
+    /// Where the next frame goes.
+    pub(super) offset: u64,
+    /// Bytes the file has: every one of them was written at least once.
+    pub(super) len: u64,
+}
+
+impl Wal {
+    pub(super) fn check_poisoned(&self) -> Result<(), Error> {
+        if self.poisoned {
+            Err(Error::poisoned(&self.dir))
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn append_frame(&mut self, entries: &[WalEntry<'_>]) -> Result<WalPosition, Error> {
+        let len = frame::measure(entries)? as u64;
+        let end = self.active.offset.saturating_add(len);
+        if end > self.options.file_bytes && self.active.offset > FRAMES_START {
+            self.roll()?;
+        }
+        let position = self.position();
+        let crc = frame::encode(&mut self.buffer, self.next, entries);
+        self.write_buffer()?;
+        let synced = self.active.file.sync_data();
+        synced.map_err(|error| self.poison("sync", error))?;
+
+        self.active.offset += len;
+        self.next.number += 1;
+        self.next.previous_crc = crc;
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+        Ok(position)
+    }
+
+    /// Writes the frame in the buffer. Where it crosses the end of the file, zeros up to the next
+    /// step ride on the same write; on a disk too full for them it is tried without.
+    fn write_buffer(&mut self) -> Result<(), Error> {
+        let frame_len = self.buffer.len();
+        let ActiveFile { offset, len, .. } = self.active;
+        let end = offset + frame_len as u64;
+        if end > len {
+            let step = end.next_multiple_of(self.options.grow_bytes.max(1));
+            let zeros = step.min(self.options.file_bytes).saturating_sub(end);
+            self.buffer
+                .resize(frame_len + usize::try_from(zeros).unwrap_or(0), 0);
+        }
+        let mut written = self.active.file.write_at(&self.buffer, offset);
+        if is_full(&written) && self.buffer.len() > frame_len {
+            self.buffer.truncate(frame_len);
+            written = self.active.file.write_at(&self.buffer, offset);
+        }
+        match written {
+            Ok(()) => {
+                self.active.len = len.max(offset + self.buffer.len() as u64);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(Error::Full {
+                file: self.active.path.clone(),
+            }),
+            Err(error) => Err(self.poison("write", error)),
+        }
+    }
+
+    /// Writes the last frame once more and syncs it.
+    ///
+    /// A frame that reads back need not be on the drive: the process may have been killed before
+    /// its sync, or the sync may have failed and left the page marked clean. Written again it is
+    /// dirty again, and the sync says the truth.
+    pub(super) fn renew_last_frame(&mut self, start: u64) -> Result<(), Error> {
+        let ActiveFile {
+            path, file, offset, ..
+        } = &self.active;
+        let len = usize::try_from(offset - start).expect("the frame was read into memory before");
+        self.buffer.resize(len, 0);
+        file.read_exact_at(&mut self.buffer, start)
+            .map_err(|error| Error::io("read", path, error))?;
+        file.write_at(&self.buffer, start)
+            .map_err(|error| Error::io("write", path, error))?;
+        file.sync_data()
+            .map_err(|error| Error::io("sync", path, error))
+    }
+
+    /// Goes on in a new file.
+    fn roll(&mut self) -> Result<(), Error> {
+        let first = frame::Link {
+            generation: self.options.entropy.u64(),
+            ..self.next
+        };
+        let header = FileHeader {
+            number: self.active.number + 1,
+            first,
+        };
+        let made = make_file(
+            &*self.disk,
+            &self.dir,
+            &self.options,
+            header,
+            &mut self.spares,
+        );
+        let active = made.inspect_err(|error| {
+            self.poisoned |= !matches!(error, Error::Full { .. });
+        })?;
+        self.older.push_back(self.active.number);
+        self.active = active;
+        self.next = first;
+        Ok(())
+    }
+
+    /// Takes a file out of the log, as a spare while there is use for one.
+    ///
+    /// The name is synced before the file may be written again: a crash must not find a file of
+    /// the log with the content of another.
+    pub(super) fn recycle(&mut self, number: u64) -> Result<(), Error> {
+        let path = wal_path(&self.dir, number);
+        let file = files::open(&*self.disk, &path, OpenMode::Read)?;
+        let len = file
+            .len()
+            .map_err(|error| Error::io("measure", &path, error))?;
+        let keep = self.spares.len() < self.options.spare_files && len <= self.options.file_bytes;
+        let spare = spare_path(&self.dir, number);
+        let moved = match keep {
+            true => self.disk.rename(&path, &spare),
+            false => self.disk.remove_file(&path),
+        };
+        moved.map_err(|error| Error::io("recycle", &path, error))?;
+        let synced = self.disk.sync_dir(&self.dir);
+        synced.map_err(|error| self.poison("sync", error))?;
+        if keep {
+            self.spares.push(spare);
+        }
+        Ok(())
+    }
+
+    fn poison(&mut self, action: &'static str, source: io::Error) -> Error {
+        self.poisoned = true;
+        Error::Io {
+            action,
+            file: self.active.path.clone(),
+            source,
+        }
+    }
+}
+
+/// Prepares a file of the log under a spare name, syncs it, and gives it its real name.
+pub(super) fn make_file(
+    disk: &dyn Disk,
+    dir: &Path,
+    options: &WalOptions,
+    header: FileHeader,
+    spares: &mut Vec<PathBuf>,
+) -> Result<ActiveFile, Error> {
+    let recycled = spares.last().cloned();
+    let spare = recycled
+        .clone()
+        .unwrap_or_else(|| spare_path(dir, header.number));
+    let prepared = prepare_spare(disk, &spare, options, header);
+    if matches!(prepared, Err(Error::Full { .. })) && recycled.is_none() {
+        // Gives the room back; if even that fails, the next open finds the file and reuses it.
+        disk.remove_file(&spare).ok();
+    }
+    let (file, len) = prepared?;
+    let path = wal_path(dir, header.number);
+    disk.rename(&spare, &path)
+        .map_err(|error| Error::io("rename", &spare, error))?;
+    files::sync_dir(disk, dir)?;
+    spares.pop();
+    Ok(ActiveFile {
+        number: header.number,
+        path,
+        file,
+        offset: FRAMES_START,
+        len,
+    })
+}
+
+fn prepare_spare(
+    disk: &dyn Disk,
+    spare: &Path,
+    options: &WalOptions,
+    header: FileHeader,
+) -> Result<(Box<dyn DiskFile>, u64), Error> {
+    let file = files::open(disk, spare, OpenMode::Create)?;
+    let len = file
+        .len()
+        .map_err(|error| Error::io("measure", spare, error))?;
+    let mut head = header.encode().to_vec();
+    if len < options.grow_bytes {
+        head.resize(
+            usize::try_from(options.grow_bytes)
+                .unwrap_or(0)
+                .max(head.len()),
+            0,
+        );
+    }
+    file.write_at(&head, 0)
+        .map_err(|error| Error::io("write", spare, error))?;
+    file.sync_data()
+        .map_err(|error| Error::io("sync", spare, error))?;
+    Ok((file, len.max(head.len() as u64)))
+}
+
+fn is_full(result: &io::Result<()>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::StorageFull)
+}
