@@ -2,10 +2,25 @@
 //!
 //! | file | noun |
 //! |---|---|
+//! | `handshake` | INFO and CONNECT: what each side says about itself |
+//! | `reader` | the task of a connection: reads, keeps the peace (PING, back-pressure, closing) |
+//! | `session` | what each client operation does |
+//! | `subscriptions` | the client's subscriptions by `sid` |
 //! | `outbound` | [`Outbound`]: the bytes waiting for the socket; shared with everybody who delivers |
 //! | `writer` | the task that moves them to the socket, many messages per write |
+//!
+//! There is no authentication yet: a client may leave CONNECT out, as with a nats-server without users,
+//! and there is no authentication timeout. Credentials in CONNECT are ignored.
+//!
+//! Memory of one connection: a read buffer of at most 64 KiB plus one message, at most `max_pending`
+//! bytes outbound, at most `max_subscriptions` subscriptions. Two tasks.
 
+mod handshake;
 mod outbound;
+mod reader;
+mod session;
+mod subscriptions;
 mod writer;
 
-pub(crate) use outbound::{CloseReason, Outbound, Pushed};
+pub(crate) use outbound::{Outbound, Pushed};
+pub(crate) use reader::{Environment, refuse, serve};

@@ -73,6 +73,13 @@ pub(crate) enum CloseReason {
     Shutdown,
 }
 
+impl CloseReason {
+    /// The client will not take what waits for it.
+    fn gives_up(self) -> bool {
+        matches!(self, Self::SlowConsumer | Self::SocketFailed)
+    }
+}
+
 /// What the writer finds to do.
 pub(super) enum Work {
     /// The chunk holds bytes to write.
@@ -179,10 +186,7 @@ impl Outbound {
 
     fn close_locked(&self, mut state: MutexGuard<'_, State>, reason: CloseReason) {
         state.close_reason = Some(reason);
-        if matches!(
-            reason,
-            CloseReason::SlowConsumer | CloseReason::SocketFailed
-        ) {
+        if reason.gives_up() {
             // Nobody will take it. Who remembers this connection should not keep its bytes alive.
             state.buffer = BytesMut::new();
         }
@@ -194,6 +198,11 @@ impl Outbound {
     /// Why the connection ends; `None` while it lives.
     pub(super) fn close_reason(&self) -> Option<CloseReason> {
         self.lock().close_reason
+    }
+
+    /// Tells whether the connection ended in a way that leaves nothing to write.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.close_reason().is_some_and(CloseReason::gives_up)
     }
 
     /// Waits until the connection is to end. Only the reader waits here.

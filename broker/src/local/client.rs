@@ -171,6 +171,9 @@ impl LocalClient {
     }
 
     /// A subject nobody else uses, for answers.
+    ///
+    /// # Panics
+    /// Never: a prefix and a number are always a subject.
     pub fn new_inbox(&self) -> Subject {
         let number = self.shared.next_inbox.fetch_add(1, Ordering::Relaxed);
         Subject::new(format!("{}.{number}", self.shared.inbox_prefix))

@@ -9,16 +9,13 @@ use fastrand::Rng;
 pub(super) fn offer_to_one<M, T>(
     members: &[M],
     rng: &mut Rng,
-    mut offer: impl FnMut(&M) -> Option<T>,
+    offer: impl FnMut(&M) -> Option<T>,
 ) -> Option<T> {
     if members.is_empty() {
         return None;
     }
     let (before, from_chosen) = members.split_at(rng.usize(..members.len()));
-    from_chosen
-        .iter()
-        .chain(before)
-        .find_map(|member| offer(member))
+    from_chosen.iter().chain(before).find_map(offer)
 }
 
 #[cfg(test)]

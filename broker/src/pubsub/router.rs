@@ -46,6 +46,19 @@ pub(crate) enum Origin {
 #[derive(Debug, Clone)]
 pub(crate) struct SubscriptionKey(pub(super) Arc<Subscription>);
 
+impl SubscriptionKey {
+    /// Tells whether nothing will be delivered any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.has_ended()
+    }
+
+    /// Lets the subscription end after `max` messages counted since it began. Says `true` when so many
+    /// have been delivered already: then the caller ends it.
+    pub(crate) fn end_after(&self, max: u64) -> bool {
+        self.0.end_after(max)
+    }
+}
+
 impl Router {
     /// A router without subscriptions. The entropy chooses members of queue groups.
     pub(crate) fn new(entropy: Arc<dyn Entropy>) -> Arc<Self> {
@@ -89,7 +102,7 @@ impl Router {
         SubscriptionKey(subscription)
     }
 
-    /// Ends a subscription; nothing is delivered to it any more once this returns. A second call does
+    /// Ends a subscription; no message published after this returns is delivered to it. A second call does
     /// nothing.
     pub(crate) fn unsubscribe(&self, key: &SubscriptionKey) {
         self.remove(&key.0);

@@ -96,9 +96,8 @@ impl Subscription {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Lets the subscription end after `max` messages counted since SUB. Says `true` when so many have
-    /// been handed over already: then the caller ends it.
-    pub(crate) fn end_after(&self, max: u64) -> bool {
+    /// See [`SubscriptionKey::end_after`](super::SubscriptionKey::end_after).
+    pub(super) fn end_after(&self, max: u64) -> bool {
         self.max.store(max, Ordering::SeqCst);
         self.delivered.load(Ordering::SeqCst) >= max
     }
@@ -119,6 +118,10 @@ impl Subscription {
             return Handover::Refused;
         }
         let is_last = max != 0 && before + 1 == max;
+        if is_last {
+            // Before the client can see the message and use the sid again.
+            self.end();
+        }
         let pushed = match &self.target {
             Target::Client { outbound, sid } => outbound.push_message(sid, message),
             Target::Local(queue) => queue.push(message),

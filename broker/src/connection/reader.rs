@@ -1,0 +1,265 @@
+//! The task of one connection: reads, decodes, hands operations to the session, and ends it all.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use hitherto_platform::{Connection, ReadHalf};
+use hitherto_protocol::{Decoder, Limits, ServerInfo};
+use tokio::io::AsyncReadExt as _;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+
+use super::handshake::info_for;
+use super::outbound::{CloseReason, Outbound};
+use super::session::{Session, Violation};
+use super::writer;
+use crate::config::ClientLimits;
+use crate::pubsub::{Router, SubscriberId};
+use crate::room::Room;
+use crate::stop::StopSignal;
+
+/// The first read of a connection takes at most 4 KiB; reads that fill their buffer make the next larger.
+const READ_BYTES_MIN: usize = 4 * 1024;
+
+/// One read takes at most 64 KiB.
+const READ_BYTES_MAX: usize = 64 * 1024;
+
+/// After an `-ERR` that closes the connection, what the client still sends is thrown away for so long:
+/// closing a socket with unread bytes would make the kernel throw away the `-ERR`.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// What all connections of a node share.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    pub(crate) router: Arc<Router>,
+    pub(crate) room: Room,
+    pub(crate) limits: ClientLimits,
+    /// INFO without the fields of a single connection.
+    pub(crate) info: ServerInfo,
+    pub(crate) slow_consumers: AtomicU64,
+}
+
+/// Serves one client until it goes, breaks the rules, or the node stops.
+pub(crate) async fn serve(
+    environment: Arc<Environment>,
+    connection: Box<dyn Connection>,
+    peer: SocketAddr,
+    stop: StopSignal,
+) {
+    let limits = &environment.limits;
+    let id = environment.router.next_subscriber_id();
+    let outbound = Arc::new(Outbound::new(id, limits.pending_bytes_max));
+    let (socket, write_half) = connection.split();
+    // A set of one, because dropping it stops the writer.
+    let mut writer = JoinSet::new();
+    writer.spawn(writer::run(
+        Arc::clone(&outbound),
+        write_half,
+        limits.write_deadline,
+    ));
+    tracing::debug!(client = id.0, %peer, "connection accepted");
+
+    let info = info_for(&environment.info, id, peer);
+    let session = Session::new(
+        &environment.router,
+        Arc::clone(&outbound),
+        info,
+        limits.subscriptions_max,
+    );
+    let mut reader = Reader {
+        environment: &environment,
+        outbound: &outbound,
+        socket,
+        buffer: BytesMut::new(),
+        read_bytes: READ_BYTES_MIN,
+        decoder: Decoder::new(Limits {
+            control_line_bytes_max: limits.control_line_bytes_max,
+            payload_bytes_max: limits.payload_bytes_max,
+        }),
+        session,
+    };
+    reader.run(stop).await;
+
+    let Reader {
+        socket, session, ..
+    } = reader;
+    // Its subscriptions end before the last bytes are written.
+    drop(session);
+    if outbound.is_given_up() {
+        writer.abort_all();
+    }
+    writer.join_next().await;
+    conclude(&environment, &outbound, id, socket).await;
+}
+
+/// Turns a client away because there are too many: INFO, `-ERR`, close.
+pub(crate) async fn refuse(
+    environment: Arc<Environment>,
+    connection: Box<dyn Connection>,
+    peer: SocketAddr,
+) {
+    let limits = &environment.limits;
+    let id = environment.router.next_subscriber_id();
+    let outbound = Arc::new(Outbound::new(id, limits.pending_bytes_max));
+    let (socket, write_half) = connection.split();
+    let info = info_for(&environment.info, id, peer);
+    outbound.push_line(|buffer| hitherto_protocol::encode::info(&info, buffer));
+    outbound.close(
+        CloseReason::TooManyConnections,
+        Some("maximum connections exceeded"),
+    );
+    writer::run(Arc::clone(&outbound), write_half, limits.write_deadline).await;
+    conclude(&environment, &outbound, id, socket).await;
+}
+
+struct Reader<'a> {
+    environment: &'a Environment,
+    outbound: &'a Outbound,
+    socket: ReadHalf,
+    buffer: BytesMut,
+    read_bytes: usize,
+    decoder: Decoder,
+    session: Session,
+}
+
+impl Reader<'_> {
+    /// Reads until the connection ends; the reason is in the outbound side.
+    async fn run(&mut self, mut stop: StopSignal) {
+        let (outbound, room) = (self.outbound, &self.environment.room);
+        let mut ending = pin!(async {
+            // Both only wait, and the first to come ends the connection.
+            tokio::select! {
+                () = outbound.closed() => {}
+                () = stop.stopped() => outbound.close(CloseReason::Shutdown, None),
+            }
+        });
+        let mut ping = ping_timer(self.environment.limits.ping_interval);
+        self.session.flush();
+        loop {
+            let missing = self.decoder.missing_bytes(&self.buffer);
+            self.buffer.reserve(self.read_bytes.max(missing));
+            // Reading is cancel safe: bytes are in the buffer or still in the socket.
+            let read = tokio::select! {
+                read = self.socket.read_buf(&mut self.buffer) => read,
+                () = &mut ending => return,
+                _ = ping.tick() => {
+                    self.handle_ping_due();
+                    continue;
+                }
+            };
+            match read {
+                Ok(0) => return self.outbound.close(CloseReason::ClientClosed, None),
+                Ok(bytes) => self.adapt_read_bytes(bytes),
+                Err(_) => return self.outbound.close(CloseReason::SocketFailed, None),
+            }
+            let flow = self.handle_buffer();
+            self.session.flush();
+            if flow.is_break() || wait_for_room(room, ending.as_mut()).await.is_break() {
+                return;
+            }
+        }
+    }
+
+    /// Takes every whole operation out of the buffer.
+    fn handle_buffer(&mut self) -> ControlFlow<()> {
+        loop {
+            let violation = match self.decoder.decode(&mut self.buffer) {
+                Ok(Some(op)) => match self.session.handle_op(op) {
+                    Ok(()) => continue,
+                    Err(violation) => violation,
+                },
+                Ok(None) => return ControlFlow::Continue(()),
+                Err(error) => {
+                    let client = self.outbound.subscriber().0;
+                    tracing::debug!(client, %error, "client broke the protocol");
+                    Violation {
+                        text: error.wire_text(),
+                    }
+                }
+            };
+            self.outbound
+                .close(CloseReason::ProtocolViolation, violation.text);
+            return ControlFlow::Break(());
+        }
+    }
+
+    fn handle_ping_due(&mut self) {
+        let limits = &self.environment.limits;
+        if self.session.handle_ping_due(limits.pings_outstanding_max) {
+            self.session.flush();
+        } else {
+            self.outbound
+                .close(CloseReason::StaleConnection, Some("Stale Connection"));
+        }
+    }
+
+    /// Busy connections read much at once; idle ones keep little memory.
+    fn adapt_read_bytes(&mut self, read: usize) {
+        if read >= self.read_bytes {
+            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
+        } else if read < self.read_bytes / 4 {
+            self.read_bytes = (self.read_bytes / 2).max(READ_BYTES_MIN);
+        }
+    }
+}
+
+/// Stops reading while the log has no room; the client's own socket then fills up. What was read already
+/// is in the log's hands.
+async fn wait_for_room(room: &Room, ending: Pin<&mut impl Future<Output = ()>>) -> ControlFlow<()> {
+    if room.is_there() {
+        return ControlFlow::Continue(());
+    }
+    // Both only wait.
+    tokio::select! {
+        () = room.wait() => ControlFlow::Continue(()),
+        () = ending => ControlFlow::Break(()),
+    }
+}
+
+fn ping_timer(period: Duration) -> Interval {
+    let mut timer = interval_at(Instant::now() + period, period);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer
+}
+
+/// What is left to do when nothing is written any more.
+async fn conclude(
+    environment: &Environment,
+    outbound: &Outbound,
+    id: SubscriberId,
+    mut socket: ReadHalf,
+) {
+    let reason = outbound.close_reason();
+    tracing::debug!(client = id.0, ?reason, "connection closed");
+    match reason {
+        Some(CloseReason::SlowConsumer) => {
+            environment.slow_consumers.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(client = id.0, "Slow Consumer Detected");
+        }
+        Some(
+            CloseReason::ProtocolViolation
+            | CloseReason::TooManyConnections
+            | CloseReason::StaleConnection,
+        ) => {
+            timeout(LINGER, throw_away(&mut socket)).await.ok();
+        }
+        _ => {}
+    }
+}
+
+async fn throw_away(socket: &mut ReadHalf) {
+    let mut buffer = BytesMut::with_capacity(READ_BYTES_MIN);
+    while socket
+        .read_buf(&mut buffer)
+        .await
+        .is_ok_and(|read| read > 0)
+    {
+        buffer.clear();
+    }
+}

@@ -1,0 +1,276 @@
+//! What each operation of a client does. No IO: answers go into the outbound buffer.
+//!
+//! Texts and order of answers follow nats-server 2.15, observed on the wire.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use hitherto_protocol::{
+    ClientOp, Connect, HeadersBuilder, Publish, ServerInfo, Subject, SubjectFilter, encode,
+};
+
+use super::Outbound;
+use super::handshake::{ClientOptions, connect_info};
+use super::outbound::Pushed;
+use super::subscriptions::{Subscriptions, TooManySubscriptions};
+use crate::pubsub::{Message, Origin, Publisher, Router, SubscriberId, Target};
+
+/// Subjects of the inside of a cluster: clients may not publish to them, nor ask for answers there.
+const RAFT_PREFIX: &str = "$NRG.";
+const ROUTED_REPLY_PREFIX: &str = "_R_.";
+
+/// The server's side of the conversation with one client.
+#[derive(Debug)]
+pub(super) struct Session {
+    options: ClientOptions,
+    id: SubscriberId,
+    info: ServerInfo,
+    connect_info_sent: bool,
+    outbound: Arc<Outbound>,
+    /// Our own answers wait for [`Session::flush`].
+    wake_own_writer: bool,
+    publisher: Publisher,
+    subscriptions: Subscriptions,
+    /// PINGs of ours without a PONG.
+    pings_outstanding: u32,
+}
+
+/// The client broke the protocol: the connection is closed, after an `-ERR` if there is a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Violation {
+    pub(super) text: Option<&'static str>,
+}
+
+impl Session {
+    /// A conversation that begins: `info` is on its way to the client.
+    pub(super) fn new(
+        router: &Arc<Router>,
+        outbound: Arc<Outbound>,
+        info: ServerInfo,
+        subscriptions_max: usize,
+    ) -> Self {
+        let id = outbound.subscriber();
+        let mut session = Self {
+            options: ClientOptions::default(),
+            id,
+            info,
+            connect_info_sent: false,
+            wake_own_writer: false,
+            publisher: router.publisher(Origin::Client(id)),
+            subscriptions: Subscriptions::new(
+                Arc::clone(router),
+                Arc::clone(&outbound),
+                subscriptions_max,
+            ),
+            outbound,
+            pings_outstanding: 0,
+        };
+        session.push_info();
+        session
+    }
+
+    /// Takes one operation.
+    ///
+    /// # Errors
+    /// When the connection must be closed.
+    pub(super) fn handle_op(&mut self, op: ClientOp) -> Result<(), Violation> {
+        match op {
+            ClientOp::Publish(publish) => self.handle_publish(publish)?,
+            ClientOp::Subscribe {
+                subject,
+                queue,
+                sid,
+            } => self.handle_subscribe(&subject, queue.as_deref(), &sid),
+            ClientOp::Unsubscribe { sid, max } => {
+                self.subscriptions.unsubscribe(&sid, max);
+                self.push_ok();
+            }
+            ClientOp::Ping => self.handle_ping(),
+            ClientOp::Pong => self.pings_outstanding = 0,
+            ClientOp::Connect(connect) => self.handle_connect(&connect)?,
+            ClientOp::Info | ClientOp::Ok => {}
+            ClientOp::Err(text) => {
+                let text = String::from_utf8_lossy(&text);
+                tracing::debug!(client = self.id.0, %text, "client reports an error");
+                return Err(Violation { text: None });
+            }
+        }
+        Ok(())
+    }
+
+    /// The PING timer has run out. `false` when too many PINGs are unanswered: the client is stale.
+    pub(super) fn handle_ping_due(&mut self, pings_outstanding_max: u32) -> bool {
+        if self.pings_outstanding >= pings_outstanding_max {
+            return false;
+        }
+        self.pings_outstanding += 1;
+        self.push_line(encode::ping);
+        true
+    }
+
+    /// Lets the writers of all that was published and answered go to work. To be called before waiting.
+    pub(super) fn flush(&mut self) {
+        self.publisher.flush();
+        if std::mem::take(&mut self.wake_own_writer) {
+            self.outbound.wake_writer();
+        }
+    }
+
+    fn handle_connect(&mut self, connect: &Connect) -> Result<(), Violation> {
+        let options =
+            ClientOptions::from_connect(connect).map_err(|text| Violation { text: Some(text) })?;
+        self.options = options;
+        self.outbound.set_headers(options.headers);
+        self.publisher.set_origin(if options.echo {
+            Origin::Client(self.id)
+        } else {
+            Origin::ClientWithoutEcho(self.id)
+        });
+        tracing::debug!(
+            client = self.id.0,
+            name = connect.name,
+            lang = connect.lang,
+            version = connect.version,
+            "client connected"
+        );
+        self.push_ok();
+        Ok(())
+    }
+
+    /// PONG is a barrier: what the client sent before is done. It goes into the same buffer as the
+    /// deliveries that it follows.
+    fn handle_ping(&mut self) {
+        self.push_line(encode::pong);
+        if self.options.takes_async_info && !self.connect_info_sent {
+            self.connect_info_sent = true;
+            self.info = connect_info(std::mem::take(&mut self.info));
+            self.push_info();
+        }
+    }
+
+    fn handle_subscribe(&mut self, subject: &[u8], queue: Option<&[u8]>, sid: &[u8]) {
+        // Copies: the parts belong to the read buffer.
+        let filter = std::str::from_utf8(subject)
+            .ok()
+            .and_then(|subject| SubjectFilter::new(subject.to_owned()).ok());
+        let queue = queue
+            .map(|queue| std::str::from_utf8(queue).map(ByteString::from))
+            .transpose();
+        let (Some(filter), Ok(queue)) = (filter, queue) else {
+            // Differs from nats-server: subjects and queue names must be UTF-8.
+            self.push_err("Invalid Subject");
+            return;
+        };
+        match self.subscriptions.subscribe(filter, queue, sid) {
+            Ok(()) => self.push_ok(),
+            Err(TooManySubscriptions) => self.push_err("maximum subscriptions exceeded"),
+        }
+    }
+
+    fn handle_publish(&mut self, publish: Publish) -> Result<(), Violation> {
+        if publish.headers.is_some() && !self.options.headers {
+            return Err(Violation { text: None });
+        }
+        if let Some(text) = forbidden(&publish) {
+            self.push_err(&text);
+            return Ok(());
+        }
+        let subject = Subject::from_bytes(publish.subject.clone());
+        let is_literal = subject
+            .as_ref()
+            .is_ok_and(|subject| !self.options.pedantic || !subject.has_wildcard());
+        if self.options.pedantic && !is_literal {
+            self.push_err("Invalid Publish Subject");
+        }
+        // Differs from nats-server, which hands on any bytes: a reply subject nobody could publish to is
+        // left out.
+        let reply = publish
+            .reply
+            .and_then(|reply| Subject::from_bytes(reply).ok());
+
+        let reached_nobody = match subject {
+            Ok(subject) => {
+                let message = Message {
+                    subject,
+                    reply: reply.clone(),
+                    headers: publish.headers,
+                    payload: publish.payload,
+                };
+                self.publisher.publish(&message).reached_nobody()
+            }
+            // An empty token matches no filter, so as in nats-server such a message reaches nobody.
+            Err(_) => true,
+        };
+        if let (true, true, Some(reply)) = (reached_nobody, self.options.no_responders, reply) {
+            self.push_no_responders(&reply, &publish.subject);
+        }
+        self.push_ok();
+        Ok(())
+    }
+
+    /// Tells the publisher that nobody listens, if it waits for answers on this connection
+    /// (`subForReply` in nats-server 2.15 `server/client.go`). It does not count for UNSUB max.
+    fn push_no_responders(&mut self, reply: &Subject, subject: &Bytes) {
+        let router = self.publisher.router();
+        let Some(subscription) = router.own_subscription(reply, self.id) else {
+            return;
+        };
+        let mut headers = HeadersBuilder::new();
+        headers.status(503, "");
+        let subject = String::from_utf8_lossy(subject);
+        // A subject holds no line break, so it can be the value of a header.
+        headers.insert("Nats-Subject", &subject).ok();
+        let status = Message {
+            subject: reply.clone(),
+            reply: None,
+            headers: Some(headers.build().as_bytes().clone()),
+            payload: Bytes::new(),
+        };
+        if let Target::Client { outbound, sid } = subscription.target() {
+            self.note(outbound.push_message(sid, &status));
+        }
+    }
+
+    fn push_info(&mut self) {
+        let pushed = self
+            .outbound
+            .push_line(|buffer| encode::info(&self.info, buffer));
+        self.note(pushed);
+    }
+
+    fn push_ok(&mut self) {
+        if self.options.verbose {
+            self.push_line(encode::ok);
+        }
+    }
+
+    fn push_err(&mut self, text: &str) {
+        self.push_line(|buffer| encode::err(buffer, text));
+    }
+
+    fn push_line(&mut self, encode: impl FnOnce(&mut bytes::BytesMut)) {
+        let pushed = self.outbound.push_line(encode);
+        self.note(pushed);
+    }
+
+    fn note(&mut self, pushed: Pushed) {
+        // When the outbound side is closed, the reader hears of it by itself.
+        self.wake_own_writer |= pushed == Pushed::WakeWriter;
+    }
+}
+
+/// The text of a permissions violation, if the message may not be published.
+fn forbidden(publish: &Publish) -> Option<String> {
+    if publish.subject.starts_with(RAFT_PREFIX.as_bytes()) {
+        let subject = String::from_utf8_lossy(&publish.subject);
+        return Some(format!(
+            "Permissions Violation for Publish to \"{subject}\""
+        ));
+    }
+    let reply = publish.reply.as_deref().unwrap_or_default();
+    reply.starts_with(ROUTED_REPLY_PREFIX.as_bytes()).then(|| {
+        let reply = String::from_utf8_lossy(reply);
+        format!("Permissions Violation for Publish with Reply of \"{reply}\"")
+    })
+}

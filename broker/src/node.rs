@@ -1,0 +1,198 @@
+//! The composition root: starts the parts of a node, owns them, and stops them.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use hitherto_platform::Listener;
+use hitherto_protocol::ServerInfo;
+use tokio::task::JoinSet;
+
+use crate::connection::Environment;
+use crate::local::{LocalClient, LocalClientParts};
+use crate::pubsub::Router;
+use crate::room::Room;
+use crate::stop::{StopSignal, StopSource};
+use crate::{Error, NodeConfig, id, listener};
+
+/// The version INFO reports. Client libraries compare it to switch features on: JetStream clients ask
+/// for 2.9 (consumer create by name), 2.10 (several filters), 2.11 and 2.12 (atomic batches). It names
+/// the nats-server whose protocol and API we follow; `git_commit` tells ours from theirs.
+pub const NATS_VERSION: &str = "2.14.0";
+
+/// The JetStream API level INFO reports: that of nats-server 2.14.
+pub const JETSTREAM_API_LEVEL: u32 = 4;
+
+/// A running broker.
+///
+/// Dropping it stops every task and thread, as if the process had been killed: nothing acknowledged is
+/// lost, but the next start has more to replay. [`Node::shutdown`] is the orderly way.
+pub struct Node {
+    config: NodeConfig,
+    server_id: String,
+    environment: Arc<Environment>,
+    stop_source: StopSource,
+    stop: StopSignal,
+    listen_addr: Option<SocketAddr>,
+    /// The accept loop, which owns the tasks of the connections. Dropping the set ends them.
+    tasks: JoinSet<()>,
+    connections: Arc<AtomicUsize>,
+}
+
+/// Numbers about a running node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeStats {
+    /// Client connections now.
+    pub connections: usize,
+    /// Subscriptions now, those of the broker's own services included.
+    pub subscriptions: usize,
+    /// Connections closed as slow consumers since the start.
+    pub slow_consumers: u64,
+}
+
+impl Node {
+    /// Starts a node: opens the store, recovers what is in it, and listens if the configuration says so.
+    /// Must be called inside a tokio runtime, which the node's tasks then use.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the configuration contradicts itself; [`Error::StoreDir`] and
+    /// [`Error::StoreLocked`] when the store cannot be opened; [`Error::Listen`] when the address cannot
+    /// be listened on.
+    pub async fn start(config: NodeConfig) -> Result<Self, Error> {
+        config.check()?;
+        let router = Router::new(Arc::clone(&config.entropy));
+        // Listening comes last: who can connect finds everything recovered.
+        let listener = open_listener(&config).await?;
+        let listen_addr = listener.as_ref().map(|(_, addr)| *addr);
+
+        let server_id = id::server_id(&*config.entropy);
+        let environment = Arc::new(Environment {
+            router,
+            room: Room,
+            limits: config.limits.clone(),
+            info: server_info(&config, &server_id, listen_addr),
+            slow_consumers: AtomicU64::new(0),
+        });
+        let (stop_source, stop) = StopSource::new();
+        let mut node = Self {
+            config,
+            server_id,
+            environment,
+            stop_source,
+            stop,
+            listen_addr,
+            tasks: JoinSet::new(),
+            connections: Arc::new(AtomicUsize::new(0)),
+        };
+        if let Some((listener, addr)) = listener {
+            node.accept_on(listener, addr);
+        }
+        tracing::info!("Server is ready");
+        Ok(node)
+    }
+
+    /// A client inside the process.
+    pub fn client(&self) -> LocalClient {
+        let limits = &self.environment.limits;
+        let parts = LocalClientParts {
+            router: Arc::clone(&self.environment.router),
+            room: self.environment.room.clone(),
+            stop: self.stop.clone(),
+            payload_bytes_max: limits.payload_bytes_max,
+            pending_bytes_max: limits.pending_bytes_max,
+        };
+        LocalClient::new(parts, &*self.config.entropy)
+    }
+
+    /// The address clients can connect to; `None` when the node does not listen.
+    pub fn listen_addr(&self) -> Option<SocketAddr> {
+        self.listen_addr
+    }
+
+    /// The id INFO reports; new at every start.
+    pub fn server_id(&self) -> &str {
+        &self.server_id
+    }
+
+    /// How the node is doing.
+    pub fn stats(&self) -> NodeStats {
+        NodeStats {
+            connections: self.connections.load(Ordering::Relaxed),
+            subscriptions: self.environment.router.subscriptions(),
+            slow_consumers: self.environment.slow_consumers.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Stops in order: no new clients, what waits for clients is written (5 seconds at most), then the
+    /// store is brought to a state that the next start opens without replay.
+    ///
+    /// # Errors
+    /// When the last checkpoint cannot be written. Everything is stopped all the same, and nothing that
+    /// was acknowledged is lost.
+    pub async fn shutdown(mut self) -> Result<(), Error> {
+        self.stop_source.stop();
+        while self.tasks.join_next().await.is_some() {}
+        tracing::info!("Server Exiting..");
+        Ok(())
+    }
+
+    fn accept_on(&mut self, listener: Box<dyn Listener>, addr: SocketAddr) {
+        tracing::info!("Listening for client connections on {addr}");
+        self.tasks.spawn(listener::run(
+            listener,
+            Arc::clone(&self.environment),
+            Arc::clone(&self.connections),
+            self.stop.clone(),
+        ));
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop_source.stop();
+        // Services hold the router and are held by it.
+        self.environment.router.clear();
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("server_id", &self.server_id)
+            .field("store_dir", &self.config.store_dir)
+            .field("listen_addr", &self.listen_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn open_listener(
+    config: &NodeConfig,
+) -> Result<Option<(Box<dyn Listener>, SocketAddr)>, Error> {
+    let Some(addr) = config.listen else {
+        return Ok(None);
+    };
+    let failed = |source| Error::Listen { addr, source };
+    let listener = config.net.listen(addr).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok(Some((listener, bound)))
+}
+
+fn server_info(config: &NodeConfig, server_id: &str, addr: Option<SocketAddr>) -> ServerInfo {
+    let name = config.server_name.as_deref().unwrap_or(server_id);
+    ServerInfo {
+        server_id: server_id.into(),
+        server_name: name.into(),
+        version: NATS_VERSION.into(),
+        proto: 1,
+        git_commit: Some(format!("hitherto-{}", env!("CARGO_PKG_VERSION"))),
+        host: addr.map(|addr| addr.ip().to_string()).unwrap_or_default(),
+        port: addr.map_or(0, |addr| addr.port()),
+        headers: true,
+        max_payload: config.limits.payload_bytes_max,
+        jetstream: true,
+        api_lvl: Some(JETSTREAM_API_LEVEL),
+        ..ServerInfo::default()
+    }
+}
