@@ -57,6 +57,10 @@ struct Args {
     #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 4096])]
     in_flight: Vec<usize>,
 
+    /// How many connections wait for each of their acks in a further scenario; 0 leaves it out.
+    #[arg(long, default_value_t = 64)]
+    publishers: usize,
+
     /// The size of each payload, in bytes.
     #[arg(long, default_value_t = 128)]
     payload_bytes: usize,
@@ -120,16 +124,13 @@ async fn main() -> Result<()> {
         .prefix("hitherto-bench-")
         .tempdir_in(parent(&args)?)?;
 
+    if cfg!(debug_assertions) {
+        eprintln!("WARNING: built without --release; the figures say nothing");
+    }
     eprintln!("probing the disk under {}", dir.path().display());
     let mut report = Report::new(&probe::disk(dir.path(), Duration::from_secs(1))?);
     for round in 0..args.rounds {
-        for in_flight in &args.in_flight {
-            let scenario = Publish {
-                in_flight: *in_flight,
-                payload_bytes: args.payload_bytes,
-                subjects: args.subjects,
-                duration,
-            };
+        for scenario in args.scenarios(duration) {
             for turn in 0..programs.len() {
                 let (kind, program) = &programs[(turn + round) % programs.len()];
                 let sample = one(*kind, program, dir.path(), scenario).await?;
@@ -151,15 +152,36 @@ async fn main() -> Result<()> {
 }
 
 impl Args {
+    /// One connection with each number in flight, then many connections with one each.
+    fn scenarios(&self, duration: Duration) -> Vec<Publish> {
+        let scenario = |connections, in_flight| Publish {
+            connections,
+            in_flight,
+            payload_bytes: self.payload_bytes,
+            subjects: self.subjects,
+            duration,
+        };
+        let mut scenarios: Vec<_> = self
+            .in_flight
+            .iter()
+            .map(|count| scenario(1, *count))
+            .collect();
+        if self.publishers > 0 {
+            scenarios.push(scenario(self.publishers, 1));
+        }
+        scenarios
+    }
+
     /// The command that repeats this run.
     fn command_line(&self) -> String {
         let in_flight: Vec<String> = self.in_flight.iter().map(usize::to_string).collect();
         format!(
             "cargo run --release -p hitherto-integration --bin bench -- --seconds {} --rounds {} \
-             --in-flight {} --payload-bytes {} --subjects {}",
+             --in-flight {} --publishers {} --payload-bytes {} --subjects {}",
             self.seconds,
             self.rounds,
             in_flight.join(","),
+            self.publishers,
             self.payload_bytes,
             self.subjects
         )

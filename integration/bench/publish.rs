@@ -1,5 +1,5 @@
-//! Scenario: one connection publishes into one stream and keeps a fixed number of messages in
-//! flight; each ack makes room for the next message.
+//! Scenario: connections publish into one stream and keep a fixed number of messages in flight each;
+//! every ack makes room for the next message.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,16 +7,25 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use hitherto_integration::raw::{RawClient, RawMessage};
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::measure::{Latencies, Sample, Usage};
 
 const WARM_UP: Duration = Duration::from_millis(300);
+
+/// How long several connections wait for an ack before the run fails.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 30,
+    tv_nsec: 0,
+};
 
 const STREAM: &[u8] = br#"{"name":"BENCH","subjects":["bench.>"],"storage":"file"}"#;
 
 /// One scenario.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Publish {
+    pub(crate) connections: usize,
+    /// On each connection.
     pub(crate) in_flight: usize,
     pub(crate) payload_bytes: usize,
     pub(crate) subjects: usize,
@@ -25,11 +34,11 @@ pub(crate) struct Publish {
 
 impl fmt::Display for Publish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "publish {} B, {} in flight",
-            self.payload_bytes, self.in_flight
-        )
+        match (self.connections, self.in_flight) {
+            (1, count) => write!(f, "one connection, {count} in flight"),
+            (connections, 1) => write!(f, "{connections} connections, each waiting"),
+            (connections, count) => write!(f, "{connections} connections, {count} in flight each"),
+        }
     }
 }
 
@@ -43,11 +52,23 @@ impl Publish {
             !created.contains("\"error\""),
             "creating the stream: {created}"
         );
-        let mut publisher = Publisher::new(client, self);
-        publisher.run_until(Instant::now() + WARM_UP, &mut Latencies::new()?)?;
+        let mut publishers = Vec::with_capacity(self.connections);
+        publishers.push(Publisher::new(client, self, 0));
+        for number in 1..self.connections {
+            publishers.push(Publisher::new(RawClient::connect(addr)?, self, number));
+        }
+        run_until(
+            &mut publishers,
+            Instant::now() + WARM_UP,
+            &mut Latencies::new()?,
+        )?;
         let mut latencies = Latencies::new()?;
         let start = Usage::of(pid)?;
-        publisher.run_until(Instant::now() + self.duration, &mut latencies)?;
+        run_until(
+            &mut publishers,
+            Instant::now() + self.duration,
+            &mut latencies,
+        )?;
         let end = Usage::of(pid)?;
         ensure!(
             latencies.count() > 0,
@@ -56,6 +77,43 @@ impl Publish {
         );
         Ok(start.until(&end, &latencies, self.payload_bytes))
     }
+}
+
+/// Publishes until `deadline`; what is in flight then is the next call's.
+fn run_until(
+    publishers: &mut [Publisher],
+    deadline: Instant,
+    latencies: &mut Latencies,
+) -> Result<()> {
+    for publisher in &mut *publishers {
+        publisher.fill_up()?;
+    }
+    while Instant::now() < deadline {
+        for at in readable(publishers)? {
+            publishers[at].receive(latencies)?;
+            publishers[at].fill_up()?;
+        }
+    }
+    Ok(())
+}
+
+/// Which publishers have input; waits until one has. A single one is left to its blocking read.
+fn readable(publishers: &[Publisher]) -> Result<Vec<usize>> {
+    if publishers.len() == 1 {
+        return Ok(vec![0]);
+    }
+    let mut polled: Vec<PollFd<'_>> = publishers
+        .iter()
+        .map(|publisher| PollFd::new(&publisher.client, PollFlags::IN))
+        .collect();
+    if rustix::event::poll(&mut polled, Some(&PATIENCE))? == 0 {
+        bail!("no ack came within {} s", PATIENCE.tv_sec);
+    }
+    let ready = polled
+        .iter()
+        .enumerate()
+        .filter(|(_, polled)| !polled.revents().is_empty());
+    Ok(ready.map(|(at, _)| at).collect())
 }
 
 /// A message in flight has a slot; the slot's number ends its reply subject.
@@ -70,35 +128,27 @@ struct Publisher {
 }
 
 impl Publisher {
-    fn new(mut client: RawClient, scenario: Publish) -> Self {
-        client.subscribe("_INBOX.bench.*", 1);
+    /// Publisher number `number` of the scenario; each starts at another subject.
+    fn new(mut client: RawClient, scenario: Publish, number: usize) -> Self {
+        let inbox = format!("_INBOX.bench{number}");
+        client.subscribe(&format!("{inbox}.*"), 1);
         Self {
             client,
             subjects: (0..scenario.subjects)
                 .map(|number| format!("bench.{number}"))
                 .collect(),
-            next_subject: 0,
+            next_subject: number * scenario.subjects / scenario.connections,
             payload: vec![b'x'; scenario.payload_bytes],
             replies: (0..scenario.in_flight)
-                .map(|slot| format!("_INBOX.bench.{slot}"))
+                .map(|slot| format!("{inbox}.{slot}"))
                 .collect(),
             sent_at: vec![Instant::now(); scenario.in_flight],
             free: (0..scenario.in_flight).rev().collect(),
         }
     }
 
-    /// Publishes until `deadline`; what is in flight then is the next call's.
-    fn run_until(&mut self, deadline: Instant, latencies: &mut Latencies) -> Result<()> {
-        while Instant::now() < deadline {
-            self.fill_up();
-            self.client.flush()?;
-            self.receive(latencies)?;
-        }
-        Ok(())
-    }
-
-    /// Queues a message for each free slot.
-    fn fill_up(&mut self) {
+    /// Sends a message for each free slot.
+    fn fill_up(&mut self) -> Result<()> {
         let now = Instant::now();
         while let Some(slot) = self.free.pop() {
             let subject = &self.subjects[self.next_subject];
@@ -107,6 +157,7 @@ impl Publisher {
             self.client
                 .publish(subject, &self.replies[slot], &self.payload);
         }
+        Ok(self.client.flush()?)
     }
 
     fn receive(&mut self, latencies: &mut Latencies) -> Result<()> {

@@ -6,6 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// The room for input at first; it doubles when one frame is larger.
@@ -180,6 +181,13 @@ impl RawClient {
         self.input.copy_within(taken..self.input_filled, 0);
         self.input_filled -= taken;
         Ok(())
+    }
+}
+
+impl AsFd for RawClient {
+    /// The socket, to wait for input on several clients at once.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
