@@ -1,0 +1,110 @@
+//! The log as its proposers see it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use hitherto_jetstream::{GroupId, LogIndex};
+use hitherto_storage::WalPosition;
+
+/// A log of many groups. `R` is the receipt: what the proposer wants back when the fate of its record is
+/// known, for example where the answer goes.
+///
+/// Records of one group are committed in the order `propose` took them. Every receipt that was taken
+/// comes back exactly once, through [`Commits`](crate::Commits).
+pub trait Log<R>: Send + Sync {
+    /// Takes a record into the log of a group. Does not block and does not wait for the disk.
+    ///
+    /// The record is encoded under the group's lock, in the order of the log: an [`Encode`] may stamp
+    /// itself with a number or a time that must not go backwards.
+    ///
+    /// # Errors
+    /// [`Refused`] hands the receipt back: the record is not in the log and never will be.
+    fn propose(&self, group: GroupId, record: &dyn Encode, receipt: R) -> Result<(), Refused<R>>;
+
+    /// Begins to take records of a group whose last entry is `last` (0 when it has none). A group that
+    /// is open stays as it is.
+    fn open_group(&self, group: GroupId, last: LogIndex);
+
+    /// Takes no more records of a group. Those not written yet come back as failed.
+    fn close_group(&self, group: GroupId);
+
+    /// Allows the log to forget what lies wholly before a position.
+    fn release(&self, before: WalPosition);
+
+    /// Tells where the next entries go: everything committed so far lies before it and has been handed
+    /// to [`Commits`](crate::Commits).
+    fn position(&self) -> WalPosition;
+
+    /// Tells whether so much is under way that publishers should wait.
+    fn pressure(&self) -> bool;
+
+    /// Tells why nothing is taken any more; `None` while the log works.
+    fn ended(&self) -> Option<Refusal>;
+}
+
+/// Something that can be written into the log.
+pub trait Encode {
+    /// Appends the record. It must delimit itself: records of one entry lie back to back.
+    fn encode(&self, buf: &mut BytesMut);
+}
+
+/// A record that was not taken.
+pub struct Refused<R> {
+    /// Why.
+    pub reason: Refusal,
+    /// What the proposer gave.
+    pub receipt: R,
+}
+
+/// Why the log does not take a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Too many bytes are under way; later there may be room.
+    #[error("too many bytes wait for the disk; wait for room")]
+    Full,
+    /// The group is not open.
+    #[error("the group is not open")]
+    NoGroup,
+    /// The log was shut down.
+    #[error("the log is shut down")]
+    Closed,
+    /// A write or sync failed; only a restart helps.
+    #[error("the log failed to write and takes nothing any more; restart the node")]
+    Failed,
+}
+
+/// Why a record that was taken is not committed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The record was not written: the disk is full. The log goes on.
+    #[error("nothing was written")]
+    NotWritten {
+        /// What the store says.
+        #[source]
+        source: Arc<hitherto_storage::Error>,
+    },
+    /// The write or sync failed: **whether the record survives is unknown**, and is seen at the next
+    /// start. The log takes nothing any more.
+    #[error("the log failed while it wrote; whether the record survives is unknown")]
+    Unknown {
+        /// What the store says.
+        #[source]
+        source: Arc<hitherto_storage::Error>,
+    },
+    /// The record was not written: the log failed before its turn.
+    #[error("nothing was written: the log has failed")]
+    Failed,
+    /// The record was not written: its group was closed before.
+    #[error("nothing was written: the group is closed")]
+    GroupClosed,
+}
+
+impl<R> fmt::Debug for Refused<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused")
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}

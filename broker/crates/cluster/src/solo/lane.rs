@@ -1,0 +1,212 @@
+//! The lane: the thread that owns the write-ahead log.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+
+use hitherto_jetstream::{GroupId, LogIndex};
+use hitherto_storage::{Error, Wal, WalEntry, WalPosition};
+
+use super::group::{Batch, Group};
+use super::{ROUND_BYTES_MAX, Shared};
+use crate::{Commits, Committed, InFlight, LogError, Refusal};
+
+pub(super) struct Lane<R, C> {
+    shared: Arc<Shared<R>>,
+    wal: Wal,
+    commits: C,
+    /// Groups that may still have records; each at most once as long as it is open.
+    backlog: VecDeque<Arc<Group<R>>>,
+    /// The entries of one write. Reused.
+    round: Vec<Entry<R>>,
+}
+
+struct Entry<R> {
+    group: Arc<Group<R>>,
+    index: LogIndex,
+    batch: Batch<R>,
+}
+
+/// What the lane found on its desk.
+struct Errand {
+    release: Option<WalPosition>,
+    closing: bool,
+}
+
+impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
+    pub(super) fn new(shared: Arc<Shared<R>>, wal: Wal, commits: C) -> Self {
+        Self {
+            shared,
+            wal,
+            commits,
+            backlog: VecDeque::new(),
+            round: Vec::new(),
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            let errand = self.fetch();
+            let end = self
+                .write_round()
+                .and_then(|()| errand.release.map_or(Ok(()), |before| self.release(before)));
+            if let Err(error) = end {
+                return self.fail(error);
+            }
+            if errand.closing {
+                return self.close();
+            }
+        }
+    }
+
+    /// Waits for something to do, and takes all of it.
+    fn fetch(&mut self) -> Errand {
+        let mut desk = self.shared.desk();
+        while desk.dirty.is_empty() && self.backlog.is_empty() && !desk.closing {
+            desk.lane_sleeps = true;
+            desk = self
+                .shared
+                .lane_wake
+                .wait(desk)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        desk.lane_sleeps = false;
+        self.backlog.append(&mut desk.dirty);
+        Errand {
+            release: desk.release.take(),
+            closing: desk.closing,
+        }
+    }
+
+    /// Makes one write of what waits, at most [`ROUND_BYTES_MAX`] and one entry.
+    fn write_round(&mut self) -> Result<(), Error> {
+        self.gather();
+        if self.round.is_empty() {
+            return Ok(());
+        }
+        let entries: Vec<WalEntry<'_>> = self.round.iter().map(Entry::to_write).collect();
+        match self.wal.append(&entries) {
+            Ok(position) => self.tell_committed(position),
+            Err(source @ (Error::Full { .. } | Error::TooLarge { .. })) => {
+                tracing::error!(error = %source, "records refused");
+                let source = Arc::new(source);
+                self.tell_failed(&LogError::NotWritten { source });
+            }
+            Err(error) => return Err(error),
+        }
+        self.commits.round_complete();
+        Ok(())
+    }
+
+    fn gather(&mut self) {
+        let mut bytes = 0;
+        while bytes < ROUND_BYTES_MAX {
+            let Some(group) = self.backlog.pop_front() else {
+                return;
+            };
+            let mut last = group.last();
+            while let Some(batch) = group.take() {
+                if group.is_closed() {
+                    self.give_back(group.id(), batch, &LogError::GroupClosed);
+                    continue;
+                }
+                bytes += batch.records.len();
+                last = LogIndex(last.0 + 1);
+                self.round.push(Entry {
+                    group: Arc::clone(&group),
+                    index: last,
+                    batch,
+                });
+                if bytes >= ROUND_BYTES_MAX {
+                    // It may have more: after the others it is its turn again.
+                    self.backlog.push_back(group);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn tell_committed(&mut self, position: WalPosition) {
+        for Entry {
+            group,
+            index,
+            batch,
+        } in self.round.drain(..)
+        {
+            group.set_last(index);
+            let in_flight = InFlight::of_taken(&self.shared.budget, batch.records.len());
+            self.commits.committed(Committed {
+                group: group.id(),
+                index,
+                body: batch.records.freeze(),
+                position,
+                receipts: batch.receipts,
+                in_flight,
+            });
+        }
+        *self.shared.position() = self.wal.position();
+    }
+
+    fn tell_failed(&mut self, error: &LogError) {
+        for entry in std::mem::take(&mut self.round) {
+            self.give_back(entry.group.id(), entry.batch, error);
+        }
+    }
+
+    fn give_back(&mut self, group: GroupId, batch: Batch<R>, error: &LogError) {
+        drop(InFlight::of_taken(&self.shared.budget, batch.records.len()));
+        self.commits.failed(group, batch.receipts, error);
+    }
+
+    fn release(&mut self, before: WalPosition) -> Result<(), Error> {
+        match self.wal.release(before) {
+            // The files stay for the next time.
+            Err(error @ (Error::Full { .. } | Error::Io { .. })) => {
+                tracing::warn!(%error, "cannot recycle files of the log yet");
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// A write or sync failed: what it should have made durable is unknown, and nothing else is taken.
+    fn fail(mut self, error: Error) {
+        tracing::error!(%error, "the log failed; the node stores nothing any more until it is restarted");
+        let source = Arc::new(error);
+        let open = self.shared.end(Refusal::Failed);
+        self.tell_failed(&LogError::Unknown { source });
+        self.backlog.append(&mut self.shared.desk().dirty);
+        self.backlog.extend(open);
+        for group in std::mem::take(&mut self.backlog) {
+            while let Some(batch) = group.take() {
+                self.give_back(group.id(), batch, &LogError::Failed);
+            }
+        }
+        self.commits.round_complete();
+    }
+
+    /// Writes what was taken before the end, however much it is.
+    fn close(mut self) {
+        let open = self.shared.end(Refusal::Closed);
+        self.backlog.append(&mut self.shared.desk().dirty);
+        // A group may be there twice; the second look finds nothing.
+        self.backlog.extend(open);
+        while !self.backlog.is_empty() {
+            if let Err(error) = self.write_round() {
+                return self.fail(error);
+            }
+        }
+        if let Err(error) = self.wal.close() {
+            tracing::warn!(%error, "the log was not closed cleanly; nothing is lost");
+        }
+    }
+}
+
+impl<R> Entry<R> {
+    fn to_write(&self) -> WalEntry<'_> {
+        WalEntry {
+            group: self.group.id(),
+            index: self.index,
+            body: &self.batch.records,
+        }
+    }
+}
