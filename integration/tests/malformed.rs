@@ -68,7 +68,7 @@ fn damaged(random: &mut fastrand::Rng) -> Vec<u8> {
                 at,
                 *random.choice(b"\r\n \t0189.*>{}\"\0\xff").unwrap_or(&0),
             ),
-            2 => _ = bytes.remove(at),
+            2 if bytes.len() > 1 => _ = bytes.remove(at),
             3 => bytes.truncate(at.max(1)),
             _ => bytes.extend((0..random.usize(..5000)).map(|_| random.alphanumeric() as u8)),
         }

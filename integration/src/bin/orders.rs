@@ -94,15 +94,23 @@ async fn create_consumer(stream: &stream::Stream) -> Result<PullConsumer> {
 }
 
 /// Handles each order in another way; a message that comes back is one that was not acknowledged.
+///
+/// It asks for one message at a time: the ack wait of a message that were fetched ahead would run
+/// out while another takes long.
 async fn work_off(consumer: &PullConsumer) -> Result<()> {
-    let mut messages = consumer.messages().await?;
     let mut handled = 0;
     while handled < 5 {
-        let message = messages.next().await.context("the subscription ended")??;
+        let batch = consumer.batch().max_messages(1).expires(ACK_WAIT * 2);
+        let message = batch
+            .messages()
+            .await?
+            .next()
+            .await
+            .context("no order came in time")?;
+        let message = message.map_err(anyhow::Error::from_boxed)?;
+        let headers = message.headers.as_ref();
         ensure!(
-            message
-                .headers
-                .as_ref()
+            headers
                 .and_then(|headers| headers.get("Customer"))
                 .is_some(),
             "headers come back with the message"
