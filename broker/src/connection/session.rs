@@ -26,6 +26,8 @@ pub(super) struct Session {
     options: ClientOptions,
     id: SubscriberId,
     info: ServerInfo,
+    /// CONNECT has come.
+    connected: bool,
     connect_info_sent: bool,
     outbound: Arc<Outbound>,
     /// Our own answers wait for [`Session::flush`].
@@ -55,6 +57,7 @@ impl Session {
             options: ClientOptions::default(),
             id,
             info,
+            connected: false,
             connect_info_sent: false,
             wake_own_writer: false,
             publisher: router.publisher(Origin::Client(id)),
@@ -120,6 +123,10 @@ impl Session {
     fn handle_connect(&mut self, connect: &Connect) -> Result<(), Violation> {
         let options =
             ClientOptions::from_connect(connect).map_err(|text| Violation { text: Some(text) })?;
+        if std::mem::replace(&mut self.connected, true) {
+            // As nats-server 2.15: a second CONNECT may be another user, and begins without subscriptions.
+            self.subscriptions.clear();
+        }
         self.options = options;
         self.outbound.set_headers(options.headers);
         self.publisher.set_origin(if options.echo {
@@ -183,6 +190,7 @@ impl Session {
         if self.options.pedantic && !is_literal {
             self.push_err("Invalid Publish Subject");
         }
+        self.push_ok();
         // Differs from nats-server, which hands on any bytes: a reply subject nobody could publish to is
         // left out.
         let reply = publish
@@ -205,7 +213,6 @@ impl Session {
         if let (true, true, Some(reply)) = (reached_nobody, self.options.no_responders, reply) {
             self.push_no_responders(&reply, &publish.subject);
         }
-        self.push_ok();
         Ok(())
     }
 

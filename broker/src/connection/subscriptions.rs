@@ -72,6 +72,15 @@ impl Subscriptions {
         }
     }
 
+    /// Ends all of them.
+    pub(super) fn clear(&mut self) {
+        // In any order: ending one has no effect on another.
+        let router = &self.router;
+        self.by_sid
+            .drain()
+            .for_each(|(_, key)| router.unsubscribe(&key));
+    }
+
     /// Drops the entries of subscriptions that got their last message.
     fn forget_ended(&mut self) {
         for sid in self.outbound.take_ended() {
@@ -89,10 +98,6 @@ impl Subscriptions {
 
 impl Drop for Subscriptions {
     fn drop(&mut self) {
-        // In any order: ending one has no effect on another.
-        let router = &self.router;
-        self.by_sid
-            .drain()
-            .for_each(|(_, key)| router.unsubscribe(&key));
+        self.clear();
     }
 }
