@@ -209,6 +209,8 @@ fn open_database(disk: &dyn Disk, path: &Path, mode: OpenMode) -> Result<Databas
     }
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
+    // A plain open trusts the file and may panic on damage. The file is small: megabytes.
+    builder.set_check_integrity_on_open(true);
     let database = builder.create_with_backend(DiskBackend::new(file));
     database
         .map_err(redb::Error::from)

@@ -1,1 +1,470 @@
+//! The store against a map, on a disk that crashes, tears, fills up, fails and rots.
+//!
+//! The tests play the log's part: what happened since the last saved checkpoint is done again
+//! after a crash.
 
+use std::collections::BTreeMap;
+
+use hitherto_platform::{FaultyDisk, OpenMode};
+use hitherto_protocol::{HeadersBuilder, Subject, Timestamp};
+use proptest::prelude::*;
+
+use super::*;
+
+const DIR: &str = "/store/streams/1";
+
+fn options() -> StreamStoreOptions {
+    StreamStoreOptions {
+        segment_bytes: 4096,
+        block_bytes: 700,
+        cache: BlockCache::new(10_000),
+    }
+}
+
+fn create(disk: &FaultyDisk) -> StreamStore {
+    StreamStore::create(Arc::new(disk.clone()), Path::new(DIR), options()).unwrap()
+}
+
+fn open(disk: &FaultyDisk, manifest: &Manifest) -> Result<StreamStore, Error> {
+    StreamStore::open(
+        Arc::new(disk.clone()),
+        Path::new(DIR),
+        options(),
+        manifest.clone(),
+    )
+}
+
+/// A message whose every part tells its sequence.
+fn message(seq: u64, payload_bytes: usize) -> StoredMessage {
+    let headers = (seq.is_multiple_of(3)).then(|| {
+        let mut headers = HeadersBuilder::new();
+        headers.insert("Nats-Msg-Id", &seq.to_string()).unwrap();
+        headers.build()
+    });
+    let payload = seq
+        .to_le_bytes()
+        .into_iter()
+        .cycle()
+        .take(payload_bytes)
+        .collect::<Vec<_>>();
+    StoredMessage {
+        seq: StreamSeq(seq),
+        at: Timestamp::from_unix_nanos(i64::try_from(seq).unwrap() * 1000),
+        subject: Subject::new(format!("orders.{seq}")).unwrap(),
+        headers,
+        payload: Bytes::from(payload),
+    }
+}
+
+fn fill(store: &mut StreamStore, seqs: std::ops::RangeInclusive<u64>) {
+    for seq in seqs {
+        store.append(message(seq, usize::try_from(seq % 200).unwrap()));
+    }
+}
+
+/// Every message reads back as it was appended, and nothing else does.
+fn check(store: &StreamStore, model: &BTreeMap<u64, StoredMessage>, context: &str) {
+    for seq in 0..=store.last_seq().0 + 2 {
+        let found = store.get(StreamSeq(seq)).unwrap();
+        assert_eq!(found.as_ref(), model.get(&seq), "{context}: message {seq}");
+    }
+    let metas: Vec<_> = store.metas().map(Result::unwrap).collect();
+    let expected: Vec<_> = model.values().map(block::meta_of).collect();
+    assert_eq!(metas, expected, "{context}");
+}
+
+fn model_of(seqs: impl Iterator<Item = u64>) -> BTreeMap<u64, StoredMessage> {
+    seqs.map(|seq| (seq, message(seq, usize::try_from(seq % 200).unwrap())))
+        .collect()
+}
+
+fn save(store: &mut StreamStore) -> Manifest {
+    let manifest = store.prepare_checkpoint().unwrap().sync().unwrap();
+    store.checkpoint_saved(&manifest).unwrap();
+    manifest
+}
+
+fn segment_files(disk: &FaultyDisk) -> Vec<u64> {
+    let names = files::list(disk, Path::new(DIR)).unwrap();
+    names
+        .iter()
+        .filter_map(|name| files::number_in(name, "seg-", ".dat"))
+        .collect()
+}
+
+fn content(disk: &FaultyDisk, seq: u64, len: u64) -> Vec<u8> {
+    let path = segment_path(Path::new(DIR), StreamSeq(seq));
+    let file = disk.open(&path, OpenMode::Read).unwrap();
+    let mut bytes = vec![0; usize::try_from(len).unwrap()];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    bytes
+}
+
+#[test]
+fn a_checkpoint_may_be_synced_on_another_thread() {
+    fn sendable<T: Send>() {}
+    sendable::<PendingCheckpoint>();
+    sendable::<StreamStore>();
+}
+
+#[test]
+fn the_tail_shrinks_to_less_than_a_block_when_flushed() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    fill(&mut store, 1..=300);
+    let before = store.tail_bytes();
+    store.flush().unwrap();
+    assert!(before > 30_000 && store.tail_bytes() < 700);
+    assert_eq!(disk.counters().syncs, 0, "a flush syncs nothing");
+    check(&store, &model_of(1..=300), "flushed");
+}
+
+#[test]
+fn segments_do_not_depend_on_when_they_were_flushed() {
+    let mut manifests = Vec::new();
+    for every in [1, 7, 400] {
+        let disk = FaultyDisk::new();
+        let mut store = create(&disk);
+        for seq in 1..=400 {
+            fill(&mut store, seq..=seq);
+            if seq % every == 0 {
+                store.flush().unwrap();
+            }
+            if every == 7 && seq % 91 == 0 {
+                // Also not on when it was checkpointed and opened again.
+                let manifest = save(&mut store);
+                disk.crash();
+                store = open(&disk, &manifest).unwrap();
+            }
+        }
+        let manifest = save(&mut store);
+        let files: Vec<_> = manifest
+            .segments
+            .iter()
+            .map(|segment| content(&disk, segment.first_seq.0, segment.len))
+            .collect();
+        manifests.push((manifest, files));
+    }
+    assert!(manifests[0].0.segments() > 5);
+    assert_eq!(manifests[0], manifests[1]);
+    assert_eq!(manifests[0], manifests[2]);
+}
+
+#[test]
+fn a_dead_segment_is_removed_only_after_a_saved_checkpoint_does_not_name_it() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    fill(&mut store, 1..=300);
+    let old = save(&mut store);
+    let files = segment_files(&disk);
+    store.remove_through(StreamSeq(150));
+    let pending = store.prepare_checkpoint().unwrap();
+    assert_eq!(segment_files(&disk), files);
+    disk.crash();
+    check(
+        &open(&disk, &old).unwrap(),
+        &model_of(1..=300),
+        "the new manifest was not saved",
+    );
+
+    let mut store = open(&disk, &old).unwrap();
+    drop(pending);
+    store.remove_through(StreamSeq(150));
+    let new = save(&mut store);
+    assert!(segment_files(&disk).len() < files.len());
+    disk.crash();
+    check(&open(&disk, &new).unwrap(), &model_of(151..=300), "saved");
+}
+
+#[test]
+fn a_segment_deleted_message_by_message_dies_too() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    fill(&mut store, 1..=300);
+    let manifest = save(&mut store);
+    let second = manifest.segments[1];
+    for seq in second.first_seq.0..=second.last_seq.0 {
+        store.remove(StreamSeq(seq));
+    }
+    let manifest = save(&mut store);
+    assert!(!segment_files(&disk).contains(&second.first_seq.0));
+    let mut model = model_of(1..=300);
+    model.retain(|seq, _| *seq < second.first_seq.0 || *seq > second.last_seq.0);
+    check(&open(&disk, &manifest).unwrap(), &model, "a hole");
+}
+
+#[test]
+fn what_a_manifest_does_not_name_is_not_there_after_opening() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    fill(&mut store, 1..=100);
+    let manifest = save(&mut store);
+    fill(&mut store, 101..=300);
+    store.flush().unwrap();
+    let mut store = open(&disk, &manifest).unwrap();
+    check(&store, &model_of(1..=100), "opened");
+    // The replay may bring other messages than those that lie behind the manifest's lengths.
+    let mut model = model_of(1..=100);
+    for seq in 101..=150 {
+        store.append(message(seq, 333));
+        model.insert(seq, message(seq, 333));
+    }
+    let manifest = save(&mut store);
+    assert_eq!(
+        segment_files(&disk).len(),
+        manifest.segments(),
+        "leftovers were swept"
+    );
+    disk.crash();
+    check(&open(&disk, &manifest).unwrap(), &model, "rewritten");
+}
+
+#[test]
+fn a_dropped_checkpoint_does_not_pass_for_a_synced_one() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    fill(&mut store, 1..=300);
+    drop(store.prepare_checkpoint());
+    let manifest = save(&mut store);
+    disk.crash();
+    check(
+        &open(&disk, &manifest).unwrap(),
+        &model_of(1..=300),
+        "crashed",
+    );
+}
+
+#[test]
+fn a_failed_sync_poisons_the_store() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    fill(&mut store, 1..=100);
+    let manifest = save(&mut store);
+    fill(&mut store, 101..=200);
+    disk.fail_sync(0);
+    assert!(matches!(
+        store.prepare_checkpoint().unwrap().sync(),
+        Err(Error::Io { .. })
+    ));
+    assert!(matches!(
+        store.prepare_checkpoint(),
+        Err(Error::Poisoned { .. })
+    ));
+    assert!(matches!(store.flush(), Err(Error::Poisoned { .. })));
+    let mut store = open(&disk, &manifest).unwrap();
+    fill(&mut store, 101..=200);
+    let manifest = save(&mut store);
+    disk.crash();
+    check(
+        &open(&disk, &manifest).unwrap(),
+        &model_of(1..=200),
+        "replayed",
+    );
+}
+
+#[test]
+fn a_full_disk_keeps_messages_in_memory_until_there_is_space() {
+    for capacity in (0..12_000).step_by(500) {
+        let disk = FaultyDisk::new();
+        let mut store = create(&disk);
+        disk.set_capacity(Some(capacity));
+        for seq in 1..=200 {
+            fill(&mut store, seq..=seq);
+            if let Err(error) = store.flush() {
+                assert!(matches!(error, Error::Full { .. }), "{error}");
+            }
+        }
+        assert!(
+            matches!(store.flush(), Err(Error::Full { .. })),
+            "capacity {capacity}"
+        );
+        check(&store, &model_of(1..=200), "full");
+        disk.set_capacity(None);
+        let manifest = save(&mut store);
+        check(&store, &model_of(1..=200), "space again");
+        disk.crash();
+        check(
+            &open(&disk, &manifest).unwrap(),
+            &model_of(1..=200),
+            "crashed",
+        );
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_a_segment_is_noticed() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    fill(&mut store, 1..=80);
+    let manifest = save(&mut store);
+    assert!(manifest.segments() >= 2, "one is sealed, one is not");
+    let model = model_of(1..=80);
+    for segment in &manifest.segments {
+        let path = segment_path(Path::new(DIR), segment.first_seq);
+        for offset in 0..segment.len {
+            let bit = u8::try_from(offset % 8).unwrap();
+            disk.flip_bit(&path, offset, bit).unwrap();
+            let store = open(&disk, &manifest).unwrap();
+            let error = store.metas().find_map(Result::err).unwrap();
+            let found = matches!(&error, Error::Damaged { file, .. } if *file == path)
+                || matches!(&error, Error::NewerFormat { .. });
+            assert!(found, "offset {offset}: {error}");
+            for seq in [segment.first_seq, segment.last_seq] {
+                if let Ok(message) = store.get(seq) {
+                    assert_eq!(message.as_ref(), model.get(&seq.0), "offset {offset}");
+                }
+            }
+            disk.flip_bit(&path, offset, bit).unwrap();
+        }
+    }
+    check(&open(&disk, &manifest).unwrap(), &model, "flipped back");
+}
+
+#[test]
+fn a_missing_or_cut_segment_is_damage() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    fill(&mut store, 1..=200);
+    let manifest = save(&mut store);
+    let path = segment_path(Path::new(DIR), manifest.segments[1].first_seq);
+    let file = disk.open(&path, OpenMode::ReadWrite).unwrap();
+    file.set_len(manifest.segments[1].len - 1).unwrap();
+    assert!(matches!(open(&disk, &manifest), Err(Error::Damaged { .. })));
+    disk.remove_file(&path).unwrap();
+    assert!(matches!(open(&disk, &manifest), Err(Error::Damaged { .. })));
+}
+
+#[test]
+fn a_newer_manifest_is_refused() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    let manifest = Manifest {
+        version: 2,
+        ..save(&mut store)
+    };
+    assert!(matches!(
+        open(&disk, &manifest),
+        Err(Error::NewerFormat { found: 2, .. })
+    ));
+}
+
+#[test]
+fn a_deleted_store_leaves_nothing() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    fill(&mut store, 1..=200);
+    save(&mut store);
+    store.delete().unwrap();
+    disk.crash();
+    assert!(!disk.exists(Path::new(DIR)).unwrap());
+}
+
+#[test]
+fn the_cache_serves_repeated_reads_and_stays_within_its_limit() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    fill(&mut store, 1..=300);
+    store.flush().unwrap();
+    store.get(StreamSeq(10)).unwrap();
+    let before = disk.counters().reads;
+    store.get(StreamSeq(10)).unwrap();
+    assert_eq!(disk.counters().reads, before);
+    check(
+        &store,
+        &model_of(1..=300),
+        "more blocks than the cache holds",
+    );
+    store.get(StreamSeq(10)).unwrap();
+    assert!(disk.counters().reads > before, "the block had to go");
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append { gap: u64, payload_bytes: usize },
+    Remove(u64),
+    RemoveThrough(u64),
+    Flush,
+    Prepare,
+    Checkpoint,
+    Crash(Option<u64>),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let gap = prop_oneof![20 => Just(0_u64), 1 => 1_u64..10];
+    let append =
+        (gap, 0_usize..900).prop_map(|(gap, payload_bytes)| Step::Append { gap, payload_bytes });
+    let step = prop_oneof![
+        20 => append,
+        4 => any::<u64>().prop_map(Step::Remove),
+        1 => any::<u64>().prop_map(Step::RemoveThrough),
+        2 => Just(Step::Flush),
+        1 => Just(Step::Prepare),
+        2 => Just(Step::Checkpoint),
+        1 => prop::option::of(any::<u64>()).prop_map(Step::Crash),
+    ];
+    prop::collection::vec(step, 1..150)
+}
+
+/// Applies the steps that the log would replay.
+fn replay(step: &Step, store: &mut StreamStore, model: &mut BTreeMap<u64, StoredMessage>) {
+    let last = store.last_seq().0;
+    match step {
+        Step::Append { gap, payload_bytes } => {
+            let message = message(last + 1 + gap, *payload_bytes);
+            model.insert(message.seq.0, message.clone());
+            store.append(message);
+        }
+        Step::Remove(pick) => {
+            let seq = pick % (last + 2);
+            store.remove(StreamSeq(seq));
+            model.remove(&seq);
+        }
+        Step::RemoveThrough(pick) => {
+            let seq = pick % (last + 1) * 2 / 3;
+            store.remove_through(StreamSeq(seq));
+            model.retain(|other, _| *other > seq);
+        }
+        Step::Flush | Step::Prepare | Step::Checkpoint | Step::Crash(_) => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn behaves_like_a_map(steps in steps()) {
+        let disk = FaultyDisk::new();
+        let mut store = create(&disk);
+        let mut model = BTreeMap::new();
+        let mut saved: Option<(Manifest, BTreeMap<u64, StoredMessage>)> = None;
+        let mut since = Vec::new();
+        for step in steps {
+            replay(&step, &mut store, &mut model);
+            since.push(step.clone());
+            match step {
+                Step::Append { .. } | Step::Remove(_) | Step::RemoveThrough(_) => {}
+                Step::Flush => store.flush().unwrap(),
+                Step::Prepare => drop(store.prepare_checkpoint().unwrap()),
+                Step::Checkpoint => {
+                    saved = Some((save(&mut store), model.clone()));
+                    since.clear();
+                }
+                Step::Crash(torn) => {
+                    match torn {
+                        None => disk.crash(),
+                        Some(seed) => disk.crash_torn(seed),
+                    }
+                    (store, model) = match &saved {
+                        Some((manifest, model)) => (open(&disk, manifest).unwrap(), model.clone()),
+                        None => (create(&disk), BTreeMap::new()),
+                    };
+                    check(&store, &model, "crashed");
+                    for step in &since {
+                        replay(step, &mut store, &mut model);
+                    }
+                }
+            }
+        }
+        check(&store, &model, "the end");
+    }
+}
