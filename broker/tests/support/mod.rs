@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hitherto_broker::{Node, NodeConfig};
+use hitherto_platform::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -18,19 +19,19 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// CONNECT of a client that wants no chatter.
-pub const QUIET: &str = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n";
+pub(crate) const QUIET: &str = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n";
 
 /// CONNECT of a modern client.
-pub const MODERN: &str =
+pub(crate) const MODERN: &str =
     "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\n";
 
 /// A node in memory that listens on a free port.
-pub async fn node() -> Node {
+pub(crate) async fn node() -> Node {
     node_with(NodeConfig::in_memory()).await
 }
 
 /// The same with a configuration of its own.
-pub async fn node_with(config: NodeConfig) -> Node {
+pub(crate) async fn node_with(config: NodeConfig) -> Node {
     let any_port = "127.0.0.1:0".parse().expect("an address");
     Node::start(config.listen(any_port))
         .await
@@ -38,26 +39,35 @@ pub async fn node_with(config: NodeConfig) -> Node {
 }
 
 /// One socket.
-pub struct RawClient {
-    socket: TcpStream,
+pub(crate) struct RawClient {
+    socket: Box<dyn Connection>,
     /// Read and not asked for yet.
     unread: Vec<u8>,
     /// The INFO line.
-    pub info: String,
+    pub(crate) info: String,
+    /// How long an answer may take before the test fails.
+    pub(crate) patience: Duration,
 }
 
 impl RawClient {
     /// Connects and reads INFO.
-    pub async fn connect(node: &Node) -> Self {
+    pub(crate) async fn connect(node: &Node) -> Self {
         Self::connect_to(node.listen_addr().expect("the node listens")).await
     }
 
-    pub async fn connect_to(addr: SocketAddr) -> Self {
+    pub(crate) async fn connect_to(addr: SocketAddr) -> Self {
         let socket = TcpStream::connect(addr).await.expect("the node accepts");
+        socket.set_nodelay(true).expect("a TCP option");
+        Self::on(Box::new(socket)).await
+    }
+
+    /// Takes over a connection and reads INFO.
+    pub(crate) async fn on(socket: Box<dyn Connection>) -> Self {
         let mut client = Self {
             socket,
             unread: Vec::new(),
             info: String::new(),
+            patience: PATIENCE,
         };
         client.info = client.line().await;
         assert!(client.info.starts_with("INFO {"), "{}", client.info);
@@ -65,14 +75,14 @@ impl RawClient {
     }
 
     /// Connects, sends `text`, and waits until it has taken effect.
-    pub async fn ready(node: &Node, text: &str) -> Self {
+    pub(crate) async fn ready(node: &Node, text: &str) -> Self {
         let mut client = Self::connect(node).await;
         client.send(text).await;
         client.barrier().await;
         client
     }
 
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.socket
             .write_all(bytes.as_ref())
             .await
@@ -80,18 +90,18 @@ impl RawClient {
     }
 
     /// Like [`RawClient::send`] to a node that may have closed already.
-    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
         self.socket.write_all(bytes.as_ref()).await.ok();
     }
 
     /// PING and PONG: returns what came before the PONG.
-    pub async fn barrier(&mut self) -> String {
+    pub(crate) async fn barrier(&mut self) -> String {
         self.send("PING\r\n").await;
         self.until("PONG\r\n").await
     }
 
     /// Everything up to `end`, without `end`.
-    pub async fn until(&mut self, end: &str) -> String {
+    pub(crate) async fn until(&mut self, end: &str) -> String {
         loop {
             let end = end.as_bytes();
             if let Some(at) = self
@@ -106,12 +116,12 @@ impl RawClient {
         }
     }
 
-    pub async fn line(&mut self) -> String {
+    pub(crate) async fn line(&mut self) -> String {
         self.until("\r\n").await
     }
 
     /// Asserts that exactly this comes next.
-    pub async fn expect(&mut self, text: &str) {
+    pub(crate) async fn expect(&mut self, text: &str) {
         while self.unread.len() < text.len() && self.fill().await {}
         let take = self.unread.len().min(text.len());
         let got = self.unread.drain(..take).collect::<Vec<_>>();
@@ -119,7 +129,7 @@ impl RawClient {
     }
 
     /// Everything until the node closes the connection.
-    pub async fn until_closed(&mut self) -> String {
+    pub(crate) async fn until_closed(&mut self) -> String {
         while self.fill().await {}
         let text = self.unread_text();
         self.unread.clear();
@@ -128,7 +138,7 @@ impl RawClient {
 
     async fn fill(&mut self) -> bool {
         let mut chunk = [0; 4096];
-        let read = timeout(PATIENCE, self.socket.read(&mut chunk)).await;
+        let read = timeout(self.patience, self.socket.read(&mut chunk)).await;
         let read = read.unwrap_or_else(|_| panic!("nothing more; unread: {}", self.unread_text()));
         let read = read.unwrap_or(0);
         self.unread.extend_from_slice(&chunk[..read]);

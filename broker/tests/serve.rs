@@ -1,0 +1,144 @@
+//! `hitherto serve` as a process: ports file, signals, log lines, and errors that say what to do.
+
+#![cfg(all(unix, feature = "cli"))]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use support::{QUIET, RawClient};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn hitherto(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hitherto"));
+    command
+        .args(args)
+        .kill_on_drop(true)
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped());
+    command.env_remove("RUST_LOG");
+    command
+}
+
+/// Starts a broker on a free port and reads its log up to "Server is ready".
+async fn serve(folder: &Path) -> (Child, String) {
+    let store = folder.join("store").display().to_string();
+    let ports = folder.join("ports.json").display().to_string();
+    let args = [
+        "serve",
+        "--port",
+        "0",
+        "--store-dir",
+        &store,
+        "--ports-file",
+        &ports,
+    ];
+    let mut child = hitherto(&args).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.as_mut().unwrap()).lines();
+    let mut log = String::new();
+    while !log.contains("Server is ready") {
+        let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
+        log.push_str(&line.unwrap_or_else(|| panic!("ended early: {log}")));
+        log.push('\n');
+    }
+    (child, log)
+}
+
+fn port_in(log: &str) -> u16 {
+    let (_, rest) = log
+        .split_once("Listening for client connections on 127.0.0.1:")
+        .unwrap();
+    rest.lines().next().unwrap().parse().unwrap()
+}
+
+async fn output(args: &[&str]) -> Output {
+    timeout(PATIENCE, hitherto(args).output())
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn it_serves_and_stops_on_sigterm_with_exit_0() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, log) = serve(folder.path()).await;
+    let mut client = RawClient::connect_to(([127, 0, 0, 1], port_in(&log)).into()).await;
+    client
+        .send(format!("{QUIET}SUB a 1\r\nPUB a 2\r\nhi\r\n"))
+        .await;
+    client.expect("MSG a 1 2\r\nhi\r\n").await;
+
+    let pid = child.id().unwrap().to_string();
+    Command::new("kill")
+        .args(["-TERM", &pid])
+        .status()
+        .await
+        .unwrap();
+    let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(0));
+    let mut rest = String::new();
+    child
+        .stderr
+        .unwrap()
+        .read_to_string(&mut rest)
+        .await
+        .unwrap();
+    assert!(rest.contains("Server Exiting.."), "{rest}");
+    assert!(
+        !folder.path().join("ports.json").exists(),
+        "the ports file goes with the broker"
+    );
+}
+
+#[tokio::test]
+async fn the_ports_file_tells_the_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_child, log) = serve(folder.path()).await;
+    let path = folder.path().join("ports.json");
+    let text = timeout(PATIENCE, async {
+        loop {
+            if let Ok(text) = std::fs::read_to_string(&path) {
+                return text;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let port = port_in(&log);
+    let expected = format!("{{\"nats\":[\"nats://127.0.0.1:{port}\"]}}\n");
+    assert_eq!(text.await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let store = folder.path().display().to_string();
+    let output = output(&["serve", "--port", &port, "--store-dir", &store]).await;
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        error.contains(&format!("cannot listen for clients on 127.0.0.1:{port}")),
+        "{error}"
+    );
+    assert!(error.contains("--port 0"), "{error}");
+}
+
+#[tokio::test]
+async fn help_shows_examples_and_version_is_told() {
+    let help = output(&["serve", "--help"]).await;
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(
+        text.contains("Examples:") && text.contains("--ports-file"),
+        "{text}"
+    );
+    let version = output(&["--version"]).await;
+    let text = String::from_utf8(version.stdout).unwrap();
+    assert!(text.starts_with("hitherto "), "{text}");
+}
