@@ -11,6 +11,30 @@
 //! Damage is reported with file and offset ([`Error::Damaged`]); nothing is ever repaired by
 //! cutting away what somebody may have been promised. The crate knows neither what the log's
 //! entries say nor how they are replicated, and must not know tokio, `cluster` or `broker`.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::path::Path;
+//! use std::sync::Arc;
+//!
+//! use hitherto_jetstream::{GroupId, LogIndex};
+//! use hitherto_platform::FaultyDisk;
+//! use hitherto_storage::{Wal, WalEntry, WalOptions};
+//!
+//! # fn main() -> Result<(), hitherto_storage::Error> {
+//! let disk = FaultyDisk::new();
+//! let (mut wal, replay) = Wal::open(Arc::new(disk.clone()), Path::new("/wal"), WalOptions::default())?;
+//! assert_eq!(replay.count(), 0);
+//! wal.append(&[WalEntry { group: GroupId(1), index: LogIndex(1), body: b"first" }])?;
+//!
+//! disk.crash();
+//! let (_, replay) = Wal::open(Arc::new(disk), Path::new("/wal"), WalOptions::default())?;
+//! let entries: Result<Vec<_>, _> = replay.collect();
+//! assert_eq!(entries?[0].body, "first");
+//! # Ok(())
+//! # }
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -8,6 +8,10 @@
 //! somebody flushed, so that replicas hold the same segments. Messages too few for a block are
 //! never written as a shorter one; a checkpoint carries them in its manifest.
 //!
+//! Memory: the tail, the shared block cache, 32 bytes per block of the segments read so far, and one
+//! bit per message at most for single deletes. Open files: the segment being written and those not
+//! synced yet.
+//!
 //! Removed messages: everything up to the floor, and a set of single ones. A segment of which
 //! nothing is left is dropped from the next manifest, and its file is removed after that manifest
 //! was saved ([`StreamStore::checkpoint_saved`]): until then recovery may need it.

@@ -274,3 +274,36 @@ fn timestamp_at(bytes: &[u8], at: usize) -> Timestamp {
         .expect("the range is 8 bytes long");
     Timestamp::from_unix_nanos(i64::from_le_bytes(nanos))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn noise_under_a_right_checksum_never_panics(
+            records in prop::collection::vec(prop_oneof![Just(0_u8), Just(1), any::<u8>()], 0..400),
+            count in 1_u32..8,
+        ) {
+            let mut bytes = vec![0; HEADER_BYTES];
+            bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());
+            bytes[4..6].copy_from_slice(&VERSION.to_le_bytes());
+            bytes[8..12].copy_from_slice(&fits(records.len()).to_le_bytes());
+            bytes[12..16].copy_from_slice(&count.to_le_bytes());
+            bytes.extend_from_slice(&records);
+            let crc = checksum(&bytes);
+            bytes[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+            if let Ok(block) = Block::decode(Bytes::from(bytes)) {
+                for record in 0..block.len() {
+                    // Either answer is fine; what matters is that there is one.
+                    drop((block.message(record), block.meta(record)));
+                }
+                prop_assert_eq!(block.len(), count as usize);
+            }
+        }
+    }
+}

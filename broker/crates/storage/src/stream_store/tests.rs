@@ -177,6 +177,25 @@ fn a_dead_segment_is_removed_only_after_a_saved_checkpoint_does_not_name_it() {
 }
 
 #[test]
+fn segments_made_while_a_checkpoint_was_saved_stay() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    fill(&mut store, 1..=100);
+    let pending = store.prepare_checkpoint().unwrap();
+    fill(&mut store, 101..=300);
+    store.flush().unwrap();
+    store.checkpoint_saved(&pending.sync().unwrap()).unwrap();
+    check(&store, &model_of(1..=300), "saved");
+    let manifest = save(&mut store);
+    disk.crash();
+    check(
+        &open(&disk, &manifest).unwrap(),
+        &model_of(1..=300),
+        "saved again",
+    );
+}
+
+#[test]
 fn a_segment_deleted_message_by_message_dies_too() {
     let disk = FaultyDisk::new();
     let mut store = create(&disk);
@@ -215,6 +234,14 @@ fn what_a_manifest_does_not_name_is_not_there_after_opening() {
         manifest.segments(),
         "leftovers were swept"
     );
+    for segment in &manifest.segments {
+        let path = segment_path(Path::new(DIR), segment.first_seq);
+        let len = disk.open(&path, OpenMode::Read).unwrap().len().unwrap();
+        assert_eq!(
+            len, segment.len,
+            "nothing of the earlier life is left behind the segment"
+        );
+    }
     disk.crash();
     check(&open(&disk, &manifest).unwrap(), &model, "rewritten");
 }

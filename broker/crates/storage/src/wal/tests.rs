@@ -458,6 +458,11 @@ fn a_recycled_file_never_resurrects_old_frames() {
             index += 1;
             append(&mut wal, &[(1, index, vec![1; 900])]).unwrap();
         }
+        let generation = |file| {
+            let reader = file::FrameReader::open(&disk, Path::new(DIR), file).unwrap();
+            reader.header().first.generation
+        };
+        let old = [generation(1), generation(2)];
         wal.release(wal.position()).unwrap();
         assert_eq!(logs(&disk), [3]);
         while wal.position().file < 4 {
@@ -466,6 +471,10 @@ fn a_recycled_file_never_resurrects_old_frames() {
         }
         let spares = recovery::list(&disk, Path::new(DIR)).unwrap().spares;
         assert!(spares.is_empty(), "it was reused");
+        assert!(
+            !old.contains(&generation(4)),
+            "with a generation of its own"
+        );
         let first = open_after_crash(&disk, torn, wal);
         assert_eq!(first.last().unwrap().1, index, "seed {torn}");
         let contiguous = first.windows(2).all(|pair| pair[1].1 == pair[0].1 + 1);
