@@ -1,4 +1,67 @@
 //! A broker that speaks the NATS client protocol and the JetStream API, embedded or standalone.
+//!
+//! [`Node`] is a running broker; [`NodeConfig`] says how it runs; [`LocalClient`] talks to it from inside
+//! the process; every NATS client talks to it over TCP. The binary `hitherto` is a [`Node`] with a command
+//! line.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use hitherto_broker::{Node, NodeConfig, Subject, SubjectFilter};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = Node::start(NodeConfig::in_memory()).await?;
+//! let client = node.client();
+//! let mut greetings = client.subscribe(SubjectFilter::new("greet.*")?, None)?;
+//! client.publish(Subject::new("greet.world")?, None, None, "hello".into()).await?;
+//! let message = greetings.next().await.expect("the node runs");
+//! assert_eq!(message.payload, "hello");
+//! node.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Map
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `config` | [`NodeConfig`] and the default of every limit |
+//! | `node` | the composition root: starts, owns and stops all of the below |
+//! | `listener` | accepts connections and owns their tasks |
+//! | `connection` | one client: handshake, reader, session, outbound buffer, writer |
+//! | `pubsub` | router, publishers, queue groups; knows no sockets and no streams |
+//! | `local` | [`LocalClient`] |
+//! | `room` | back-pressure: publishers wait while the log has no room |
+//! | `jetstream` | the streams: their owner threads, the log, the stores |
+//! | `services` | the JetStream API on its subjects |
+//!
+//! Wiring and IO only: rules of streams and consumers are in `hitherto-jetstream`, files in
+//! `hitherto-storage`. This crate must not know `hitherto` (the framework).
+//!
+//! # Bounds
+//!
+//! | what | bound | beyond it |
+//! |---|---|---|
+//! | connections | [`MAX_CONNECTIONS`](config::MAX_CONNECTIONS) | `-ERR`, closed |
+//! | subscriptions of one connection | [`MAX_SUBSCRIPTIONS`](config::MAX_SUBSCRIPTIONS) | `-ERR`, stays open |
+//! | one message | [`MAX_PAYLOAD`](config::MAX_PAYLOAD) | `-ERR`, closed |
+//! | one protocol line | [`MAX_CONTROL_LINE`](config::MAX_CONTROL_LINE) | `-ERR`, closed |
+//! | bytes read ahead per connection | 64 KiB and one message | the socket waits |
+//! | bytes waiting for one connection | [`MAX_PENDING`](config::MAX_PENDING) | slow consumer: closed, counted |
+//! | bytes waiting for one local subscription | [`MAX_PENDING`](config::MAX_PENDING) | ended, the reader is told |
+//! | requests of one local client in flight | 65,536 | [`Error::TooManyRequests`] |
+//! | matches remembered per publisher | 256 subjects of at most 64 matches | looked up again |
+//! | publishes into streams waiting for the log | see `jetstream` | publishers wait, nothing is dropped |
+//!
+//! Tasks: two per connection and one that accepts, on the caller's tokio runtime. Threads of its own: only
+//! those of JetStream. Files: one socket per connection, the listening socket, and the store's.
+//!
+//! # Not there yet
+//!
+//! Authentication, TLS, accounts (every client is in `$G`), clustering, WebSocket, monitoring over HTTP, the
+//! system account's requests, and lame duck mode. INFO offers none of them.
+//! Deliberate differences in small things are marked `Differs from nats-server:` where they are made.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,7 @@
 //! What a client may take up, and what happens to it, and to others, when it takes more.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! The in-process client: the same semantics as on a socket.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 mod support;
 
 use std::time::Duration;

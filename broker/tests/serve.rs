@@ -1,6 +1,7 @@
 //! `hitherto serve` as a process: ports file, signals, log lines, and errors that say what to do.
 
 #![cfg(all(unix, feature = "cli"))]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod support;
 

@@ -5,15 +5,21 @@
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use hitherto_protocol::encode;
+use hitherto_protocol::{Subject, encode};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::pubsub::{Message, SubscriberId};
 
 /// A writer is woken before the end of a burst when so many bytes wait: 64 KiB.
 const EARLY_WAKE_BYTES: usize = 64 * 1024;
+
+/// A publisher gives a crowded client at most so long before it goes on: 10 ms per read of a connection, as
+/// nats-server 2.15 (`stallTotalAllowed` in `server/client.go`).
+const GIVE_WAY_MAX: Duration = Duration::from_millis(10);
 
 /// The outbound side of one connection.
 pub(crate) struct Outbound {
@@ -25,6 +31,8 @@ pub(crate) struct Outbound {
     writer: Notify,
     /// Wakes the reader, once, when the connection is to end.
     closing: Notify,
+    /// Wakes publishers that give way.
+    uncrowded: Notify,
 }
 
 struct State {
@@ -36,6 +44,8 @@ struct State {
     headers: bool,
     /// The writer is at work, or somebody has promised to wake it.
     wake_promised: bool,
+    /// More than three quarters of what may wait do wait.
+    crowded: bool,
     /// Set once. Nothing is added any more; what waits is still written, unless the client is slow.
     close_reason: Option<CloseReason>,
     /// Subscriptions that got their last message since the reader looked.
@@ -49,6 +59,9 @@ pub(crate) enum Pushed {
     Done,
     /// It will be written once the caller calls [`Outbound::wake_writer`].
     WakeWriter,
+    /// It will be written, but the client is close to being a slow consumer: the publisher should
+    /// [give way](Outbound::give_way).
+    Crowded,
     /// The receiver is closed; it was not taken.
     Closed,
 }
@@ -71,6 +84,12 @@ pub(crate) enum CloseReason {
     TooManyConnections,
     /// The node stops.
     Shutdown,
+}
+
+impl State {
+    fn pending_bytes(&self) -> usize {
+        self.buffer.len() + self.writing_bytes
+    }
 }
 
 impl CloseReason {
@@ -101,11 +120,13 @@ impl Outbound {
                 writing_bytes: 0,
                 headers: false,
                 wake_promised: false,
+                crowded: false,
                 close_reason: None,
                 ended_sids: Vec::new(),
             }),
             writer: Notify::new(),
             closing: Notify::new(),
+            uncrowded: Notify::new(),
         }
     }
 
@@ -121,10 +142,7 @@ impl Outbound {
                 buffer,
                 message.subject.as_str(),
                 sid,
-                message
-                    .reply
-                    .as_ref()
-                    .map(hitherto_protocol::Subject::as_str),
+                message.reply.as_ref().map(Subject::as_str),
                 message.headers.as_deref().filter(|_| with_headers),
                 &message.payload,
             );
@@ -146,19 +164,43 @@ impl Outbound {
         encode(&mut state.buffer, with_headers);
 
         let waiting = state.buffer.len();
-        if waiting + state.writing_bytes > self.pending_bytes_max {
+        let pending = state.pending_bytes();
+        if pending > self.pending_bytes_max {
             self.close_locked(state, CloseReason::SlowConsumer);
             return Pushed::Closed;
         }
+        state.crowded |= self.is_crowd(pending);
         if !state.wake_promised {
             state.wake_promised = true;
             return Pushed::WakeWriter;
         }
+        let crowded = state.crowded;
+        drop(state);
         if bytes_before < EARLY_WAKE_BYTES && waiting >= EARLY_WAKE_BYTES {
-            drop(state);
             self.writer.notify_one();
         }
-        Pushed::Done
+        if crowded {
+            Pushed::Crowded
+        } else {
+            Pushed::Done
+        }
+    }
+
+    /// As nats-server 2.15: more than three quarters of `max_pending`.
+    fn is_crowd(&self, pending_bytes: usize) -> bool {
+        pending_bytes > self.pending_bytes_max / 4 * 3
+    }
+
+    /// Waits a moment for the client to take what waits for it, so that a fast publisher does not make
+    /// slow consumers out of clients that keep up on average.
+    pub(crate) async fn give_way(&self) {
+        let uncrowded = self.uncrowded.notified();
+        tokio::pin!(uncrowded);
+        // Listens before it looks, so that no notice is missed between the two.
+        uncrowded.as_mut().enable();
+        if self.lock().crowded {
+            timeout(GIVE_WAY_MAX, uncrowded).await.ok();
+        }
     }
 
     /// Keeps the promise behind [`Pushed::WakeWriter`].
@@ -186,6 +228,7 @@ impl Outbound {
 
     fn close_locked(&self, mut state: MutexGuard<'_, State>, reason: CloseReason) {
         state.close_reason = Some(reason);
+        state.crowded = false;
         if reason.gives_up() {
             // Nobody will take it. Who remembers this connection should not keep its bytes alive.
             state.buffer = BytesMut::new();
@@ -193,6 +236,7 @@ impl Outbound {
         drop(state);
         self.writer.notify_one();
         self.closing.notify_one();
+        self.uncrowded.notify_waiters();
     }
 
     /// Why the connection ends; `None` while it lives.
@@ -225,7 +269,6 @@ impl Outbound {
     /// Gives the writer what waits: swaps the buffer for `chunk`, which must be empty.
     pub(super) fn take_work(&self, chunk: &mut BytesMut) -> Work {
         let mut state = self.lock();
-        state.writing_bytes = 0;
         if !state.buffer.is_empty() {
             std::mem::swap(&mut state.buffer, chunk);
             state.writing_bytes = chunk.len();
@@ -236,6 +279,17 @@ impl Outbound {
         }
         state.wake_promised = false;
         Work::Wait
+    }
+
+    /// The writer got so many bytes of its chunk into the socket.
+    pub(super) fn note_written(&self, bytes: usize) {
+        let mut state = self.lock();
+        state.writing_bytes = state.writing_bytes.saturating_sub(bytes);
+        if state.crowded && !self.is_crowd(state.pending_bytes()) {
+            state.crowded = false;
+            drop(state);
+            self.uncrowded.notify_waiters();
+        }
     }
 
     /// Waits until there may be work. Only the writer waits here.
@@ -253,5 +307,95 @@ impl fmt::Debug for Outbound {
         f.debug_struct("Outbound")
             .field("subscriber", &self.subscriber)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> Message {
+        Message {
+            subject: Subject::new("a").unwrap(),
+            reply: None,
+            headers: Some(Bytes::from_static(b"NATS/1.0\r\n\r\n")),
+            payload: Bytes::from_static(b"hi"),
+        }
+    }
+
+    #[test]
+    fn a_burst_wakes_the_writer_once_and_is_taken_as_one() {
+        let outbound = Outbound::new(SubscriberId(1), 1024);
+        assert_eq!(outbound.push_message(b"1", &message()), Pushed::WakeWriter);
+        assert_eq!(outbound.push_message(b"1", &message()), Pushed::Done);
+        assert_eq!(outbound.push_line(encode::pong), Pushed::Done);
+        let mut chunk = BytesMut::new();
+        assert!(matches!(outbound.take_work(&mut chunk), Work::Write));
+        assert_eq!(chunk, "MSG a 1 2\r\nhi\r\nMSG a 1 2\r\nhi\r\nPONG\r\n");
+
+        chunk.clear();
+        assert_eq!(
+            outbound.push_line(encode::ping),
+            Pushed::Done,
+            "the writer is at work"
+        );
+        assert!(matches!(outbound.take_work(&mut chunk), Work::Write));
+        chunk.clear();
+        assert!(matches!(outbound.take_work(&mut chunk), Work::Wait));
+        assert_eq!(outbound.push_line(encode::ping), Pushed::WakeWriter);
+    }
+
+    #[test]
+    fn what_the_writer_holds_counts_as_pending() {
+        let outbound = Outbound::new(SubscriberId(1), 40);
+        outbound.push_message(b"1", &message());
+        let mut chunk = BytesMut::new();
+        outbound.take_work(&mut chunk);
+        assert_eq!(outbound.push_message(b"1", &message()), Pushed::Done);
+        assert_eq!(outbound.push_message(b"1", &message()), Pushed::Closed);
+        assert_eq!(outbound.close_reason(), Some(CloseReason::SlowConsumer));
+        assert!(
+            matches!(outbound.take_work(&mut chunk), Work::End),
+            "nothing is kept for it"
+        );
+    }
+
+    #[test]
+    fn the_first_reason_stands_and_its_text_is_written_last() {
+        let outbound = Outbound::new(SubscriberId(1), 1024);
+        outbound.set_headers(true);
+        outbound.push_message(b"1", &message());
+        outbound.close(CloseReason::StaleConnection, Some("Stale Connection"));
+        outbound.close(CloseReason::Shutdown, Some("other"));
+        assert_eq!(outbound.push_line(encode::pong), Pushed::Closed);
+        let mut chunk = BytesMut::new();
+        assert!(matches!(outbound.take_work(&mut chunk), Work::Write));
+        let expected = "HMSG a 1 12 14\r\nNATS/1.0\r\n\r\nhi\r\n-ERR 'Stale Connection'\r\n";
+        assert_eq!(chunk, expected);
+        chunk.clear();
+        assert!(matches!(outbound.take_work(&mut chunk), Work::End));
+        assert_eq!(outbound.close_reason(), Some(CloseReason::StaleConnection));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn publishers_give_a_crowded_client_a_moment() {
+        let outbound = Outbound::new(SubscriberId(1), 40);
+        for pushed in [Pushed::WakeWriter, Pushed::Done, Pushed::Crowded] {
+            assert_eq!(outbound.push_line(|buffer| buffer.extend([0; 12])), pushed);
+        }
+        let start = tokio::time::Instant::now();
+        outbound.give_way().await;
+        assert_eq!(start.elapsed(), GIVE_WAY_MAX, "and no longer");
+
+        let mut chunk = BytesMut::new();
+        outbound.take_work(&mut chunk);
+        outbound.note_written(12);
+        outbound.give_way().await;
+        assert_eq!(
+            start.elapsed(),
+            GIVE_WAY_MAX,
+            "nothing to wait for any more"
+        );
+        assert_eq!(outbound.push_line(encode::ok), Pushed::Done);
     }
 }

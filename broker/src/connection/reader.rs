@@ -160,6 +160,9 @@ impl Reader<'_> {
             }
             let flow = self.handle_buffer();
             self.session.flush();
+            if let Some(crowded) = self.session.take_crowded() {
+                crowded.give_way().await;
+            }
             if flow.is_break() || wait_for_room(room, ending.as_mut()).await.is_break() {
                 return;
             }

@@ -120,6 +120,11 @@ impl Session {
         }
     }
 
+    /// The connection to give way to before reading on, if there is one.
+    pub(super) fn take_crowded(&mut self) -> Option<Arc<Outbound>> {
+        self.publisher.take_crowded()
+    }
+
     fn handle_connect(&mut self, connect: &Connect) -> Result<(), Violation> {
         let options =
             ClientOptions::from_connect(connect).map_err(|text| Violation { text: Some(text) })?;

@@ -27,7 +27,8 @@ pub(super) async fn run(outbound: Arc<Outbound>, mut socket: WriteHalf, write_de
     loop {
         match outbound.take_work(&mut chunk) {
             Work::Write => {
-                if let Err(error) = write_all(&mut socket, &chunk, write_deadline).await {
+                if let Err(error) = write_all(&outbound, &mut socket, &chunk, write_deadline).await
+                {
                     outbound.close(reason_of(&error), None);
                     return;
                 }
@@ -45,6 +46,7 @@ pub(super) async fn run(outbound: Arc<Outbound>, mut socket: WriteHalf, write_de
 }
 
 async fn write_all(
+    outbound: &Outbound,
     socket: &mut WriteHalf,
     mut rest: &[u8],
     write_deadline: Duration,
@@ -54,6 +56,7 @@ async fn write_all(
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
+        outbound.note_written(written);
         rest = rest.get(written..).unwrap_or_default();
     }
     timeout(write_deadline, socket.flush()).await?

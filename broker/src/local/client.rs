@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::reply_mux::ReplyMux;
 use super::{LocalMessage, LocalQueue, LocalSubscription};
 use crate::Error;
+use crate::connection::Outbound;
 use crate::id;
 use crate::pubsub::{
     Delivered, Message, Origin, Publisher, Router, SubscriberId, SubscriptionKey, Target,
@@ -195,13 +196,21 @@ impl LocalClient {
         if parts.stop.is_stopped() {
             return Err(Error::Stopped);
         }
+        let (delivered, crowded) = self.send_now(message);
+        if let Some(crowded) = crowded {
+            crowded.give_way().await;
+        }
+        Ok(delivered)
+    }
+
+    fn send_now(&self, message: &Message) -> (Delivered, Option<Arc<Outbound>>) {
         let mut publisher = self
             .publisher
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let delivered = publisher.publish(message);
         publisher.flush();
-        Ok(delivered)
+        (delivered, publisher.take_crowded())
     }
 }
 

@@ -21,6 +21,8 @@ mod publisher;
 mod queue_group;
 mod router;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use message::{Handler, Message};
 pub(crate) use publisher::{Delivered, Publisher};

@@ -11,7 +11,7 @@ use super::matches::Matches;
 use super::queue_group::offer_to_one;
 use super::subscription::{Handover, Subscription, Target};
 use super::{Message, Origin, Router};
-use crate::connection::Outbound;
+use crate::connection::{Outbound, Pushed};
 
 /// A source of messages: one per connection, local client and service thread.
 ///
@@ -47,6 +47,8 @@ struct Round {
     origin: Origin,
     /// Connections that got something since the last flush.
     to_wake: Vec<Arc<Outbound>>,
+    /// A connection that is close to being a slow consumer; the last one seen.
+    crowded: Option<Arc<Outbound>>,
     /// Subscriptions that got their last message and must leave the router.
     to_remove: Vec<Arc<Subscription>>,
 }
@@ -61,6 +63,7 @@ impl Publisher {
             round: Round {
                 origin,
                 to_wake: Vec::new(),
+                crowded: None,
                 to_remove: Vec::new(),
             },
         }
@@ -106,6 +109,12 @@ impl Publisher {
         }
     }
 
+    /// The connection to [give way](Outbound::give_way) to before publishing on, if there is one. For
+    /// clients; services of the broker must not wait for clients.
+    pub(crate) fn take_crowded(&mut self) -> Option<Arc<Outbound>> {
+        self.round.crowded.take()
+    }
+
     /// The router it publishes to.
     pub(crate) fn router(&self) -> &Arc<Router> {
         &self.router
@@ -142,22 +151,20 @@ impl Round {
     }
 
     fn hand_over(&mut self, subscription: &Arc<Subscription>, message: &Message) -> bool {
-        match subscription.hand_over(self.origin, message) {
-            Handover::Refused => false,
-            Handover::Taken {
-                is_last,
-                wake_writer,
-            } => {
-                if is_last {
-                    self.to_remove.push(Arc::clone(subscription));
-                }
-                if let (true, Target::Client { outbound, .. }) =
-                    (wake_writer, subscription.target())
-                {
-                    self.to_wake.push(Arc::clone(outbound));
-                }
-                true
+        let Handover::Taken { is_last, pushed } = subscription.hand_over(self.origin, message)
+        else {
+            return false;
+        };
+        if is_last {
+            self.to_remove.push(Arc::clone(subscription));
+        }
+        if let Target::Client { outbound, .. } = subscription.target() {
+            match pushed {
+                Pushed::WakeWriter => self.to_wake.push(Arc::clone(outbound)),
+                Pushed::Crowded => self.crowded = Some(Arc::clone(outbound)),
+                Pushed::Done | Pushed::Closed => {}
             }
         }
+        true
     }
 }

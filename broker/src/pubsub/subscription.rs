@@ -48,8 +48,8 @@ pub(super) enum Handover {
     Taken {
         /// It was the last one the subscription asked for.
         is_last: bool,
-        /// It waits in a connection's buffer, and the connection's writer must be woken.
-        wake_writer: bool,
+        /// What the receiver said; not [`Pushed::Closed`].
+        pushed: Pushed,
     },
     /// It was not taken: the subscription has ended, or does not want its own messages.
     Refused,
@@ -130,17 +130,10 @@ impl Subscription {
                 Pushed::Done
             }
         };
-        match pushed {
-            Pushed::Done => Handover::Taken {
-                is_last,
-                wake_writer: false,
-            },
-            Pushed::WakeWriter => Handover::Taken {
-                is_last,
-                wake_writer: true,
-            },
-            Pushed::Closed => Handover::Refused,
+        if pushed == Pushed::Closed {
+            return Handover::Refused;
         }
+        Handover::Taken { is_last, pushed }
     }
 
     fn is_unwanted_echo(&self, origin: Origin) -> bool {

@@ -1,0 +1,16 @@
+//! JetStream through the in-process client: what a program sees of streams and consumers, over restarts
+//! and on a disk that fails.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
+
+mod batches;
+mod consumers;
+mod faults;
+mod harness;
+mod reads;
+mod restarts;
+mod streams;

@@ -1,0 +1,152 @@
+//! Streams: create, change, publish, purge, delete.
+
+use serde_json::{Value, json};
+
+use crate::harness::JetStream;
+
+#[tokio::test]
+async fn created_stream_stores_what_is_published_to_its_subjects() {
+    let js = JetStream::start().await;
+    let created = js.stream("ORDERS", &["orders.>"], json!({})).await;
+    assert_eq!(created["type"], "io.nats.jetstream.api.v1.stream_create_response");
+    assert_eq!(created["did_create"], true);
+    assert_eq!(created["config"]["name"], "ORDERS");
+
+    let ack = js.publish_with("orders.1", &[], "one").await;
+    assert_eq!(ack, json!({ "stream": "ORDERS", "seq": 1 }));
+    assert_eq!(js.publish("orders.2", "two").await, 2);
+    let state = js.state("ORDERS").await;
+    assert_eq!((&state["messages"], &state["last_seq"]), (&json!(2), &json!(2)));
+
+    let again = js.stream("ORDERS", &["orders.>"], json!({})).await;
+    assert!(again.get("did_create").is_none_or(|did| did == false), "{again}");
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn creating_is_refused_with_the_codes_of_nats() {
+    let js = JetStream::start().await;
+    js.stream("A", &["a.>"], json!({})).await;
+    let body = json!({ "name": "A", "subjects": ["b"] });
+    assert_eq!(js.api_error("STREAM.CREATE.A", body).await, 10058);
+    let body = json!({ "name": "B", "subjects": ["a.x"] });
+    assert_eq!(js.api_error("STREAM.CREATE.B", body).await, 10065);
+    let body = json!({ "name": "C", "subjects": ["c"] });
+    assert_eq!(js.api_error("STREAM.CREATE.B", body).await, 10056);
+    let body = json!({ "name": "B", "subjects": ["b"], "nonsense": 1 });
+    assert_eq!(js.api_error("STREAM.CREATE.B", body).await, 10025);
+    assert_eq!(js.api_error("STREAM.INFO.B", Value::Null).await, 10059);
+    assert_eq!(js.api_error("STREAM.SNAPSHOT.A", Value::Null).await, 10036);
+    assert_eq!(js.api_error("STREAM.DELETE.A", json!({})).await, 10038);
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn updated_subjects_are_captured_and_old_ones_no_more() {
+    let js = JetStream::start().await;
+    js.stream("S", &["old", "both"], json!({})).await;
+    let config = json!({ "name": "S", "subjects": ["both", "new"] });
+    let updated = js.api_ok("STREAM.UPDATE.S", config).await;
+    assert_eq!(updated["type"], "io.nats.jetstream.api.v1.stream_update_response");
+    assert_eq!(updated["config"]["subjects"], json!(["both", "new"]));
+    assert_eq!(js.publish("new", "1").await, 1);
+    assert_eq!(js.publish("both", "2").await, 2);
+    let refused = js.request("old", None, "3").await.unwrap_err();
+    assert!(refused.to_string().contains("no responders"), "{refused}");
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn names_and_list_are_sorted_and_filtered_by_subject() {
+    let js = JetStream::start().await;
+    let none = js.api_ok("STREAM.NAMES", Value::Null).await;
+    assert_eq!((&none["streams"], &none["total"]), (&Value::Null, &json!(0)));
+    for name in ["C", "A", "B"] {
+        js.stream(name, &[&format!("{name}.>")], json!({})).await;
+    }
+    js.publish("B.1", "x").await;
+    let names = js.api_ok("STREAM.NAMES", Value::Null).await;
+    assert_eq!(names["streams"], json!(["A", "B", "C"]));
+    let names = js.api_ok("STREAM.NAMES", json!({ "subject": "B.*" })).await;
+    assert_eq!(names["streams"], json!(["B"]));
+    let list = js.api_ok("STREAM.LIST", json!({ "offset": 1 })).await;
+    assert_eq!(list["total"], 3);
+    assert_eq!(list["streams"][0]["config"]["name"], "B");
+    assert_eq!(list["streams"][0]["state"]["messages"], 1);
+    assert_eq!(list["streams"][1]["config"]["name"], "C");
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn deleted_stream_is_gone_and_its_name_is_free() {
+    let js = JetStream::start().await;
+    js.stream("S", &["s"], json!({})).await;
+    js.publish("s", "old").await;
+    let deleted = js.api_ok("STREAM.DELETE.S", Value::Null).await;
+    assert_eq!(deleted["success"], true);
+    assert!(js.request("s", None, "x").await.is_err());
+    assert_eq!(js.api_error("STREAM.DELETE.S", Value::Null).await, 10059);
+    js.stream("S", &["s"], json!({})).await;
+    assert_eq!(js.publish("s", "new").await, 1);
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn duplicates_are_acked_with_the_first_sequence() {
+    let js = JetStream::start().await;
+    js.stream("S", &["s"], json!({})).await;
+    let id = [("Nats-Msg-Id", "a")];
+    assert_eq!(js.publish_with("s", &id, "1").await["seq"], 1);
+    let again = js.publish_with("s", &id, "1").await;
+    assert_eq!(again, json!({ "stream": "S", "seq": 1, "duplicate": true }));
+    assert_eq!(js.state("S").await["messages"], 1);
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn conditions_are_checked_against_the_stored_state() {
+    let js = JetStream::start().await;
+    js.stream("S", &["s.>"], json!({})).await;
+    let last = |seq| [("Nats-Expected-Last-Subject-Sequence", seq)];
+    assert_eq!(js.publish_with("s.1", &last("0"), "a").await["seq"], 1);
+    let refused = js.publish_with("s.1", &last("0"), "b").await;
+    assert_eq!(refused["error"]["err_code"], 10071);
+    assert_eq!(refused["error"]["description"], "wrong last sequence: 1");
+    assert_eq!(js.publish_with("s.1", &last("1"), "b").await["seq"], 2);
+    let wrong = [("Nats-Expected-Stream", "T")];
+    assert_eq!(js.publish_with("s.1", &wrong, "c").await["error"]["err_code"], 10060);
+    assert_eq!(js.state("S").await["messages"], 2);
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn purge_and_message_delete_remove_and_say_how_much() {
+    let js = JetStream::start().await;
+    js.stream("S", &["s.>"], json!({})).await;
+    for (to, payload) in [("s.a", "1"), ("s.b", "2"), ("s.a", "3"), ("s.b", "4")] {
+        js.publish(to, payload).await;
+    }
+    let purged = js.api_ok("STREAM.PURGE.S", json!({ "filter": "s.a" })).await;
+    assert_eq!((&purged["success"], &purged["purged"]), (&json!(true), &json!(2)));
+    let deleted = js.api_ok("STREAM.MSG.DELETE.S", json!({ "seq": 2 })).await;
+    assert_eq!(deleted["success"], true);
+    assert_eq!(js.api_error("STREAM.MSG.DELETE.S", json!({ "seq": 2 })).await, 10057);
+    let got = js.api_ok("STREAM.MSG.GET.S", json!({ "seq": 4 })).await;
+    assert_eq!(got["message"]["data"], "NA==");
+    assert_eq!(js.api_error("STREAM.MSG.GET.S", json!({ "seq": 1 })).await, 10037);
+    let purged = js.api_ok("STREAM.PURGE.S", Value::Null).await;
+    assert_eq!(purged["purged"], 1);
+    assert_eq!(js.state("S").await["first_seq"], 5);
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn account_info_counts_streams_and_consumers() {
+    let js = JetStream::start().await;
+    js.stream("S", &["s"], json!({})).await;
+    js.consumer("S", "C", json!({})).await;
+    let info = js.api_ok("INFO", Value::Null).await;
+    assert_eq!((&info["streams"], &info["consumers"]), (&json!(1), &json!(1)));
+    assert_eq!(info["limits"]["max_streams"], -1);
+    js.stop().await;
+}
