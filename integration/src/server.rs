@@ -54,7 +54,9 @@ impl fmt::Display for Kind {
 pub struct Server {
     kind: Kind,
     program: PathBuf,
+    /// Ports files and the log.
     folder: TempDir,
+    store: PathBuf,
     addr: SocketAddr,
     child: Child,
     /// How often the process was started; each start has its own ports folder, so that a file of an
@@ -107,16 +109,41 @@ impl Server {
     ///
     /// When the process cannot be started, ends, or is not ready in time; the text carries its log.
     pub async fn start(kind: Kind, program: PathBuf, parent: &Path) -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("hitherto-test-")
-            .tempdir_in(parent)
-            .with_context(|| format!("making a folder in {}", parent.display()))?;
-        let child = launch(kind, &program, folder.path(), 0, 0)?;
+        let folder = new_folder(parent)?;
+        let store = folder.path().join("store");
+        Self::start_in(kind, program, folder, store).await
+    }
+
+    /// Starts our broker on a store that exists, for example one an embedded broker wrote; the store
+    /// stays when the server is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn open(store: PathBuf) -> Result<Self> {
+        let folder = new_folder(&std::env::temp_dir())?;
+        Self::start_in(Kind::Hitherto, programs::hitherto()?, folder, store).await
+    }
+
+    async fn start_in(
+        kind: Kind,
+        program: PathBuf,
+        folder: TempDir,
+        store: PathBuf,
+    ) -> Result<Self> {
+        let child = launch(
+            kind,
+            &program,
+            folder.path(),
+            &store,
+            Start { port: 0, number: 0 },
+        )?;
         let addr = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Self {
             kind,
             program,
             folder,
+            store,
             addr,
             child,
             starts: 0,
@@ -206,13 +233,16 @@ impl Server {
     /// When the process cannot be started.
     pub fn relaunch(&mut self) -> Result<()> {
         self.starts += 1;
-        let folder = self.folder.path();
+        let start = Start {
+            port: self.addr.port(),
+            number: self.starts,
+        };
         self.child = launch(
             self.kind,
             &self.program,
-            folder,
-            self.addr.port(),
-            self.starts,
+            self.folder.path(),
+            &self.store,
+            start,
         )?;
         Ok(())
     }
@@ -279,9 +309,23 @@ impl Drop for Server {
     }
 }
 
-/// Starts the process; `port` 0 means a free one.
-fn launch(kind: Kind, program: &Path, folder: &Path, port: u16, start: u32) -> Result<Child> {
-    let ports = ports_folder(folder, start);
+/// One start of a process.
+#[derive(Clone, Copy)]
+struct Start {
+    /// 0 means a free one.
+    port: u16,
+    number: u32,
+}
+
+fn new_folder(parent: &Path) -> Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("hitherto-test-")
+        .tempdir_in(parent)
+        .with_context(|| format!("making a folder in {}", parent.display()))
+}
+
+fn launch(kind: Kind, program: &Path, folder: &Path, store: &Path, start: Start) -> Result<Child> {
+    let ports = ports_folder(folder, start.number);
     fs::create_dir_all(&ports)?;
     let log = File::options()
         .create(true)
@@ -289,13 +333,20 @@ fn launch(kind: Kind, program: &Path, folder: &Path, port: u16, start: u32) -> R
         .open(log_path(folder))?;
     let mut command = Command::new(program);
     match kind {
-        Kind::Hitherto => hitherto_args(&mut command, folder, &ports, port),
-        Kind::NatsServer => nats_server_args(&mut command, folder, &ports, port),
+        Kind::Hitherto => hitherto_args(&mut command, &ports, start.port),
+        Kind::NatsServer => nats_server_args(&mut command, &ports, start.port),
         Kind::NatsServerSynced => {
-            nats_server_args(&mut command, folder, &ports, port);
+            nats_server_args(&mut command, &ports, start.port);
             command.arg("-c").arg(synced_config(folder)?);
         }
     }
+    command
+        .arg(if kind == Kind::Hitherto {
+            "--store-dir"
+        } else {
+            "--store_dir"
+        })
+        .arg(store);
     command
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -305,16 +356,15 @@ fn launch(kind: Kind, program: &Path, folder: &Path, port: u16, start: u32) -> R
         .with_context(|| format!("starting {}", program.display()))
 }
 
-fn hitherto_args(command: &mut Command, folder: &Path, ports: &Path, port: u16) {
+fn hitherto_args(command: &mut Command, ports: &Path, port: u16) {
     command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]);
     command
         .arg("--ports-file")
         .arg(ports.join("hitherto.ports"));
-    command.arg("--store-dir").arg(folder.join("store"));
 }
 
 /// nats-server takes -1 for a free port and writes `<program>_<pid>.ports` into a folder.
-fn nats_server_args(command: &mut Command, folder: &Path, ports: &Path, port: u16) {
+fn nats_server_args(command: &mut Command, ports: &Path, port: u16) {
     let port = if port == 0 {
         "-1".to_owned()
     } else {
@@ -322,7 +372,6 @@ fn nats_server_args(command: &mut Command, folder: &Path, ports: &Path, port: u1
     };
     command.args(["-a", "127.0.0.1", "-p", &port, "-js"]);
     command.arg("--ports_file_dir").arg(ports);
-    command.arg("-sd").arg(folder.join("store"));
 }
 
 fn synced_config(folder: &Path) -> Result<PathBuf> {
