@@ -37,7 +37,7 @@
 //! given::<Order>([]).when(&Pay).then_not_found();
 //!
 //! given_rows(orders, [("o-1", Placed { total: 5 }.into())])
-//!     .when("o-1", Paid {}.into())
+//!     .when("o-1", Paid {})
 //!     .then_row(&hitherto::Id::new("o-1")?, |row| assert!(row.paid))
 //!     .and_is_idempotent();
 //! # Ok::<(), hitherto::InvalidId>(())
@@ -109,7 +109,6 @@ impl<A: Aggregate> Given<A> {
 
 /// An answer to a command.
 #[derive(Debug)]
-#[must_use = "a specification needs a `then`"]
 pub struct When<A: Aggregate> {
     state: A,
     outcome: Answer<A>,
@@ -228,7 +227,6 @@ pub fn given_rows<P: Projection>(
 
 /// A projection and what it has folded.
 #[derive(Debug)]
-#[must_use = "a specification needs a `then`"]
 pub struct GivenRows<P: Projection> {
     projection: P,
     history: Vec<Recorded<P::Event>>,
@@ -241,7 +239,8 @@ impl<P: Projection> GivenRows<P> {
     /// # Panics
     /// When the id is not one, or the projection panics.
     #[track_caller]
-    pub fn when(mut self, id: &str, event: P::Event) -> Self {
+    pub fn when(mut self, id: &str, event: impl Into<P::Event>) -> Self {
+        let event: P::Event = event.into();
         let position = self.history.len() + 1;
         let recorded = recorded(id, &event, position);
         fold(

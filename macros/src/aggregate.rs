@@ -1,6 +1,6 @@
 //! `#[aggregate]`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::parse::Parser;
 use syn::spanned::Spanned;
@@ -24,20 +24,18 @@ const DECIDE_RESULT: &str = "a decision returns `Result<events, Rejection>`";
 
 /// `#[aggregate(..)]` on an inherent impl.
 pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> Result<TokenStream, Failed> {
-    let mut item: ItemImpl = parse_item(item)?;
+    let item: ItemImpl = parse_item(item)?;
     let mut errors = Errors::default();
     let mut options = Options::default();
-    errors.keep(syn::meta::parser(|meta| options.parse(&meta)).parse2(arguments));
+    let parsed = syn::meta::parser(|meta| options.parse(&meta)).parse2(arguments);
+    parsed.map_err(|error| Failed::new(error, without_decide(&item)))?;
     let model = Model::read(&item, &options, &mut errors);
-    let model = errors.finish(model);
-    strip_decide(&mut item);
-    match model {
-        Ok(model) => {
-            let impls = model.impls();
-            Ok(quote!(#item #impls))
-        }
-        Err(error) => Err(Failed::new(error, &item)),
-    }
+    let plain = without_decide(&item);
+    let model = errors
+        .finish(model)
+        .map_err(|error| Failed::new(error, &plain))?;
+    let impls = model.impls();
+    Ok(quote!(#plain #impls))
 }
 
 #[derive(Default)]
@@ -72,6 +70,8 @@ struct Decision {
     method: Ident,
     command: Type,
     mode: Ident,
+    /// Where a wrong type of result is reported.
+    output: Span,
 }
 
 impl Model {
@@ -162,8 +162,10 @@ impl Model {
             method,
             command,
             mode,
+            output,
         } = decision;
         let call = quote_spanned!(method.span()=> Self::#method(self, command)?);
+        let events = quote_spanned!(*output=> #krate::IntoEvents::<#event>::into_events(decided));
         quote! {
             impl #krate::Decide<#command> for #self_ty {
                 const MODE: #krate::Mode = #krate::Mode::#mode;
@@ -176,7 +178,7 @@ impl Model {
                     <Self as #krate::Aggregate>::Rejection,
                 > {
                     let decided = #call;
-                    ::core::result::Result::Ok(#krate::IntoEvents::<#event>::into_events(decided))
+                    ::core::result::Result::Ok(#events)
                 }
             }
         }
@@ -239,17 +241,22 @@ fn read_decision(method: &ImplItemFn, errors: &mut Errors) -> Option<Decision> {
             None
         }
     };
+    let output = match &signature.output {
+        ReturnType::Type(_, ty) => ty.span(),
+        ReturnType::Default => signature.ident.span(),
+    };
     Some(Decision {
         method: signature.ident.clone(),
         command: command?,
         mode: mode?,
+        output,
     })
 }
 
 fn read_mode(attribute: &Attribute) -> syn::Result<Ident> {
     let named = |name: &str, at: &dyn Spanned| Ident::new(name, at.span());
     if matches!(attribute.meta, Meta::Path(_)) {
-        return Ok(Ident::new("Update", proc_macro2::Span::call_site()));
+        return Ok(Ident::new("Update", Span::call_site()));
     }
     let mode: Ident = attribute.parse_args()?;
     match mode.to_string().as_str() {
@@ -273,10 +280,13 @@ fn is_decide(attribute: &Attribute) -> bool {
     attribute.path().is_ident("decide")
 }
 
-fn strip_decide(item: &mut ItemImpl) {
+/// The block as plain Rust.
+fn without_decide(item: &ItemImpl) -> ItemImpl {
+    let mut item = item.clone();
     for item in &mut item.items {
         if let ImplItem::Fn(method) = item {
             method.attrs.retain(|attribute| !is_decide(attribute));
         }
     }
+    item
 }

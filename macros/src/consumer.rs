@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use quote::quote;
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
@@ -24,7 +24,8 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> Result<Tok
     let item: ItemFn = parse_item(item)?;
     let mut errors = Errors::default();
     let mut options = Options::default();
-    errors.keep(syn::meta::parser(|meta| options.parse(&meta)).parse2(arguments));
+    let parsed = syn::meta::parser(|meta| options.parse(&meta)).parse2(arguments);
+    parsed.map_err(|error| Failed::new(error, &item))?;
     let settings = Settings::read(&item, &options, &mut errors);
     let handler = Handler::read(&item, &options, &mut errors);
     let model = settings.zip(handler);
@@ -132,8 +133,8 @@ impl Settings {
             .filter_map(|text| errors.keep(duration::parse(text)))
             .collect();
         let spent = errors.keep(budget_spent(options.heartbeat_spent.get()));
-        let concurrency = errors.keep(positive(options.concurrency.get()));
-        let max_deliver = errors.keep(positive(options.max_deliver.get()));
+        let concurrency = errors.keep(positive("concurrency", options.concurrency.get()));
+        let max_deliver = errors.keep(positive("max_deliver", options.max_deliver.get()));
         Some(Self {
             durable: durable?,
             ack_wait: ack_wait?,
@@ -260,6 +261,7 @@ impl Settings {
             None => quote!(::core::option::Option::None),
         };
         quote! {
+            const BACKOFF: &[::core::time::Duration] = &[#(#backoff),*];
             #krate::ConsumerSettings {
                 durable: #durable,
                 ack_wait: #ack_wait,
@@ -267,7 +269,7 @@ impl Settings {
                 on_budget_spent: #krate::BudgetSpent::#spent,
                 concurrency: #concurrency,
                 max_deliver: #max_deliver,
-                backoff: &[#(#backoff),*],
+                backoff: BACKOFF,
             }
         }
     }
@@ -285,7 +287,7 @@ fn budget_spent(text: Option<&LitStr>) -> syn::Result<TokenStream> {
     }
 }
 
-fn positive<T>(number: Option<&LitInt>) -> syn::Result<Option<T>>
+fn positive<T>(name: &str, number: Option<&LitInt>) -> syn::Result<Option<T>>
 where
     T: std::str::FromStr + PartialEq + From<u8>,
     T::Err: std::fmt::Display,
@@ -296,8 +298,8 @@ where
     let number: T = literal.base10_parse()?;
     if number == T::from(0) {
         return Err(syn::Error::new_spanned(
-            literal.to_token_stream(),
-            "must be at least 1",
+            literal,
+            format!("`{name}` must be at least 1"),
         ));
     }
     Ok(Some(number))

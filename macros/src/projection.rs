@@ -17,7 +17,8 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> Result<Tok
     let item: ItemFn = parse_item(item)?;
     let mut errors = Errors::default();
     let mut options = Options::default();
-    errors.keep(syn::meta::parser(|meta| options.parse(&meta)).parse2(arguments));
+    let parsed = syn::meta::parser(|meta| options.parse(&meta)).parse2(arguments);
+    parsed.map_err(|error| Failed::new(error, &item))?;
     if let Some(asyncness) = &item.sig.asyncness {
         errors.at(asyncness, ASYNC);
     }

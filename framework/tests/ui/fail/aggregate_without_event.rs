@@ -1,0 +1,22 @@
+use hitherto::{aggregate, event};
+
+#[event(context = "orders", aggregate = "order")]
+pub enum OrderEvent {
+    Placed { total: u64 },
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no")]
+pub struct No;
+
+pub struct Place;
+
+#[derive(Default, Clone)]
+pub struct Order;
+
+#[aggregate(rejection = No)]
+impl Order {
+    fn evolve(&mut self, _: &OrderEvent) {}
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+use hitherto::{Context, Handled, Outcome, Recorded, consumer, event};
+
+#[event(context = "orders", aggregate = "order")]
+pub enum OrderEvent {
+    Placed { total: u64 },
+}
+
+#[consumer(durable = "charge", ack_wait = "30s")]
+async fn charge(_: Recorded<Placed>, _: Context) -> Handled {
+    Ok(Outcome::Ack)
+}
+
+fn main() {}

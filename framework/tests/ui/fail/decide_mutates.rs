@@ -1,0 +1,27 @@
+use hitherto::{aggregate, event};
+
+#[event(context = "orders", aggregate = "order")]
+pub enum OrderEvent {
+    Placed { total: u64 },
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no")]
+pub struct No;
+
+pub struct Place;
+
+#[derive(Default, Clone)]
+pub struct Order;
+
+#[aggregate(event = OrderEvent, rejection = No)]
+impl Order {
+    fn evolve(&mut self, _: &OrderEvent) {}
+
+    #[decide]
+    fn place(&mut self, _: &Place) -> Result<Placed, No> {
+        Ok(Placed { total: 1 })
+    }
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use hitherto::event;
+
+#[event(aggregate = "order")]
+pub enum OrderEvent {
+    Placed { total: u64 },
+}
+
+fn main() {}

@@ -1,0 +1,18 @@
+use hitherto::{Id, Recorded, event, projection, read_model};
+
+#[event(context = "orders", aggregate = "order")]
+pub enum OrderEvent {
+    Placed { total: u64 },
+}
+
+#[read_model(key = Id)]
+pub struct OrderRow {
+    total: u64,
+}
+
+#[projection]
+fn orders(row: Option<OrderRow>, _: Recorded<OrderEvent>) -> Option<OrderRow> {
+    row
+}
+
+fn main() {}
