@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use hitherto_protocol::Subject;
@@ -53,21 +52,13 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The store directory cannot be used.
-    #[error("cannot use the store directory {}", dir.display())]
-    StoreDir {
-        /// The directory.
-        dir: PathBuf,
-        /// What the operating system says.
-        #[source]
-        source: io::Error,
-    },
-    /// Another node has the store directory.
-    #[error("the store directory {} is locked by another process", dir.display())]
-    StoreLocked {
-        /// The directory.
-        dir: PathBuf,
-    },
+    /// The store cannot be opened, or not be left in order.
+    #[error("cannot use the store")]
+    Store(
+        /// What the store says, with the file it is about.
+        #[from]
+        hitherto_storage::Error,
+    ),
     /// The configuration contradicts itself.
     #[error("{setting}: {problem}")]
     Config {

@@ -57,9 +57,8 @@ impl Node {
     /// Must be called inside a tokio runtime, which the node's tasks then use.
     ///
     /// # Errors
-    /// [`Error::Config`] when the configuration contradicts itself; [`Error::StoreDir`] and
-    /// [`Error::StoreLocked`] when the store cannot be opened; [`Error::Listen`] when the address cannot
-    /// be listened on.
+    /// [`Error::Config`] when the configuration contradicts itself; [`Error::Store`] when the store cannot be
+    /// opened; [`Error::Listen`] when the address cannot be listened on.
     pub async fn start(config: NodeConfig) -> Result<Self, Error> {
         config.check()?;
         let router = Router::new(Arc::clone(&config.entropy));

@@ -26,6 +26,7 @@ It stops on SIGINT (Ctrl-C) and SIGTERM.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
+    // Differs from nats-server, which listens on all addresses: there is no authentication yet.
     /// Address to listen on; 0.0.0.0 for all of this machine's
     #[arg(long, default_value = "127.0.0.1")]
     host: IpAddr,

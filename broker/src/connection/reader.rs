@@ -153,13 +153,14 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            match read {
+            let bytes = match read {
                 Ok(0) => return self.outbound.close(CloseReason::ClientClosed, None),
-                Ok(bytes) => self.adapt_read_bytes(bytes),
+                Ok(bytes) => bytes,
                 Err(_) => return self.outbound.close(CloseReason::SocketFailed, None),
-            }
+            };
             let flow = self.handle_buffer();
             self.session.flush();
+            self.adapt_read_bytes(bytes);
             if let Some(crowded) = self.session.take_crowded() {
                 crowded.give_way().await;
             }
@@ -206,8 +207,11 @@ impl Reader<'_> {
     fn adapt_read_bytes(&mut self, read: usize) {
         if read >= self.read_bytes {
             self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
-        } else if read < self.read_bytes / 4 {
+        } else if read < self.read_bytes / 4 && self.read_bytes > READ_BYTES_MIN {
             self.read_bytes = (self.read_bytes / 2).max(READ_BYTES_MIN);
+            if self.buffer.is_empty() {
+                self.buffer = BytesMut::new();
+            }
         }
     }
 }
