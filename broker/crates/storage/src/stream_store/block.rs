@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hitherto_jetstream::{MessageMeta, StoredMessage, StreamSeq};
+use hitherto_jetstream::{MessageMeta, StoredMessage, StreamSeq, message_bytes};
 use hitherto_protocol::{Headers, Subject, Timestamp};
 
 use crate::files::{u32_at, u64_at};
@@ -197,7 +197,7 @@ impl Block {
             seq: parts.seq,
             at: parts.at,
             subject: subject.map_err(|_| "the block holds a malformed subject")?,
-            bytes: counted_bytes(
+            bytes: message_bytes(
                 parts.subject.len(),
                 parts.headers.len(),
                 parts.payload.len(),
@@ -235,28 +235,6 @@ struct Parts<'a> {
     subject: &'a [u8],
     headers: &'a [u8],
     payload: &'a [u8],
-}
-
-/// Returns what a message in memory tells an index.
-pub(super) fn meta_of(message: &StoredMessage) -> MessageMeta {
-    let headers = message
-        .headers
-        .as_ref()
-        .map_or(0, |headers| headers.as_bytes().len());
-    let subject = message.subject.as_bytes().len();
-    MessageMeta {
-        seq: message.seq,
-        at: message.at,
-        subject: message.subject.clone(),
-        bytes: counted_bytes(subject, headers, message.payload.len()),
-    }
-}
-
-/// The size a message counts with, as in nats-server 2.15 `filestore.go` (`fileStoreMsgSizeRaw`):
-/// 22 bytes of header, 8 of checksum, and 4 more when it has headers.
-fn counted_bytes(subject: usize, headers: usize, payload: usize) -> u64 {
-    let headers = if headers == 0 { 0 } else { headers + 4 };
-    (22 + subject + headers + payload + 8) as u64
 }
 
 fn record_end(bytes: &[u8], at: usize) -> Option<usize> {

@@ -1,9 +1,9 @@
 //! Walking all messages of a store, for rebuilding the stream's index.
 
-use hitherto_jetstream::MessageMeta;
+use hitherto_jetstream::{MessageMeta, StoredMessage};
 
 use super::StreamStore;
-use super::block::{self, Block};
+use super::block::Block;
 use super::segment::BlockRef;
 use crate::Error;
 
@@ -40,7 +40,7 @@ impl<'a> Metas<'a> {
                 self.record += 1;
                 match message {
                     Some(message) if self.store.is_removed(message.seq) => continue,
-                    message => return Ok(message.map(block::meta_of)),
+                    message => return Ok(message.map(StoredMessage::meta)),
                 }
             };
             if !self.store.is_removed(meta.seq) {

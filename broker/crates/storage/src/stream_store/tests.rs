@@ -69,7 +69,7 @@ fn check(store: &StreamStore, model: &BTreeMap<u64, StoredMessage>, context: &st
         assert_eq!(found.as_ref(), model.get(&seq), "{context}: message {seq}");
     }
     let metas: Vec<_> = store.metas().map(Result::unwrap).collect();
-    let expected: Vec<_> = model.values().map(block::meta_of).collect();
+    let expected: Vec<_> = model.values().map(StoredMessage::meta).collect();
     assert_eq!(metas, expected, "{context}");
 }
 
