@@ -314,12 +314,11 @@ impl RunningApp {
     /// [`ProjectionError::NotRegistered`] when there is neither.
     pub fn rows<R: ReadModel>(&self) -> Result<Rows<R>, ProjectionError> {
         if let Some(projection) = self.core.projection_of(R::TABLE) {
-            let progress = Some(projection.progress());
-            return Ok(Rows::new(projection.store(), projection.name(), progress));
+            return Ok(Rows::projected(projection));
         }
         let store = self.core.inbox.clone();
         let store = store.ok_or(ProjectionError::NotRegistered { name: R::TABLE })?;
-        Ok(Rows::new(store, R::TABLE, None))
+        Ok(Rows::written(store))
     }
 
     /// Waits until every projection has folded the events there are now.

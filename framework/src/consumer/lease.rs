@@ -77,3 +77,6 @@ impl<'a> Lease<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

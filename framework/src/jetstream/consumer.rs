@@ -198,6 +198,13 @@ impl PullConsumer {
 #[derive(Debug, Clone)]
 pub(crate) struct AckSubject(String);
 
+impl AckSubject {
+    #[cfg(test)]
+    pub(crate) fn new(subject: &str) -> Self {
+        Self(subject.to_owned())
+    }
+}
+
 impl Delivery {
     pub(crate) fn ack_subject(&self) -> AckSubject {
         AckSubject(self.ack_subject.clone())

@@ -40,6 +40,12 @@ impl JetStream {
         }
     }
 
+    /// A handle over any transport.
+    #[cfg(test)]
+    pub(crate) fn over(transport: Arc<dyn Transport>) -> Self {
+        Self { transport }
+    }
+
     /// Sends an API request and reads its answer.
     async fn api<Answer: DeserializeOwned>(
         &self,

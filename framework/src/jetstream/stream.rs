@@ -5,6 +5,7 @@
 
 use super::api::{Done, StreamConfig, StreamInfo};
 use super::{JetStream, JetStreamError};
+use crate::id::{InvalidId, check_token};
 
 /// A stream that is there and usable.
 #[derive(Debug, Clone)]
@@ -19,6 +20,12 @@ pub(crate) struct EnsuredStream {
 /// A context has no usable stream.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum StreamError {
+    #[error("context {context:?} cannot name a stream")]
+    Name {
+        context: String,
+        #[source]
+        source: InvalidId,
+    },
     #[error("cannot find or create stream {stream:?}")]
     Request {
         stream: String,
@@ -35,6 +42,11 @@ pub(crate) enum StreamError {
 impl JetStream {
     /// Finds or makes the stream of a context.
     pub(crate) async fn ensure_stream(&self, context: &str) -> Result<EnsuredStream, StreamError> {
+        let named = check_token(context);
+        named.map_err(|source| StreamError::Name {
+            context: context.to_owned(),
+            source,
+        })?;
         let wanted = wanted(context);
         let failed = |source| StreamError::Request {
             stream: wanted.name.clone(),

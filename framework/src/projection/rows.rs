@@ -6,11 +6,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::batch::decode_row;
-use super::runner::Progress;
+use super::runner::{AnyProjection, Progress};
 use super::{ProjectionError, ReadModel, RowKey};
 use crate::digest::Fnv1a;
 use crate::id::Position;
@@ -27,17 +26,17 @@ pub struct Rows<R> {
     /// The projection that keeps the rows; the table's name when consumers do.
     kept_by: &'static str,
     /// `None`: rows written by consumers, which have no position.
-    progress: Option<watch::Receiver<Progress>>,
+    projection: Option<Arc<dyn AnyProjection>>,
     _row: PhantomData<fn() -> R>,
 }
 
 impl<R> Clone for Rows<R> {
     fn clone(&self) -> Self {
-        let (store, progress) = (Arc::clone(&self.store), self.progress.clone());
+        let (store, projection) = (Arc::clone(&self.store), self.projection.clone());
         Self {
             store,
             kept_by: self.kept_by,
-            progress,
+            projection,
             _row: PhantomData,
         }
     }
@@ -52,24 +51,34 @@ impl<R> Debug for Rows<R> {
 }
 
 impl<R: ReadModel> Rows<R> {
-    pub(crate) fn new(
-        store: Arc<dyn ReadStore>,
-        kept_by: &'static str,
-        progress: Option<watch::Receiver<Progress>>,
-    ) -> Self {
+    /// The rows of a projection.
+    pub(crate) fn projected(projection: &Arc<dyn AnyProjection>) -> Self {
+        let store = projection.store();
+        let kept_by = projection.name();
+        let projection = Some(Arc::clone(projection));
         Self {
             store,
             kept_by,
-            progress,
+            projection,
             _row: PhantomData,
         }
     }
 
-    /// Waits up to 2 s until the event at `position` is in the rows: pass
+    /// Rows that consumers write.
+    pub(crate) fn written(store: Arc<dyn ReadStore>) -> Self {
+        Self {
+            store,
+            kept_by: R::TABLE,
+            projection: None,
+            _row: PhantomData,
+        }
+    }
+
+    /// Waits up to 2 s until all events up to `position` are in the rows: pass
     /// [`Executed::version`](crate::Executed::version) to read your own write.
     ///
     /// # Errors
-    /// [`ProjectionError::Lagging`] when it is not by then.
+    /// [`ProjectionError::Lagging`] when they are not by then.
     pub async fn at_least(self, position: Position) -> Result<Self, ProjectionError> {
         self.at_least_within(position, AT_LEAST_WAIT).await
     }
@@ -77,28 +86,30 @@ impl<R: ReadModel> Rows<R> {
     /// The same with another time to wait.
     ///
     /// # Errors
-    /// [`ProjectionError::Lagging`] when it is not by then.
+    /// [`ProjectionError::Lagging`] when they are not by then.
     pub async fn at_least_within(
         self,
         position: Position,
         wait: Duration,
     ) -> Result<Self, ProjectionError> {
-        let Some(mut progress) = self.progress.clone() else {
+        let Some(projection) = self.projection.clone() else {
             return Ok(self);
         };
-        let reached = progress.wait_for(|progress| progress.position >= position);
+        let mut progress = projection.progress();
+        if progress.borrow().position >= position {
+            return Ok(self);
+        }
+        // Events it does not read never move it: then its last event is as far as it must be.
+        let wanted = position.min(projection.target().await?);
+        let reached = progress.wait_for(|progress| progress.position >= wanted);
         if matches!(timeout(wait, reached).await, Ok(Ok(_))) {
             return Ok(self);
         }
-        let Progress {
-            position: at,
-            failure,
-        } = progress.borrow().clone();
-        let projection = self.kept_by;
+        let Progress { position, failure } = progress.borrow().clone();
         Err(ProjectionError::Lagging {
-            projection,
-            position: at,
-            wanted: position,
+            projection: self.kept_by,
+            position,
+            wanted,
             failure,
         })
     }
@@ -106,9 +117,10 @@ impl<R: ReadModel> Rows<R> {
     /// Returns the last event in the rows; `Position(0)` for rows kept by consumers.
     #[must_use]
     pub fn position(&self) -> Position {
-        self.progress
-            .as_ref()
-            .map_or(Position(0), |progress| progress.borrow().position)
+        let projection = self.projection.as_ref();
+        projection.map_or(Position(0), |projection| {
+            projection.progress().borrow().position
+        })
     }
 
     /// Reads one row.
