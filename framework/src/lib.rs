@@ -183,6 +183,10 @@
 
 #![forbid(unsafe_code)]
 
+// The macros name the crate `hitherto`, in its own tests too.
+#[cfg(test)]
+extern crate self as hitherto;
+
 mod aggregate;
 mod app;
 mod broker;

@@ -159,3 +159,6 @@ fn decode<A: Aggregate>(message: &StoredMessage) -> Result<Recorded<A::Event>, L
         source,
     })
 }
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests;
