@@ -6,6 +6,7 @@
 //! stored is lost on the way is seen by reading the log after each kill: what was once in it stays.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -16,12 +17,21 @@ use futures_util::TryStreamExt;
 use hitherto_integration::client::{PATIENCE, connect_jetstream};
 use hitherto_integration::seed::Seeded;
 use hitherto_integration::{Server, on_both_servers, programs};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 const KILLS: usize = 20;
+
+/// Over HTTP: rounds, the most orders of a round, and how many connections place them.
+const SERVE_ROUNDS: usize = 5;
+const ACCEPTED_MAX: usize = 300;
+const CUSTOMERS: usize = 8;
 
 /// Far more than an import takes, even without optimisation beside other tests.
 const IMPORT_PATIENCE: Duration = Duration::from_secs(120);
@@ -80,11 +90,38 @@ impl Service {
         self.run(&["--json"]).await
     }
 
+    /// Starts the service over HTTP and answers its address.
+    async fn serve(&self) -> Result<(Child, SocketAddr)> {
+        let mut child = self.spawn(&["--serve", "127.0.0.1:0"])?;
+        let stdout = child.stdout.take().context("its output is a pipe")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let line = timeout(IMPORT_PATIENCE, lines.next_line()).await??;
+        let line = line.context("the service ended at its start")?;
+        let addr = line
+            .strip_prefix("listening on http://")
+            .context("no address")?
+            .parse()?;
+        Ok((child, addr))
+    }
+
     /// Imports again and checks that nothing was decided a second time.
     async fn import_again(&self, state: &Value) -> Result<()> {
         let again = self.import().await?;
         ensure!(again["run"]["decided_now"] == 0, "decided again: {again}");
         ensure!(again["state"] == *state, "{again}, before it was {state}");
+        Ok(())
+    }
+
+    /// Makes the read models anew and checks that they come out as they were.
+    async fn rebuild(&self) -> Result<()> {
+        let reports = self.run(&["--rebuild", "--json"]).await?;
+        let rebuilt = reports
+            .as_array()
+            .context("one report for each read model")?;
+        ensure!(
+            !rebuilt.is_empty() && rebuilt.iter().all(|one| one["equal"] == true),
+            "{reports}"
+        );
         Ok(())
     }
 
@@ -270,6 +307,96 @@ async fn kill_until_done(
     Ok(kills)
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_was_answered_as_accepted_outlives_a_kill() -> Result<()> {
+    let mut seeded = Seeded::from_env();
+    let service = Service::new(None)?;
+    let mut accepted = Vec::new();
+    for round in 0..SERVE_ROUNDS {
+        let count = seeded.random().usize(1..ACCEPTED_MAX);
+        let (mut child, addr) = service.serve().await?;
+        let orders = order_until_killed(&mut child, addr, round, count).await;
+        accepted.extend(orders.with_context(|| format!("round {round}, {seeded}"))?);
+    }
+    let log = service.embedded_log().await?;
+    let histories = histories(&log);
+    for order in &accepted {
+        let history = histories.get(format!("orders.order.{order}").as_str());
+        let kinds: Vec<_> = history
+            .into_iter()
+            .flatten()
+            .map(|(kind, _)| *kind)
+            .collect();
+        ensure!(
+            kinds == ["placed"],
+            "order {order} was accepted: {kinds:?}, {seeded}"
+        );
+    }
+    Ok(())
+}
+
+/// Places orders on several connections, kills the service once `count` were accepted, and answers
+/// all that were.
+async fn order_until_killed(
+    child: &mut Child,
+    addr: SocketAddr,
+    round: usize,
+    count: usize,
+) -> Result<Vec<String>> {
+    let (sender, mut answers) = mpsc::channel(64);
+    let mut customers = JoinSet::new();
+    for customer in 0..CUSTOMERS {
+        let sender = sender.clone();
+        customers.spawn(async move {
+            for number in 0.. {
+                let order = format!("o-{round}-{customer}-{number}");
+                // An error here is the connection that the kill cuts.
+                let Ok(status) = place(addr, &order).await else {
+                    break;
+                };
+                if sender.send((order, status)).await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    drop(sender);
+    let mut accepted = Vec::new();
+    while let Some((order, status)) = timeout(PATIENCE, answers.recv()).await? {
+        ensure!(status == "200", "order {order} was answered with {status}");
+        accepted.push(order);
+        if accepted.len() == count {
+            child.start_kill()?;
+        }
+    }
+    child.wait().await?;
+    ensure!(
+        accepted.len() >= count,
+        "the service ended before it was killed"
+    );
+    Ok(accepted)
+}
+
+/// Sends the command that places `order` and answers the status.
+async fn place(addr: SocketAddr, order: &str) -> Result<String> {
+    let at = "2026-03-02T08:15:30Z";
+    let command = json!(
+        {"id": format!("c-{order}"), "order": order, "kind": "place", "customer": "ada", "at": at}
+    )
+    .to_string();
+    let mut socket = TcpStream::connect(addr).await?;
+    let request = format!(
+        "POST /commands HTTP/1.1\r\nHost: {addr}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{command}",
+        command.len()
+    );
+    socket.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await?;
+    let status = answer.split(' ').nth(1).context("the answer was cut")?;
+    Ok(status.to_owned())
+}
+
 async fn the_order_service_comes_to_the_same_on_a_broker_of_its_own(
     server: &mut Server,
 ) -> Result<()> {
@@ -283,8 +410,7 @@ async fn the_order_service_comes_to_the_same_on_a_broker_of_its_own(
         read_log(server).await? == log,
         "importing again added events"
     );
-    service.run(&["--rebuild", "--json"]).await?;
-    Ok(())
+    service.rebuild().await
 }
 
 on_both_servers!(the_order_service_comes_to_the_same_on_a_broker_of_its_own);
