@@ -10,9 +10,17 @@ hitherto::id! {
 /// What happens to an order.
 #[event(context = "shop", aggregate = "order", id = OrderId)]
 pub(crate) enum OrderEvent {
-    Placed { total: u64 },
-    ItemAdded { price: u64 },
-    Paid { payment: String },
+    Placed {
+        total: u64,
+    },
+    /// `number` counts the items of the order from 1: decided on an older state it shows.
+    ItemAdded {
+        price: u64,
+        number: u64,
+    },
+    Paid {
+        payment: String,
+    },
 }
 
 #[derive(Debug)]
@@ -69,10 +77,12 @@ impl Order {
         if self.paid {
             return Err(OrderRejection::Paid);
         }
-        Ok(command
-            .prices
-            .iter()
-            .map(|price| ItemAdded { price: *price })
+        let numbered = command.prices.iter().zip(self.items + 1..);
+        Ok(numbered
+            .map(|(price, number)| ItemAdded {
+                price: *price,
+                number,
+            })
             .collect())
     }
 

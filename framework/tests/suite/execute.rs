@@ -1,6 +1,8 @@
 //! Commands: modes, idempotency, conflicts, atomic appends.
 
-use hitherto::{App, Broker, Cause, CommandId, ExecuteError, LoadError, Position, RunningApp};
+use hitherto::{
+    App, Broker, Cause, CommandId, ExecuteError, LoadError, Position, Recorded, RunningApp,
+};
 
 use super::domain::{AddItems, Order, OrderEvent, OrderRejection, Paid, Pay, Place, command, id};
 
@@ -106,6 +108,27 @@ pub(crate) async fn modes_are_enforced(broker: &Broker) {
         matches!(again, Err(ExecuteError::AlreadyExists { .. })),
         "{again:?}"
     );
+}
+
+/// What this process remembers may be old; it does not refuse a command on that.
+pub(crate) async fn a_refusal_is_confirmed_by_the_log(broker: &Broker) {
+    let (first, second) = (start(broker).await, start(broker).await);
+    let missing = first
+        .execute::<Order, _>(&id("o-1"), command("c-0"), pay("p"))
+        .await;
+    assert!(
+        matches!(missing, Err(ExecuteError::NotFound { .. })),
+        "{missing:?}"
+    );
+    let place = Place { total: 1 };
+    second
+        .execute::<Order, _>(&id("o-1"), command("c-1"), place)
+        .await
+        .unwrap();
+    first
+        .execute::<Order, _>(&id("o-1"), command("c-2"), pay("p"))
+        .await
+        .unwrap();
 }
 
 pub(crate) async fn a_rejection_writes_nothing(broker: &Broker) {
@@ -242,6 +265,66 @@ pub(crate) async fn concurrent_executors_lose_no_command(broker: &Broker) {
     workers.join_all().await;
     let loaded = first.load::<Order>(&order).await.unwrap();
     assert_eq!((loaded.state.items, loaded.state.total), (45, 45));
+    let history = first.history::<Order>(&order).await.unwrap();
+    let numbers: Vec<_> = history.iter().filter_map(item_number).collect();
+    assert_eq!(
+        numbers,
+        (1..=45).collect::<Vec<_>>(),
+        "each decided on the state before it"
+    );
+}
+
+fn item_number(recorded: &Recorded<OrderEvent>) -> Option<u64> {
+    match &recorded.event {
+        OrderEvent::ItemAdded(item) => Some(item.number),
+        OrderEvent::Placed(_) | OrderEvent::Paid(_) => None,
+    }
+}
+
+pub(crate) async fn of_concurrent_creations_one_wins(broker: &Broker) {
+    let mut workers = tokio::task::JoinSet::new();
+    for worker in 0..4 {
+        let app = start(broker).await;
+        workers.spawn(async move {
+            let mut won = 0;
+            for n in 0..10 {
+                let name = command(&format!("w{worker}-{n}"));
+                let place = Place { total: worker };
+                match app
+                    .execute::<Order, _>(&id(&format!("o-{n}")), name, place)
+                    .await
+                {
+                    Ok(_) => won += 1,
+                    Err(error) => assert!(matches!(error, ExecuteError::AlreadyExists { .. })),
+                }
+            }
+            won
+        });
+    }
+    assert_eq!(workers.join_all().await.iter().sum::<u64>(), 10);
+}
+
+pub(crate) async fn a_command_sent_from_everywhere_takes_effect_once(broker: &Broker) {
+    let order = id("o-1");
+    let first = start(broker).await;
+    first
+        .execute::<Order, _>(&order, command("c-0"), Place { total: 0 })
+        .await
+        .unwrap();
+    for round in 0..10 {
+        let mut workers = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let (app, order) = (start(broker).await, order.clone());
+            let items = AddItems { prices: vec![1, 1] };
+            let name = command(&format!("c-{round}-same"));
+            workers
+                .spawn(async move { app.execute::<Order, _>(&order, name, items).await.unwrap() });
+        }
+        let done = workers.join_all().await;
+        assert_eq!(done.iter().filter(|done| !done.duplicate).count(), 1);
+        assert!(done.iter().all(|other| other.version == done[0].version));
+    }
+    assert_eq!(first.load::<Order>(&order).await.unwrap().state.items, 20);
 }
 
 async fn until_done(
