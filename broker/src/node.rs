@@ -62,7 +62,8 @@ impl Node {
     pub async fn start(config: NodeConfig) -> Result<Self, Error> {
         config.check()?;
         let router = Router::new(Arc::clone(&config.entropy));
-        // Listening comes last: who can connect finds everything recovered.
+        // Bound first, so that a port in use is noticed at once; accepting comes last, so that who is let
+        // in finds everything recovered.
         let listener = open_listener(&config).await?;
         let listen_addr = listener.as_ref().map(|(_, addr)| *addr);
 
