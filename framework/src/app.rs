@@ -1,5 +1,7 @@
 //! Wiring: what an application is made of, and the running application.
 
+mod error;
+
 use std::any::{Any, TypeId, type_name};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Debug};
@@ -8,19 +10,22 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::aggregate::{Aggregate, Decide};
 use crate::broker::Broker;
-use crate::consumer::{AnyConsumer, Consumer, ConsumerRunner, Dependencies, MissingDependency};
+use crate::consumer::{AnyConsumer, Consumer, ConsumerRunner, Dependencies};
 use crate::event::{Event, Recorded};
 use crate::id::Position;
-use crate::jetstream::{EnsuredStream, JetStream, JetStreamError, StreamError};
+use crate::jetstream::{EnsuredStream, JetStream};
 use crate::projection::{
     AnyProjection, Projection, ProjectionError, Projector, ReadModel, RebuildProgress,
     RebuildReport, Rows,
 };
 use crate::repository::{Cause, ExecuteError, Executed, LoadError, Loaded, Repository};
 use crate::store::ReadStore;
+
+pub use self::error::StartError;
 
 /// How long [`RunningApp::catch_up`] waits while nothing moves.
 const CATCH_UP_STALL_MAX: Duration = Duration::from_secs(30);
@@ -398,74 +403,18 @@ async fn wait_for(projection: &dyn AnyProjection, target: Position) -> Result<()
         if now.position >= target {
             return Ok(());
         }
-        let moved = tokio::time::timeout(CATCH_UP_STALL_MAX, progress.changed()).await;
-        if now.failure.is_some() || !matches!(moved, Ok(Ok(()))) {
+        let failing = now.failure.is_some();
+        if failing
+            || timeout(CATCH_UP_STALL_MAX, progress.changed())
+                .await
+                .is_err()
+        {
             return Err(ProjectionError::Lagging {
                 projection: projection.name(),
                 position: now.position,
                 wanted: target,
                 failure: now.failure,
             });
-        }
-    }
-}
-
-/// An application did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The stream of a context cannot be found, made or used.
-    #[error("{reason}")]
-    Stream {
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The durable consumer cannot be made, or is there with other settings.
-    #[error("consumer {durable:?} cannot be made: {reason}")]
-    Consumer {
-        /// Its durable name.
-        durable: &'static str,
-        /// What the broker said.
-        reason: String,
-    },
-    /// A handler asks for something nobody provided.
-    #[error("consumer {durable:?} cannot run")]
-    Dependency {
-        /// Its durable name.
-        durable: &'static str,
-        /// What is missing.
-        source: MissingDependency,
-    },
-    /// Consumers remember what they have handled in an inbox, and there is none.
-    #[error("consumer {durable:?} needs an inbox; add `.inbox(store)` to the `App`")]
-    NoInbox {
-        /// Its durable name.
-        durable: &'static str,
-    },
-    /// Two projections have one name, or keep rows in one table.
-    #[error("projections {first:?} and {second:?} share a name or the table {table:?}")]
-    Duplicate {
-        /// The one added first.
-        first: &'static str,
-        /// The other.
-        second: &'static str,
-        /// The table of the other.
-        table: &'static str,
-    },
-}
-
-impl StartError {
-    #[allow(clippy::needless_pass_by_value, reason = "used with map_err")]
-    fn stream(error: StreamError) -> Self {
-        Self::Stream {
-            reason: crate::chain(&error),
-        }
-    }
-
-    fn consumer(durable: &'static str, error: &JetStreamError) -> Self {
-        Self::Consumer {
-            durable,
-            reason: error.to_string(),
         }
     }
 }

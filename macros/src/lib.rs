@@ -23,7 +23,7 @@ use proc_macro2::TokenStream as TokenStream2;
 ///
 /// Every variant becomes a struct of its own, with public fields, and the enum holds them:
 /// `Placed { .. }` becomes `struct Placed { .. }` and `OrderEvent::Placed(Placed)`. The structs and
-/// the enum implement [`Event`](trait@Event); the structs convert into the enum.
+/// the enum implement the trait `Event`; the structs convert into the enum.
 ///
 /// * `context = ".."`, `aggregate = ".."`: the first two tokens of the subject.
 /// * `id = Type`: the aggregate's id type; `hitherto::Id` when left out.

@@ -32,7 +32,7 @@ use crate::store::{Durability, ReadStore, StoreError};
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// Wait before a failed consumer tries again.
 const RETRY: Duration = Duration::from_secs(1);
-/// Marks are forgotten below the ack floor after this many messages, so the inbox stays below this
+/// Marks are folded into one below the ack floor after this many messages, so the inbox stays below this
 /// plus what is in flight.
 const FORGET_EVERY: u64 = 1_000;
 
@@ -97,6 +97,11 @@ impl<C: Consumer> AnyConsumer for ConsumerRunner<C> {
 }
 
 impl<C: Consumer> ConsumerRunner<C> {
+    /// Marks belong to the stream as it was made: positions of one made anew mean other messages.
+    fn inbox_name(&self) -> String {
+        format!("{}@{}", self.settings().durable, self.stream.incarnation)
+    }
+
     async fn open(&self, core: &Core) -> Result<PullConsumer, JetStreamError> {
         let settings = self.settings();
         let config = ConsumerConfig {
@@ -168,8 +173,7 @@ impl<C: Consumer> ConsumerRunner<C> {
     ) -> Result<Option<Settle>, HandlerError> {
         let event = envelope::decode::<C::Event>(&delivery.message)?;
         let (position, event_id) = (event.position(), event.envelope.event_id.clone());
-        let handled = self.inbox.handled(settings.durable, position).await?;
-        if handled.as_deref() == Some(event_id.as_str()) {
+        if self.inbox.handled(&self.inbox_name(), position).await? {
             return Ok(Some(Settle::Ack));
         }
         let context = Context::new(
@@ -188,8 +192,7 @@ impl<C: Consumer> ConsumerRunner<C> {
         };
         match handled {
             Outcome::Ack => {
-                self.commit(settings.durable, position, event_id.as_str(), &context)
-                    .await?;
+                self.commit(position, event_id.as_str(), &context).await?;
                 Ok(Some(Settle::Ack))
             }
             Outcome::RetryIn(delay) => Ok(Some(Settle::Nak { delay })),
@@ -212,13 +215,15 @@ impl<C: Consumer> ConsumerRunner<C> {
     /// Commits the handler's writes with the mark; one that is there already drops the writes.
     async fn commit(
         &self,
-        durable: &'static str,
         position: Position,
         event_id: &str,
         context: &Context,
     ) -> Result<(), StoreError> {
         let mut tx = self.inbox.begin(Durability::Immediate).await?;
-        match tx.mark_handled(durable, position, event_id).await {
+        match tx
+            .mark_handled(&self.inbox_name(), position, event_id)
+            .await
+        {
             Err(StoreError::AlreadyHandled { .. }) => return Ok(()),
             marked => marked?,
         }
@@ -233,7 +238,8 @@ impl<C: Consumer> ConsumerRunner<C> {
         let durable = self.settings().durable;
         let forgotten = async {
             let mut tx = self.inbox.begin(Durability::Relaxed).await?;
-            tx.forget_handled(durable, Position(ack_floor)).await?;
+            tx.forget_handled(&self.inbox_name(), Position(ack_floor))
+                .await?;
             tx.commit().await
         };
         if let Err(error) = forgotten.await {

@@ -49,15 +49,12 @@ pub trait ReadStore: Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RowBytes>, StoreError>;
 
-    /// Returns the event id with which the message at `position` was handled by `durable`.
+    /// Whether the message at `position` was handled by the consumer of `inbox`, or lies where all
+    /// were.
     ///
     /// # Errors
     /// [`StoreError::Failed`] when the store does not answer.
-    async fn handled(
-        &self,
-        durable: &str,
-        position: Position,
-    ) -> Result<Option<String>, StoreError>;
+    async fn handled(&self, inbox: &str, position: Position) -> Result<bool, StoreError>;
 }
 
 /// A transaction on a read store. Dropping it without [`commit`](Self::commit) changes nothing.
@@ -92,22 +89,22 @@ pub trait ReadTx: Send {
     /// [`StoreError::Failed`] when the store does not answer.
     async fn activate(&mut self, table: &'static str, generation: u32) -> Result<(), StoreError>;
 
-    /// Marks the message at `position` as handled by `durable`.
+    /// Marks the message at `position` as handled by the consumer of `inbox`.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyHandled`] when the mark is there.
+    /// [`StoreError::AlreadyHandled`] when it is; then the transaction must not be committed.
     async fn mark_handled(
         &mut self,
-        durable: &str,
+        inbox: &str,
         position: Position,
         event_id: &str,
     ) -> Result<(), StoreError>;
 
-    /// Forgets marks up to and with `through`.
+    /// Takes everything up to and with `through` as handled, and forgets the single marks.
     ///
     /// # Errors
     /// [`StoreError::Failed`] when the store does not answer.
-    async fn forget_handled(&mut self, durable: &str, through: Position) -> Result<(), StoreError>;
+    async fn forget_handled(&mut self, inbox: &str, through: Position) -> Result<(), StoreError>;
 
     /// Commits.
     ///
@@ -196,10 +193,10 @@ pub enum StoreError {
         found: Option<Checkpoint>,
     },
     /// The message has been handled before.
-    #[error("consumer {durable:?} has handled the message at {position} already")]
+    #[error("the message at {position} is handled already in inbox {inbox:?}")]
     AlreadyHandled {
-        /// The consumer.
-        durable: String,
+        /// The inbox.
+        inbox: String,
         /// The message.
         position: Position,
     },

@@ -5,7 +5,8 @@
 //! for a commit.
 //!
 //! Tables: `rows/<table>/<generation>` key -> row; `generations` table -> active generation;
-//! `checkpoints` projection -> MessagePack; `inbox` (durable, position) -> event id.
+//! `checkpoints` projection -> MessagePack; `inbox` (inbox, position) -> event id; `handled_through`
+//! inbox -> position through which marks are forgotten because everything is handled.
 
 use std::fmt::{self, Debug};
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::id::Position;
 
 const CHECKPOINTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("checkpoints");
 const GENERATIONS: TableDefinition<'_, &str, u32> = TableDefinition::new("generations");
+const HANDLED_THROUGH: TableDefinition<'_, &str, u64> = TableDefinition::new("handled_through");
 const INBOX: TableDefinition<'_, (&str, u64), &str> = TableDefinition::new("inbox");
 
 /// Read models in one redb file. Cloning is cheap and gives the same store; a second process
@@ -161,20 +163,24 @@ impl ReadStore for RedbStore {
         .await
     }
 
-    async fn handled(
-        &self,
-        durable: &str,
-        position: Position,
-    ) -> Result<Option<String>, StoreError> {
-        let durable = durable.to_owned();
+    async fn handled(&self, inbox: &str, position: Position) -> Result<bool, StoreError> {
+        let inbox = inbox.to_owned();
         self.read(move |transaction| {
-            let Some(inbox) = existing(transaction.open_table(INBOX))? else {
-                return Ok(None);
+            if let Some(floors) = existing(transaction.open_table(HANDLED_THROUGH))? {
+                let floor = floors
+                    .get(inbox.as_str())
+                    .map_err(failed("read the inbox"))?;
+                if floor.is_some_and(|floor| position.0 <= floor.value()) {
+                    return Ok(true);
+                }
+            }
+            let Some(marks) = existing(transaction.open_table(INBOX))? else {
+                return Ok(false);
             };
-            let mark = inbox
-                .get((durable.as_str(), position.0))
+            let mark = marks
+                .get((inbox.as_str(), position.0))
                 .map_err(failed("read the inbox"))?;
-            Ok(mark.map(|event_id| event_id.value().to_owned()))
+            Ok(mark.is_some())
         })
         .await
     }
@@ -194,6 +200,15 @@ impl RedbTx {
             .get(table)
             .map_err(failed("read a generation"))?;
         Ok(active.map_or(0, |generation| generation.value()))
+    }
+
+    fn handled_through(&self, inbox: &str) -> Result<u64, StoreError> {
+        let floors = self
+            .transaction
+            .open_table(HANDLED_THROUGH)
+            .map_err(failed("open the inbox"))?;
+        let floor = floors.get(inbox).map_err(failed("read the inbox"))?;
+        Ok(floor.map_or(0, |floor| floor.value()))
     }
 
     fn drop_rows(&self, table: &'static str, generation: u32) -> Result<(), StoreError> {
@@ -281,33 +296,46 @@ impl ReadTx for RedbTx {
 
     async fn mark_handled(
         &mut self,
-        durable: &str,
+        inbox: &str,
         position: Position,
         event_id: &str,
     ) -> Result<(), StoreError> {
-        let mut inbox = self
+        let already = || StoreError::AlreadyHandled {
+            inbox: inbox.to_owned(),
+            position,
+        };
+        if self.handled_through(inbox)? >= position.0 {
+            return Err(already());
+        }
+        let mut marks = self
             .transaction
             .open_table(INBOX)
             .map_err(failed("open the inbox"))?;
-        let former = inbox
-            .insert((durable, position.0), event_id)
+        let former = marks
+            .insert((inbox, position.0), event_id)
             .map_err(failed("mark"))?;
-        if former.is_some_and(|former| former.value() == event_id) {
-            return Err(StoreError::AlreadyHandled {
-                durable: durable.to_owned(),
-                position,
-            });
+        if former.is_some() {
+            Err(already())
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
-    async fn forget_handled(&mut self, durable: &str, through: Position) -> Result<(), StoreError> {
-        let mut inbox = self
+    async fn forget_handled(&mut self, inbox: &str, through: Position) -> Result<(), StoreError> {
+        let floor = self.handled_through(inbox)?.max(through.0);
+        let mut floors = self
+            .transaction
+            .open_table(HANDLED_THROUGH)
+            .map_err(failed("open the inbox"))?;
+        floors
+            .insert(inbox, floor)
+            .map_err(failed("forget marks"))?;
+        let mut marks = self
             .transaction
             .open_table(INBOX)
             .map_err(failed("open the inbox"))?;
-        inbox
-            .retain_in((durable, 0)..=(durable, through.0), |_, _| false)
+        marks
+            .retain_in((inbox, 0)..=(inbox, floor), |_, _| false)
             .map_err(failed("forget marks"))
     }
 
@@ -394,133 +422,4 @@ async fn blocking<T: Send + 'static>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(position: u64) -> Checkpoint {
-        let incarnation = "2026-01-01".to_owned();
-        Checkpoint {
-            position: Position(position),
-            incarnation,
-            generation: 0,
-        }
-    }
-
-    fn put(key: &str, value: &str) -> RowChange {
-        RowChange {
-            key: key.into(),
-            value: Some(value.into()),
-        }
-    }
-
-    #[tokio::test]
-    async fn rows_and_checkpoint_come_together_or_not_at_all() {
-        let store = RedbStore::in_memory().unwrap();
-        let table = Table::active("orders");
-        let mut dropped = store.begin(Durability::Immediate).await.unwrap();
-        dropped.write(table, vec![put("a", "1")]).await.unwrap();
-        dropped.advance("p", None, &at(1)).await.unwrap();
-        drop(dropped);
-        assert_eq!(store.checkpoint("p").await.unwrap(), None);
-        assert_eq!(
-            store.get(table, vec![b"a".to_vec()]).await.unwrap(),
-            vec![None]
-        );
-
-        let mut kept = store.begin(Durability::Immediate).await.unwrap();
-        kept.write(table, vec![put("a", "1")]).await.unwrap();
-        kept.advance("p", None, &at(1)).await.unwrap();
-        kept.commit().await.unwrap();
-        assert_eq!(store.checkpoint("p").await.unwrap(), Some(at(1)));
-        let rows = store
-            .get(table, vec![b"a".to_vec(), b"b".to_vec()])
-            .await
-            .unwrap();
-        assert_eq!(rows, vec![Some(b"1".to_vec()), None]);
-    }
-
-    #[tokio::test]
-    async fn a_moved_checkpoint_fences() {
-        let store = RedbStore::in_memory().unwrap();
-        let mut first = store.begin(Durability::Immediate).await.unwrap();
-        first.advance("p", None, &at(5)).await.unwrap();
-        first.commit().await.unwrap();
-        let mut late = store.begin(Durability::Immediate).await.unwrap();
-        let error = late.advance("p", Some(&at(4)), &at(6)).await.unwrap_err();
-        assert!(matches!(error, StoreError::Fenced { found: Some(found), .. } if found == at(5)));
-    }
-
-    #[tokio::test]
-    async fn activating_a_generation_switches_and_drops_the_former() {
-        let store = RedbStore::in_memory().unwrap();
-        let mut tx = store.begin(Durability::Relaxed).await.unwrap();
-        tx.write(Table::active("orders"), vec![put("a", "old")])
-            .await
-            .unwrap();
-        tx.write(Table::generation("orders", 1), vec![put("b", "new")])
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
-        let mut tx = store.begin(Durability::Immediate).await.unwrap();
-        tx.activate("orders", 1).await.unwrap();
-        tx.commit().await.unwrap();
-        let rows = store.scan(Table::active("orders"), None, 10).await.unwrap();
-        assert_eq!(
-            rows,
-            vec![RowBytes {
-                key: b"b".to_vec(),
-                value: b"new".to_vec()
-            }]
-        );
-        assert!(
-            store
-                .scan(Table::generation("orders", 0), None, 10)
-                .await
-                .unwrap()
-                .is_empty()
-        );
-    }
-
-    #[tokio::test]
-    async fn scan_pages_in_key_order() {
-        let store = RedbStore::in_memory().unwrap();
-        let mut tx = store.begin(Durability::Immediate).await.unwrap();
-        let rows = ["c", "a", "b"].map(|key| put(key, key)).to_vec();
-        tx.write(Table::active("t"), rows).await.unwrap();
-        tx.commit().await.unwrap();
-        let page = store
-            .scan(Table::active("t"), Some(b"a".to_vec()), 1)
-            .await
-            .unwrap();
-        assert_eq!(
-            page,
-            vec![RowBytes {
-                key: b"b".to_vec(),
-                value: b"b".to_vec()
-            }]
-        );
-    }
-
-    #[tokio::test]
-    async fn a_handled_message_is_marked_once_until_forgotten() {
-        let store = RedbStore::in_memory().unwrap();
-        let mut tx = store.begin(Durability::Immediate).await.unwrap();
-        tx.mark_handled("d", Position(7), "e7").await.unwrap();
-        let again = tx.mark_handled("d", Position(7), "e7").await.unwrap_err();
-        assert!(matches!(again, StoreError::AlreadyHandled { .. }));
-        tx.mark_handled("d", Position(9), "e9").await.unwrap();
-        tx.commit().await.unwrap();
-        assert_eq!(
-            store.handled("d", Position(7)).await.unwrap().as_deref(),
-            Some("e7")
-        );
-        let mut tx = store.begin(Durability::Immediate).await.unwrap();
-        tx.forget_handled("d", Position(8)).await.unwrap();
-        tx.commit().await.unwrap();
-        assert_eq!(store.handled("d", Position(7)).await.unwrap(), None);
-        assert_eq!(
-            store.handled("d", Position(9)).await.unwrap().as_deref(),
-            Some("e9")
-        );
-    }
-}
+mod tests;

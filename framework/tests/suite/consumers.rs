@@ -11,6 +11,7 @@ use hitherto::{
 use tokio::sync::{Semaphore, mpsc};
 
 use super::domain::{AddItems, Order, OrderEvent, OrderId, Pay, Place, Placed, command, id};
+use super::flaky::{Failure, Flaky};
 
 /// What a handler under test tells the test, and what it waits for.
 pub(crate) struct Probe {
@@ -228,41 +229,31 @@ pub(crate) async fn a_terminated_message_does_not_come_again(broker: &Broker) {
 
 /// The process dies after the commit and before the ack: the event comes again and finds its mark.
 pub(crate) async fn a_redelivered_event_finds_that_it_was_handled(broker: &Broker) {
-    #[consumer(durable = "once", ack_wait = "500ms", heartbeat(max = "1m"))]
+    #[consumer(durable = "once", heartbeat(max = "1m"), backoff = ["10ms"])]
     async fn once(event: Recorded<Placed>, cx: Context, probe: Provided<Arc<Probe>>) -> Handled {
+        see(event.id(), &cx).await?;
         probe.start(event.id(), &cx).await;
         Ok(Outcome::Ack)
     }
     let store = RedbStore::in_memory().unwrap();
+    let flaky = Flaky::new(store, Failure::AfterCommit, |begun| begun == 0);
     let (probe, mut started) = probe();
     let app = App::new(broker.clone())
         .aggregate::<Order>()
-        .start()
-        .await
-        .unwrap();
-    place(&app, "o-1").await;
-    place(&app, "o-2").await;
-    // What such a process leaves behind: the mark, no ack.
-    let first = &app.history::<Order>(&id("o-1")).await.unwrap()[0];
-    let mut tx = hitherto::ReadStore::begin(&store, hitherto::Durability::Immediate)
-        .await
-        .unwrap();
-    tx.mark_handled("once", first.position(), first.envelope.event_id.as_str())
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
-
-    let app = App::new(broker.clone())
-        .aggregate::<Order>()
         .consumer(once)
-        .inbox(store);
+        .inbox(flaky);
     let app = app.provide(probe).start().await.unwrap();
-    assert_eq!(
-        next(&mut started).await.0,
-        "o-2",
-        "o-1 is acknowledged without its handler"
-    );
+    place(&app, "o-1").await;
+    assert_eq!(next(&mut started).await, ("o-1".to_owned(), 1));
+    place(&app, "o-2").await;
+    assert_eq!(next(&mut started).await.0, "o-2");
     app.shutdown().await;
+    let rows = app.rows::<Seen>().unwrap().page(None, 10).await.unwrap();
+    assert!(rows.iter().all(|(_, seen)| seen.times == 1), "{rows:?}");
+    assert!(
+        started.try_recv().is_err(),
+        "o-1 was acknowledged without its handler"
+    );
 }
 
 /// A command executed by a handler takes effect once, though the handler runs twice.

@@ -10,5 +10,6 @@ pub(crate) mod brokers;
 pub(crate) mod consumers;
 pub(crate) mod domain;
 pub(crate) mod execute;
+pub(crate) mod flaky;
 pub(crate) mod projections;
 pub(crate) mod streams;

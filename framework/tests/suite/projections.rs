@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use hitherto::{
-    App, Broker, Checkpoint, Durability, Position, ProjectionError, ReadStore, ReadTx, Recorded,
-    RedbStore, RowBytes, RunningApp, StoreError, Table, projection,
+    App, Broker, Checkpoint, Durability, Position, ProjectionError, ReadStore, Recorded, RedbStore,
+    RunningApp, Table, projection,
 };
 
 use super::domain::{
     AddItems, Order, OrderEvent, OrderRow, Pay, PaymentRow, Place, command, id, orders, payments,
 };
+use super::flaky::{Failure, Flaky};
 
 async fn start(broker: &Broker, store: impl ReadStore) -> RunningApp {
     App::new(broker.clone())
@@ -111,11 +111,7 @@ pub(crate) async fn a_restarted_projection_counts_every_event_once(broker: &Brok
 
 pub(crate) async fn a_failing_commit_is_repeated_without_counting_twice(broker: &Broker) {
     let store = RedbStore::in_memory().unwrap();
-    let flaky = Flaky {
-        inner: store,
-        every: 3,
-        begun: std::sync::atomic::AtomicU64::new(0),
-    };
+    let flaky = Flaky::new(store, Failure::BeforeCommit, |begun| begun % 3 == 0);
     let app = start(broker, flaky).await;
     fill(&app, 0, 20).await;
     for _ in 0..100 {
@@ -249,103 +245,4 @@ pub(crate) async fn a_panicking_fold_stops_and_says_so(broker: &Broker) {
     fill(&app, 0, 1).await;
     let error = app.catch_up().await.unwrap_err().to_string();
     assert!(error.contains("no items here"), "{error}");
-}
-
-/// Fails every n-th commit after its work is done.
-#[derive(Debug)]
-struct Flaky {
-    inner: RedbStore,
-    every: u64,
-    begun: std::sync::atomic::AtomicU64,
-}
-
-#[async_trait]
-impl ReadStore for Flaky {
-    async fn begin(&self, durability: Durability) -> Result<Box<dyn ReadTx>, StoreError> {
-        let begun = self
-            .begun
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let inner = self.inner.begin(durability).await?;
-        if begun.is_multiple_of(self.every) {
-            Ok(Box::new(FailingTx(inner)))
-        } else {
-            Ok(inner)
-        }
-    }
-
-    async fn checkpoint(&self, projection: &str) -> Result<Option<Checkpoint>, StoreError> {
-        self.inner.checkpoint(projection).await
-    }
-
-    async fn get(
-        &self,
-        table: Table,
-        keys: Vec<Vec<u8>>,
-    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.inner.get(table, keys).await
-    }
-
-    async fn scan(
-        &self,
-        table: Table,
-        after: Option<Vec<u8>>,
-        limit: usize,
-    ) -> Result<Vec<RowBytes>, StoreError> {
-        self.inner.scan(table, after, limit).await
-    }
-
-    async fn handled(
-        &self,
-        durable: &str,
-        position: Position,
-    ) -> Result<Option<String>, StoreError> {
-        self.inner.handled(durable, position).await
-    }
-}
-
-struct FailingTx(Box<dyn ReadTx>);
-
-#[async_trait]
-impl ReadTx for FailingTx {
-    async fn advance(
-        &mut self,
-        projection: &str,
-        from: Option<&Checkpoint>,
-        to: &Checkpoint,
-    ) -> Result<(), StoreError> {
-        self.0.advance(projection, from, to).await
-    }
-
-    async fn write(
-        &mut self,
-        table: Table,
-        changes: Vec<hitherto::RowChange>,
-    ) -> Result<(), StoreError> {
-        self.0.write(table, changes).await
-    }
-
-    async fn clear(&mut self, table: Table) -> Result<(), StoreError> {
-        self.0.clear(table).await
-    }
-
-    async fn activate(&mut self, table: &'static str, generation: u32) -> Result<(), StoreError> {
-        self.0.activate(table, generation).await
-    }
-
-    async fn mark_handled(
-        &mut self,
-        durable: &str,
-        position: Position,
-        event_id: &str,
-    ) -> Result<(), StoreError> {
-        self.0.mark_handled(durable, position, event_id).await
-    }
-
-    async fn forget_handled(&mut self, durable: &str, through: Position) -> Result<(), StoreError> {
-        self.0.forget_handled(durable, through).await
-    }
-
-    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        Err(StoreError::failed("commit", "the disk is on fire"))
-    }
 }
