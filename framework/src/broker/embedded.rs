@@ -139,7 +139,7 @@ fn build_headers(
     }
     let mut block = HeadersBuilder::new();
     for (name, value) in headers.iter() {
-        block = block
+        block
             .insert(name, value)
             .map_err(|error| invalid(subject, &error))?;
     }
