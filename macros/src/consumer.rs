@@ -12,8 +12,7 @@ use syn::{FnArg, Ident, ItemFn, LitInt, LitStr, ReturnType, Token, Type};
 use crate::options::{self, CratePath, Opt};
 use crate::{Errors, Failed, duration, parse_item, types};
 
-const FORM: &str =
-    "a consumer is `async fn name(event: Recorded<Event>, context: Context) -> Handled`";
+const FORM: &str = "write `async fn name(event: Recorded<Event>, context: Context) -> Handled`";
 const MISSING_DURABLE: &str = "a consumer needs a durable name: write `durable = \"charge-card\"`";
 const MISSING_HEARTBEAT: &str = "a consumer needs a maximum for one handling: write `heartbeat(max = \"15m\")`; no handler may hold a message for ever";
 const OPTIONS: &str = "durable, on, ack_wait, heartbeat, concurrency, max_deliver, backoff, crate";
@@ -171,7 +170,10 @@ impl Handler {
         }
         let mut inputs = signature.inputs.iter();
         let Some(FnArg::Typed(event)) = inputs.next() else {
-            errors.at(&signature.ident, FORM);
+            errors.at(
+                &signature.ident,
+                format!("a consumer takes an event first: {FORM}"),
+            );
             return None;
         };
         let event_ty = types::argument_of(&event.ty, "Recorded");

@@ -8,8 +8,7 @@ use syn::{Expr, FnArg, Ident, ItemFn, LitStr, Pat, ReturnType, Type};
 use crate::options::{self, CratePath, Opt, hidden};
 use crate::{Errors, Failed, parse_item, types};
 
-const FORM: &str =
-    "a projection is `fn name(row: Option<Row>, event: &Recorded<Event>) -> Option<Row>`";
+const FORM: &str = "write `fn name(row: Option<Row>, event: &Recorded<Event>) -> Option<Row>`";
 const ASYNC: &str = "a projection is a pure fold and not async; for effects write a `#[consumer]`";
 
 /// `#[projection(..)]` on a function.
@@ -73,7 +72,10 @@ impl Fold {
         let (Some(FnArg::Typed(row)), Some(FnArg::Typed(event)), None) =
             (inputs.next(), inputs.next(), inputs.next())
         else {
-            errors.at(&signature.ident, FORM);
+            errors.at(
+                &signature.ident,
+                format!("a projection folds an event into a row: {FORM}"),
+            );
             return None;
         };
         let row_ty = types::argument_of(&row.ty, "Option");
@@ -95,7 +97,10 @@ impl Fold {
             ReturnType::Type(_, ty) => {
                 errors.at(ty, format!("the result must be `Option<Row>`: {FORM}"))
             }
-            ReturnType::Default => errors.at(&signature.ident, FORM),
+            ReturnType::Default => errors.at(
+                &signature.ident,
+                format!("a projection returns the row: {FORM}"),
+            ),
         }
         let event_name = match event.pat.as_ref() {
             Pat::Ident(name) => Some(name.ident.clone()),
