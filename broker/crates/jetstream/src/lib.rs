@@ -1,71 +1,51 @@
-//! JetStream as pure state machines. Being built; the ids and the stored form of a message stand.
+//! JetStream as pure state machines: what a stream, its consumers and the set of streams do with a
+//! command, and what comes out.
+//!
+//! | module | noun |
+//! |---|---|
+//! | [`command`] | [`Command`]: a change of a stream as it travels through the log |
+//! | `stream` | [`Stream`]: one stream with its consumers inside |
+//! | `consumer` | [`Consumer`]: deliveries, acknowledgements, redeliveries |
+//! | `index` | the messages of a stream by sequence, subject and time, without bodies |
+//! | `meta` | [`Meta`]: which streams there are |
+//! | `config` | [`StreamConfig`] and [`ConsumerConfig`] with their checks |
+//! | [`api`] | requests and responses of the JetStream API, and its error table |
+//! | [`ack_subject`] | the text form of a delivery's reply subject |
+//!
+//! Two kinds of input. A [`Command`] comes out of the log and is applied by every replica
+//! ([`Stream::apply`]); it must decide the same everywhere, so it carries the leader's clock.
+//! Everything else ([`Stream::handle_pull`], [`Stream::handle_ack`], [`Stream::handle_timeout`],
+//! [`Stream::deliver`]) happens on the owner alone and changes only what may be lost: waiting pulls,
+//! deadlines, deliveries not yet recorded. Effects come out of [`Stream::poll_output`] as values.
+//!
+//! This crate knows no clock, random source, file, socket, thread or async runtime, and of the other
+//! crates only `hitherto-protocol`.
+//!
+//! # Not in this version
+//!
+//! Retention other than limits, mirrors, sources, push consumers, republish, subject transforms,
+//! compression, per-message TTL, counters, schedules, roll-ups, priority groups, more than one
+//! replica, `replay_policy: original`, rate limits, pausing. A configuration that asks for one of
+//! them is refused with the error a NATS server uses for an unusable setting.
 
 #![forbid(unsafe_code)]
 
-use std::fmt;
+pub mod ack_subject;
+pub mod api;
+pub mod command;
+mod config;
+mod consumer;
+mod ids;
+mod index;
+mod message;
+mod meta;
+mod stream;
 
-use bytes::Bytes;
-use hitherto_protocol::{Headers, Subject, Timestamp};
-use serde::{Deserialize, Serialize};
-
-macro_rules! number {
-    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
-        $(#[$doc])*
-        #[derive(
-            Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-        )]
-        #[serde(transparent)]
-        pub struct $name(pub $inner);
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-    };
-}
-
-number! {
-    /// The sequence of a message in its stream, from 1.
-    StreamSeq(u64)
-}
-number! {
-    /// The sequence of a delivery of one consumer, from 1.
-    ConsumerSeq(u64)
-}
-number! {
-    /// A replicated group: one log, one state machine.
-    GroupId(u32)
-}
-number! {
-    /// The place of an entry in its group's log, from 1.
-    LogIndex(u64)
-}
-
-/// A message of a stream as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredMessage {
-    /// Its sequence in the stream.
-    pub seq: StreamSeq,
-    /// When the leader took it in.
-    pub at: Timestamp,
-    /// What it was published to.
-    pub subject: Subject,
-    /// Its headers; `None` when it was published without any.
-    pub headers: Option<Headers>,
-    /// Its payload.
-    pub payload: Bytes,
-}
-
-/// What the index of a stream needs to know of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessageMeta {
-    /// Its sequence in the stream.
-    pub seq: StreamSeq,
-    /// When the leader took it in.
-    pub at: Timestamp,
-    /// What it was published to.
-    pub subject: Subject,
-    /// The size it counts with against the limits of its stream.
-    pub bytes: u64,
-}
+pub use command::Command;
+pub use config::*;
+pub use consumer::{Ack, Consumer, PullRequest};
+pub use ids::{ConsumerSeq, GroupId, LogIndex, StreamSeq};
+pub use index::Selection;
+pub use message::{MessageMeta, StoredMessage, message_bytes};
+pub use meta::*;
+pub use stream::{Delivery, Outcome, Output, RestoreError, Status, Stream, StreamSnapshot};

@@ -1,0 +1,39 @@
+//! The JetStream API: what its requests and replies hold, and its errors.
+//!
+//! Types and their JSON only. Which subject carries which request and who answers is the broker's.
+//!
+//! | file | noun |
+//! |---|---|
+//! | [`requests`] | the bodies of requests, [`parse_request`] |
+//! | [`json_fault`] | the words of Go for a body that is no such request |
+//! | [`pull`] | the body of `CONSUMER.MSG.NEXT` |
+//! | [`info`] | what a stream and a consumer are and hold |
+//! | [`responses`] | the bodies of replies |
+//! | [`envelope`] | [`Response`]: a reply with its type |
+//! | [`pub_ack`] | [`PubAck`], the answer to a publish |
+//! | [`error`] | [`ApiError`] and the table of errors |
+
+mod envelope;
+mod error;
+mod info;
+mod json_fault;
+mod pub_ack;
+mod pull;
+mod requests;
+mod responses;
+
+pub use envelope::{Response, ResponseKind};
+pub use error::{ApiError, ErrorRow};
+pub use info::{ClusterInfo, ConsumerInfo, SequenceInfo, StreamInfo, StreamState};
+pub use pub_ack::{PubAck, pub_ack_reply};
+pub use pull::{MsgNextRequest, parse_next_request};
+pub use requests::{
+    ConsumerAction, ConsumerCreateRequest, ConsumersRequest, DirectGetRequest, MsgDeleteRequest,
+    MsgGetRequest, PurgeRequest, StreamInfoRequest, StreamsRequest, is_empty_request,
+    parse_lenient, parse_request,
+};
+pub use responses::{
+    AccountApi, AccountInfo, AccountLimits, ConsumerList, ConsumerNames, LIST_PAGE, MsgGet,
+    NAMES_PAGE, Paged, Purged, SUBJECTS_PAGE, StoredMsg, StreamInfoPage, StreamList, StreamNames,
+    Success,
+};

@@ -1,0 +1,147 @@
+//! What changes a stream: the commands that travel through its group's log.
+//!
+//! A command carries everything its effect depends on, the leader's clock included, so that every
+//! replica and every replay decides the same. `codec` has the bytes.
+
+mod codec;
+
+use bytes::Bytes;
+use hitherto_protocol::{Headers, Subject, Timestamp};
+use serde::{Deserialize, Serialize};
+
+pub use self::codec::{CommandError, Commands, decode_all, encode_append};
+use crate::{ConsumerConfig, ConsumerSeq, StreamConfig, StreamSeq};
+
+/// One change of a stream or of a consumer in it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Append one message, if its headers' conditions hold.
+    Append(Append),
+    /// Append all messages with consecutive sequences, or none.
+    AppendBatch(Vec<Append>),
+    /// Any change that is rare.
+    Control(Control),
+    /// A consumer has delivered a message. Recorded after the fact.
+    Delivered(Delivered),
+    /// A message needs no further delivery by a consumer.
+    Settled(Settled),
+}
+
+/// A message to append. Its headers hold the conditions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Append {
+    /// The leader's clock when it took the message in.
+    pub at: Timestamp,
+    /// What it was published to.
+    pub subject: Subject,
+    /// Its headers; `None` without any.
+    pub headers: Option<Headers>,
+    /// Its payload.
+    pub payload: Bytes,
+}
+
+/// The rare changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// Put a new configuration in force.
+    Configure {
+        /// The checked configuration.
+        config: Box<StreamConfig>,
+        /// The leader's clock.
+        at: Timestamp,
+    },
+    /// Remove messages.
+    Purge(Purge),
+    /// Remove one message.
+    DeleteMessage {
+        /// Which.
+        seq: StreamSeq,
+    },
+    /// Remove what is older than `max_age`.
+    Expire {
+        /// The leader's clock.
+        at: Timestamp,
+    },
+    /// Create a consumer, or change its configuration.
+    PutConsumer(PutConsumer),
+    /// Remove a consumer.
+    DeleteConsumer {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What a purge removes. Without any restriction: everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purge {
+    /// Only subjects that match; `None` means all.
+    pub filter: Option<String>,
+    /// Only messages before this sequence.
+    pub before: Option<StreamSeq>,
+    /// Keep the newest so many of what would be removed.
+    pub keep: Option<u64>,
+}
+
+/// A consumer to create or to change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PutConsumer {
+    /// Its name.
+    pub name: String,
+    /// The checked configuration.
+    pub config: Box<ConsumerConfig>,
+    /// Whether it may, must or must not exist.
+    pub action: PutAction,
+    /// The leader's clock.
+    pub at: Timestamp,
+}
+
+/// Whether a consumer to be put may exist.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PutAction {
+    /// It may.
+    #[default]
+    CreateOrUpdate,
+    /// Not with another configuration.
+    Create,
+    /// It must.
+    Update,
+}
+
+/// A delivery that has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// The consumer's name.
+    pub consumer: String,
+    /// The message.
+    pub stream_seq: StreamSeq,
+    /// The delivery.
+    pub consumer_seq: ConsumerSeq,
+    /// How often the message has been delivered, this time included.
+    pub deliveries: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A message that is done with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The consumer's name.
+    pub consumer: String,
+    /// The message.
+    pub stream_seq: StreamSeq,
+    /// Why.
+    pub how: Settlement,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Why a message needs no further delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// Acknowledged; with ack policy `all` so is everything before it.
+    Acked,
+    /// Terminated by the client, delivered too often, or gone from the stream.
+    Dropped,
+}

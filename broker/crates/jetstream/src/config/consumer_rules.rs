@@ -1,0 +1,281 @@
+//! What the configuration of a consumer may say, and what an update may change.
+//!
+//! Texts and order follow `checkConsumerCfg` and `updateConfig` of nats-server 2.15
+//! (`server/consumer.go`), asked on the running server.
+
+use std::time::Duration;
+
+use hitherto_protocol::SubjectFilter;
+
+use super::consumer::{AckPolicy, ConsumerConfig, DeliverPolicy, ReplayPolicy};
+use super::names::{NAME_BYTES_MAX, NameFault, check_name};
+use super::{DESCRIPTION_BYTES_MAX, StreamConfig, metadata, unsupported};
+use crate::api::ApiError;
+
+const ACK_WAIT_DEFAULT: Duration = Duration::from_secs(30);
+const MAX_ACK_PENDING_DEFAULT: i64 = 1000;
+const MAX_WAITING_DEFAULT: i64 = 512;
+const INACTIVE_THRESHOLD_DEFAULT: Duration = Duration::from_secs(5);
+const MAX_EXPIRES_MIN: Duration = Duration::from_millis(1);
+
+impl ConsumerConfig {
+    /// Fills the defaults and refuses what is wrong or not supported. Checking twice changes
+    /// nothing.
+    ///
+    /// An ephemeral consumer without a name stays without one; the caller gives it one.
+    ///
+    /// # Errors
+    ///
+    /// The error of nats-server for each fault, 10012 with a text for what is not supported.
+    pub fn checked(mut self, stream: &StreamConfig) -> Result<Self, ApiError> {
+        self.fill_defaults(stream);
+        self.check_names()?;
+        self.check_push_fields()?;
+        self.check_unsupported()?;
+        self.check_numbers(stream)?;
+        self.check_start()?;
+        self.check_filters()?;
+        self.check_texts()?;
+        metadata::set_required_level(&mut self.metadata, 0);
+        Ok(self)
+    }
+
+    /// Tells whether an existing consumer of this configuration can take the new one. Both are
+    /// checked ones.
+    ///
+    /// # Errors
+    ///
+    /// 10012 with the text of what cannot change.
+    pub fn can_update_to(&self, new: &Self) -> Result<(), ApiError> {
+        let fixed = [
+            (self.deliver_policy == new.deliver_policy, "deliver policy"),
+            (self.opt_start_seq == new.opt_start_seq, "start sequence"),
+            (self.opt_start_time == new.opt_start_time, "start time"),
+            (self.ack_policy == new.ack_policy, "ack policy"),
+            (self.replay_policy == new.replay_policy, "replay policy"),
+            (self.max_waiting == new.max_waiting, "max waiting"),
+            (self.mem_storage == new.mem_storage, "storage type"),
+        ];
+        match fixed.iter().find(|(equal, _)| !*equal) {
+            Some((_, what)) => Err(ApiError::consumer_invalid(&format!(
+                "{what} can not be updated"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn fill_defaults(&mut self, stream: &StreamConfig) {
+        if self.name.is_none() {
+            self.name.clone_from(&self.durable_name);
+        }
+        if self.max_deliver < 1 {
+            self.max_deliver = -1;
+        }
+        if self.max_waiting < 1 {
+            self.max_waiting = MAX_WAITING_DEFAULT;
+        }
+        self.max_batch = self.max_batch.max(0);
+        self.max_bytes = self.max_bytes.max(0);
+        self.filter_subject.take_if(|filter| filter.is_empty());
+        self.opt_start_seq.take_if(|seq| *seq == 0);
+        self.opt_start_time.take_if(|time| time.is_zero());
+        self.pause_until.take_if(|time| time.is_zero());
+        self.priority_policy.take_if(|policy| policy == "none");
+        if self.ack_policy != AckPolicy::None {
+            self.fill_ack_defaults(stream);
+        }
+        if self.inactive_threshold.is_zero() {
+            self.inactive_threshold = match stream.consumer_limits.inactive_threshold {
+                Duration::ZERO if self.is_durable() => Duration::ZERO,
+                Duration::ZERO => INACTIVE_THRESHOLD_DEFAULT,
+                limit => limit,
+            };
+        }
+    }
+
+    fn fill_ack_defaults(&mut self, stream: &StreamConfig) {
+        if self.ack_wait.is_zero() {
+            self.ack_wait = ACK_WAIT_DEFAULT;
+        }
+        if let Some(first) = self.backoff.first() {
+            self.ack_wait = *first;
+        }
+        if self.max_ack_pending == 0 {
+            self.max_ack_pending = match stream.consumer_limits.max_ack_pending {
+                limit if limit > 0 => limit,
+                _ => MAX_ACK_PENDING_DEFAULT,
+            };
+        }
+        self.max_ack_pending = self.max_ack_pending.max(-1);
+    }
+
+    fn check_names(&self) -> Result<(), ApiError> {
+        if let (Some(durable), Some(name)) = (&self.durable_name, &self.name)
+            && durable != name
+        {
+            return Err(ApiError::consumer_durable_and_name_mismatch());
+        }
+        let Some(name) = self.consumer_name() else {
+            return Ok(());
+        };
+        check_name(name).map_err(|fault| match fault {
+            NameFault::TooLong => ApiError::consumer_name_too_long(NAME_BYTES_MAX),
+            NameFault::BadCharacter if name.contains(['/', '\\']) => {
+                ApiError::consumer_name_with_path_separator()
+            }
+            NameFault::Empty | NameFault::BadCharacter => ApiError::stream_invalid_config(
+                r"consumer name can not contain '.', '*', '>', '\', '/'",
+            ),
+        })
+    }
+
+    /// Fields that mean something for push consumers only, which are not supported.
+    fn check_push_fields(&self) -> Result<(), ApiError> {
+        if self.deliver_subject.is_some() || self.deliver_group.is_some() {
+            return Err(ApiError::consumer_invalid(&unsupported("a push consumer")));
+        }
+        if self.rate_limit_bps > 0 {
+            return Err(ApiError::consumer_rate_limit_needs_push());
+        }
+        if !self.idle_heartbeat.is_zero() {
+            return Err(ApiError::consumer_heartbeat_needs_push());
+        }
+        if self.flow_control {
+            return Err(ApiError::consumer_flow_control_needs_push());
+        }
+        if self.direct {
+            return Err(ApiError::consumer_direct_needs_push());
+        }
+        Ok(())
+    }
+
+    fn check_unsupported(&self) -> Result<(), ApiError> {
+        let prioritized = self.priority_policy.is_some()
+            || !self.priority_groups.is_empty()
+            || !self.priority_timeout.is_zero();
+        let refused = [
+            (
+                self.replay_policy == ReplayPolicy::Original,
+                "replay policy original",
+            ),
+            (
+                self.ack_policy == AckPolicy::FlowControl,
+                "ack policy flow_control",
+            ),
+            (self.pause_until.is_some(), "pausing a consumer"),
+            (prioritized, "a priority group"),
+            (self.sourcing, "a sourcing consumer"),
+        ];
+        match refused.iter().find(|(set, _)| *set) {
+            Some((_, what)) => Err(ApiError::consumer_invalid(&unsupported(what))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_numbers(&self, stream: &StreamConfig) -> Result<(), ApiError> {
+        if self.backoff.iter().any(Duration::is_zero) {
+            return Err(ApiError::consumer_backoff_negative());
+        }
+        let steps = i64::try_from(self.backoff.len()).unwrap_or(i64::MAX);
+        if self.max_deliver > 0 && self.max_deliver < steps {
+            return Err(ApiError::consumer_max_deliver_backoff());
+        }
+        if !self.max_expires.is_zero() && self.max_expires < MAX_EXPIRES_MIN {
+            return Err(ApiError::consumer_max_expires_too_small());
+        }
+        let limits = &stream.consumer_limits;
+        if limits.max_ack_pending > 0 && self.max_ack_pending > limits.max_ack_pending {
+            return Err(ApiError::consumer_max_ack_pending_excess(
+                limits.max_ack_pending,
+            ));
+        }
+        let threshold = limits.inactive_threshold;
+        if !threshold.is_zero() && self.inactive_threshold > threshold {
+            let limit = format!("{threshold:?}");
+            return Err(ApiError::consumer_inactive_threshold_excess(&limit));
+        }
+        self.check_replicas(stream)
+    }
+
+    fn check_replicas(&self, stream: &StreamConfig) -> Result<(), ApiError> {
+        if self.num_replicas <= stream.num_replicas.max(1) {
+            return Ok(());
+        }
+        Err(match stream.num_replicas {
+            0 | 1 => ApiError::replicas_not_supported(),
+            _ => ApiError::consumer_replicas_exceed_stream(),
+        })
+    }
+
+    fn check_start(&self) -> Result<(), ApiError> {
+        let (policy, takes_seq, takes_time) = match self.deliver_policy {
+            DeliverPolicy::All => ("all", false, false),
+            DeliverPolicy::Last => ("last", false, false),
+            DeliverPolicy::New => ("new", false, false),
+            DeliverPolicy::LastPerSubject => ("last per subject", false, false),
+            DeliverPolicy::ByStartSequence => ("by start sequence", true, false),
+            DeliverPolicy::ByStartTime => ("by start time", false, true),
+        };
+        let fault = match (self.opt_start_seq, self.opt_start_time) {
+            (None, _) if takes_seq => "start sequence is not set",
+            (Some(_), _) if takes_time => "start start sequence is also set",
+            (Some(_), _) if !takes_seq => "start sequence is also set",
+            (_, None) if takes_time => "start time is not set",
+            (_, Some(_)) if !takes_time => "start time is also set",
+            _ if self.lacks_needed_filter() => "filter subject is not set",
+            _ => return Ok(()),
+        };
+        Err(ApiError::consumer_invalid_policy(&format!(
+            "consumer delivery policy is deliver {policy}, but optional {fault}"
+        )))
+    }
+
+    fn lacks_needed_filter(&self) -> bool {
+        self.deliver_policy == DeliverPolicy::LastPerSubject && self.filters().is_empty()
+    }
+
+    fn check_filters(&self) -> Result<(), ApiError> {
+        if self.filter_subject.is_some() && !self.filter_subjects.is_empty() {
+            return Err(ApiError::consumer_duplicate_filters());
+        }
+        let mut known: Vec<SubjectFilter> = Vec::new();
+        for text in self.filters() {
+            if text.is_empty() {
+                return Err(ApiError::consumer_empty_filter());
+            }
+            let filter = SubjectFilter::try_from(text)
+                .map_err(|_| ApiError::stream_invalid_config("invalid subject"))?;
+            if known.iter().any(|other| other.overlaps(&filter)) {
+                return Err(ApiError::consumer_overlapping_filters());
+            }
+            known.push(filter);
+        }
+        Ok(())
+    }
+
+    fn check_texts(&self) -> Result<(), ApiError> {
+        if self
+            .description
+            .as_ref()
+            .is_some_and(|text| text.len() > DESCRIPTION_BYTES_MAX)
+        {
+            return Err(ApiError::consumer_description_too_long(
+                DESCRIPTION_BYTES_MAX,
+            ));
+        }
+        if let Some(text) = &self.sample_freq
+            && text.trim_end_matches('%').parse::<i64>().is_err()
+        {
+            let fault = format!("strconv.Atoi: parsing {text:?}: invalid syntax");
+            return Err(ApiError::consumer_invalid_sampling(&fault));
+        }
+        if metadata::is_too_long(&self.metadata) {
+            return Err(ApiError::consumer_metadata_too_long("128KB"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "consumer_tests.rs"]
+mod tests;

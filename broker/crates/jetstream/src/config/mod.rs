@@ -1,0 +1,56 @@
+//! The configuration of streams and consumers: the wire form, its defaults and its rules.
+//!
+//! | file | noun |
+//! |---|---|
+//! | [`stream`] | [`StreamConfig`] as written in JSON |
+//! | [`stream_rules`] | what a stream configuration may say, and what an update may change |
+//! | [`consumer`] | [`ConsumerConfig`] as written in JSON |
+//! | [`consumer_rules`] | the same rules for consumers |
+//! | [`limits`] | what the node allows |
+//! | [`metadata`] | the `_nats.*` keys |
+//! | [`names`] | which names streams and consumers may have |
+//! | [`nanos`] | durations as integers |
+
+mod consumer;
+mod consumer_rules;
+mod limits;
+mod metadata;
+mod names;
+pub(crate) mod nanos;
+mod stream;
+mod stream_rules;
+
+pub use consumer::{AckPolicy, ConsumerConfig, DeliverPolicy, ReplayPolicy};
+pub use limits::Limits;
+pub use metadata::{API_LEVEL, SERVER_VERSION};
+pub use stream::{Compression, ConsumerLimits, Discard, Retention, Storage, StreamConfig};
+
+use serde::{Deserialize, Deserializer};
+
+/// The longest description of a stream or consumer, in bytes.
+pub(crate) const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
+
+/// The most bytes the keys and values of one `metadata` may have together.
+pub(crate) const METADATA_BYTES_MAX: usize = 128 * 1024;
+
+/// How a refusal of something nats-server has and this version has not ends.
+pub(crate) fn unsupported(what: &str) -> String {
+    format!("{what} is not supported by this version of Hitherto")
+}
+
+/// Reads an empty text as `None`: the API of Go has no other way to leave a text out.
+fn non_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()))
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

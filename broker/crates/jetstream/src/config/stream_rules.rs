@@ -1,0 +1,299 @@
+//! What the configuration of a stream may say, and what an update may change.
+//!
+//! Texts and order follow `checkStreamCfg` and `configUpdateCheck` of nats-server 2.15
+//! (`server/stream.go`), asked on the running server.
+
+use std::time::Duration;
+
+use hitherto_protocol::SubjectFilter;
+
+use super::names::{NAME_BYTES_MAX, NameFault, check_name};
+use super::{Compression, DESCRIPTION_BYTES_MAX, Discard, Limits, Retention, StreamConfig};
+use super::{is_default, metadata, unsupported};
+use crate::api::ApiError;
+
+/// How long message ids are remembered unless the configuration says otherwise.
+const DUPLICATE_WINDOW_DEFAULT: Duration = Duration::from_secs(120);
+
+/// The shortest `max_age` and `duplicate_window`.
+const AGE_MIN: Duration = Duration::from_millis(100);
+
+/// The most replicas any cluster can keep.
+const REPLICAS_MAX: u32 = 5;
+
+impl StreamConfig {
+    /// Fills the defaults and refuses what is wrong or not supported.
+    ///
+    /// Checking twice changes nothing. A configuration that asks to be sealed gets what comes with
+    /// it; that a new stream cannot be sealed is for [`crate::Meta`] to say.
+    ///
+    /// # Errors
+    ///
+    /// 10052 with a text for most faults and for everything not supported, 10074 for more replicas
+    /// than the node allows, 10157 in pedantic mode for a limit below -1.
+    pub fn checked(mut self, limits: &Limits) -> Result<Self, ApiError> {
+        self.check_name()?;
+        self.fill_limits()?;
+        self.check_texts()?;
+        self.check_unsupported()?;
+        self.check_replicas(limits)?;
+        if self.sealed {
+            self.close();
+        }
+        self.check_ages()?;
+        self.check_flags()?;
+        self.check_subjects()?;
+        self.persist_mode = None;
+        self.placement = None;
+        self.sources = None;
+        self.pedantic = false;
+        let level = self.required_level();
+        metadata::set_required_level(&mut self.metadata, level);
+        Ok(self)
+    }
+
+    /// Tells whether an existing stream of this configuration can take the new one. Both are
+    /// checked ones.
+    ///
+    /// # Errors
+    ///
+    /// 10052 with the text of what cannot change.
+    pub fn can_update_to(&self, new: &Self) -> Result<(), ApiError> {
+        let refuse = |what: &str| {
+            let text = format!("stream configuration update can not {what}");
+            Err(ApiError::stream_invalid_config(&text))
+        };
+        if self.name != new.name {
+            return refuse("change name");
+        }
+        if self.storage != new.storage {
+            return refuse("change storage type");
+        }
+        if self.deny_delete && !new.deny_delete {
+            return refuse("cancel deny message deletes");
+        }
+        if self.deny_purge && !new.deny_purge {
+            return refuse("cancel deny purge");
+        }
+        if self.sealed && !new.sealed {
+            return refuse("unseal a sealed stream");
+        }
+        Ok(())
+    }
+
+    /// The filters of its subjects.
+    ///
+    /// Those of a checked configuration are valid; an invalid one is left out.
+    pub fn subject_filters(&self) -> Vec<SubjectFilter> {
+        let filters = self.subjects.iter().map(String::as_str);
+        filters
+            .filter_map(|text| SubjectFilter::try_from(text).ok())
+            .collect()
+    }
+
+    fn check_name(&self) -> Result<(), ApiError> {
+        check_name(&self.name).map_err(|fault| match fault {
+            NameFault::Empty | NameFault::BadCharacter => ApiError::stream_invalid_config(
+                r"stream name is required and can not contain '.', '*', '>', '\', '/'",
+            ),
+            NameFault::TooLong => ApiError::stream_invalid_config(&format!(
+                "stream name is too long, maximum allowed is {NAME_BYTES_MAX}"
+            )),
+        })
+    }
+
+    fn fill_limits(&mut self) -> Result<(), ApiError> {
+        let pedantic = self.pedantic;
+        let below = |name: &str| ApiError::pedantic(&format!("{name} must be set to -1"));
+        for (value, name) in [
+            (&mut self.max_msgs, "max_msgs"),
+            (&mut self.max_msgs_per_subject, "max_msgs_per_subject"),
+            (&mut self.max_bytes, "max_bytes"),
+            (&mut self.max_consumers, "max_consumers"),
+        ] {
+            if pedantic && *value < -1 {
+                return Err(below(name));
+            }
+            if *value < 1 {
+                *value = -1;
+            }
+        }
+        if pedantic && self.max_msg_size < -1 {
+            return Err(below("max_msg_size"));
+        }
+        if self.max_msg_size < 1 {
+            self.max_msg_size = -1;
+        }
+        if self.duplicate_window.is_zero() {
+            let at_most = Some(self.max_age).filter(|age| !age.is_zero());
+            self.duplicate_window = at_most.map_or(DUPLICATE_WINDOW_DEFAULT, |age| {
+                age.min(DUPLICATE_WINDOW_DEFAULT)
+            });
+        }
+        self.num_replicas = self.num_replicas.max(1);
+        if self.subjects.is_empty() {
+            self.subjects = vec![self.name.clone()];
+        }
+        Ok(())
+    }
+
+    fn check_texts(&self) -> Result<(), ApiError> {
+        if self
+            .description
+            .as_ref()
+            .is_some_and(|text| text.len() > DESCRIPTION_BYTES_MAX)
+        {
+            return Err(ApiError::stream_invalid_config(&format!(
+                "stream description is too long, maximum allowed is {DESCRIPTION_BYTES_MAX}"
+            )));
+        }
+        if metadata::is_too_long(&self.metadata) {
+            return Err(ApiError::stream_invalid_config(
+                "stream metadata exceeds maximum size of 128KB",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_unsupported(&self) -> Result<(), ApiError> {
+        let persist_mode = self.persist_mode.as_deref().unwrap_or("default");
+        let refused = [
+            (self.retention == Retention::Interest, "retention interest"),
+            (
+                self.retention == Retention::WorkQueue,
+                "retention workqueue",
+            ),
+            (self.mirror.is_some(), "a stream mirror"),
+            (is_set(self.sources.as_ref()), "a stream source"),
+            (is_set(self.placement.as_ref()), "placement"),
+            (self.compression == Compression::S2, "compression s2"),
+            (self.subject_transform.is_some(), "a subject transform"),
+            (self.republish.is_some(), "republish"),
+            (self.allow_rollup_hdrs, "roll-up"),
+            (self.allow_msg_ttl, "a per-message TTL"),
+            (
+                !self.subject_delete_marker_ttl.is_zero(),
+                "subject_delete_marker_ttl",
+            ),
+            (self.allow_msg_counter, "a message counter"),
+            (self.allow_msg_schedules, "message scheduling"),
+            (self.allow_batched, "fast batch publish"),
+            (
+                persist_mode != "default",
+                "a persist mode other than default",
+            ),
+        ];
+        match refused.iter().find(|(set, _)| *set) {
+            Some((_, what)) => Err(ApiError::stream_invalid_config(&unsupported(what))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_replicas(&self, limits: &Limits) -> Result<(), ApiError> {
+        if self.num_replicas > REPLICAS_MAX {
+            let text = format!("maximum replicas is {REPLICAS_MAX}");
+            return Err(ApiError::stream_invalid_config(&text));
+        }
+        if self.num_replicas > limits.replicas_max {
+            return Err(ApiError::replicas_not_supported());
+        }
+        Ok(())
+    }
+
+    /// What sealing brings with it: nothing comes, goes or ages.
+    fn close(&mut self) {
+        self.max_age = Duration::ZERO;
+        self.discard = Discard::New;
+        self.deny_delete = true;
+        self.deny_purge = true;
+    }
+
+    fn check_ages(&self) -> Result<(), ApiError> {
+        let refuse = |text: &str| Err(ApiError::stream_invalid_config(text));
+        if !self.max_age.is_zero() && self.max_age < AGE_MIN {
+            return refuse("max age needs to be >= 100ms");
+        }
+        if self.duplicate_window < AGE_MIN {
+            return refuse("duplicates window needs to be >= 100ms");
+        }
+        if !self.max_age.is_zero() && self.duplicate_window > self.max_age {
+            return refuse("duplicates window can not be larger then max age");
+        }
+        Ok(())
+    }
+
+    fn check_flags(&self) -> Result<(), ApiError> {
+        let refuse = |text: &str| Err(ApiError::stream_invalid_config(text));
+        if self.discard_new_per_subject {
+            if self.discard != Discard::New {
+                return refuse("discard new per subject requires discard new policy to be set");
+            }
+            if self.max_msgs_per_subject <= 0 {
+                return refuse("discard new per subject requires max msgs per subject > 0");
+            }
+        }
+        if self.mirror_direct {
+            return refuse("stream has no mirror but does have mirror direct");
+        }
+        Ok(())
+    }
+
+    fn check_subjects(&self) -> Result<(), ApiError> {
+        let refuse = |text: &str| Err(ApiError::stream_invalid_config(text));
+        let filters = self.subject_filters();
+        if filters.len() != self.subjects.len() {
+            return refuse("invalid subject");
+        }
+        for (i, filter) in filters.iter().enumerate() {
+            if let Some(other) = filters[..i].iter().find(|other| other.overlaps(filter)) {
+                return refuse(&format!("subject \"{other}\" overlaps with \"{filter}\""));
+            }
+            if self.no_ack {
+                continue;
+            }
+            if filter == ">" {
+                return refuse("capturing all subjects requires no-ack to be true");
+            }
+            if overlaps_reserved(filter, &["$JS.>", "$JSC.>", "$NRG.>"], "$JS.EVENT.>") {
+                return refuse(
+                    "subjects that overlap with jetstream api require no-ack to be true",
+                );
+            }
+            if overlaps_reserved(filter, &["$SYS.>"], "$SYS.ACCOUNT.>") {
+                return refuse("subjects that overlap with system api require no-ack to be true");
+            }
+        }
+        Ok(())
+    }
+
+    /// The API level its features came with (ADR-44).
+    fn required_level(&self) -> u32 {
+        if self.allow_atomic { 2 } else { 0 }
+    }
+}
+
+/// Tells whether the filter meets one of the reserved ones and does not lie in what is free again.
+fn overlaps_reserved(
+    filter: &SubjectFilter,
+    reserved: &[&'static str],
+    free: &'static str,
+) -> bool {
+    let known = |text: &'static str| SubjectFilter::new(text).expect("the text is a valid filter");
+    reserved.iter().any(|text| known(text).overlaps(filter)) && !filter.is_subset_of(&known(free))
+}
+
+/// Tells whether a raw field says anything: an empty list or an object of empty values does not.
+fn is_set(value: Option<&serde_json::Value>) -> bool {
+    use serde_json::Value;
+    match value {
+        None | Some(Value::Null) => false,
+        Some(Value::String(text)) => !is_default(text),
+        Some(Value::Array(values)) => !values.is_empty(),
+        Some(Value::Object(fields)) => fields.values().any(|value| is_set(Some(value))),
+        Some(Value::Bool(_) | Value::Number(_)) => true,
+    }
+}
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

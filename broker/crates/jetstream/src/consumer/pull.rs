@@ -1,0 +1,240 @@
+//! Waiting pull requests.
+//!
+//! Statuses and their texts are those of nats-server 2.15 (`server/consumer.go`,
+//! `processNextMsgRequest`); clients compare the texts.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use hitherto_protocol::{Subject, Timestamp};
+
+use super::Consumer;
+use crate::stream::{Output, Status};
+
+/// A request for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullRequest {
+    /// The inbox messages and statuses go to.
+    pub reply: Subject,
+    /// Messages wanted, at least 1.
+    pub batch: u64,
+    /// Bytes wanted at most, subjects and headers included; `None` for no bound.
+    pub max_bytes: Option<u64>,
+    /// How long the request waits; `None` for ever.
+    pub expires: Option<Duration>,
+    /// Take what is there; wait only if nothing is there and `expires` is given.
+    pub no_wait: bool,
+    /// A sign of life while nothing can be delivered; `None` for none.
+    pub idle_heartbeat: Option<Duration>,
+}
+
+/// A request under way.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub(super) reply: Subject,
+    /// Messages still wanted.
+    pub(super) messages: u64,
+    /// Bytes still wanted; `None` for no bound.
+    pub(super) bytes: Option<u64>,
+    pub(super) delivered: u64,
+    pub(super) no_wait: bool,
+    pub(super) expires: Option<Timestamp>,
+    heartbeat: Option<Duration>,
+    pub(super) next_heartbeat: Option<Timestamp>,
+}
+
+/// The requests of one consumer, oldest first; at most `max_waiting`.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    requests: VecDeque<Request>,
+}
+
+impl Request {
+    fn new(now: Timestamp, request: PullRequest) -> Self {
+        Self {
+            reply: request.reply,
+            messages: request.batch.max(1),
+            bytes: request.max_bytes.filter(|bytes| *bytes > 0),
+            delivered: 0,
+            no_wait: request.no_wait,
+            expires: request.expires.map(|expires| now.saturating_add(expires)),
+            heartbeat: request.idle_heartbeat,
+            next_heartbeat: request.idle_heartbeat.map(|beat| now.saturating_add(beat)),
+        }
+    }
+
+    /// Counts a delivery of so many bytes.
+    pub(super) fn count(&mut self, now: Timestamp, bytes: u64) {
+        self.delivered += 1;
+        self.messages = self.messages.saturating_sub(1);
+        if let Some(left) = &mut self.bytes {
+            *left = left.saturating_sub(bytes);
+        }
+        self.rearm(now);
+    }
+
+    /// A sign of life was sent.
+    pub(super) fn rearm(&mut self, now: Timestamp) {
+        self.next_heartbeat = self.heartbeat.map(|beat| now.saturating_add(beat));
+    }
+
+    pub(super) fn status(&self, code: u16, description: impl Into<String>) -> Output {
+        Output::Status(Status {
+            to: self.reply.clone(),
+            code,
+            description: description.into(),
+            headers: Vec::new(),
+        })
+    }
+
+    /// A status that says how much was not delivered.
+    pub(super) fn status_pending(&self, code: u16, description: &str) -> Output {
+        Output::Status(Status {
+            to: self.reply.clone(),
+            code,
+            description: description.to_owned(),
+            headers: vec![
+                ("Nats-Pending-Messages", self.messages.to_string()),
+                ("Nats-Pending-Bytes", self.bytes.unwrap_or(0).to_string()),
+            ],
+        })
+    }
+}
+
+impl Waiting {
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    pub(super) fn push(&mut self, request: Request) {
+        self.requests.push_back(request);
+    }
+
+    pub(super) fn first(&mut self) -> Option<&mut Request> {
+        self.requests.front_mut()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Request> {
+        self.requests.pop_front()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Request> {
+        self.requests.iter_mut()
+    }
+
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Request) -> bool) {
+        self.requests.retain(keep);
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
+        self.requests
+            .iter()
+            .flat_map(|request| [request.expires, request.next_heartbeat])
+            .flatten()
+            .min()
+    }
+}
+
+impl Consumer {
+    /// Takes a pull request, or answers why not.
+    pub(crate) fn handle_pull(
+        &mut self,
+        now: Timestamp,
+        pull: PullRequest,
+        out: &mut VecDeque<Output>,
+    ) {
+        self.active_at = now;
+        let refusal = self.refusal(&pull);
+        let silent = pull.idle_heartbeat.is_some();
+        let request = Request::new(now, pull);
+        if let Some((code, description)) = refusal {
+            out.push_back(request.status(code, description));
+            return;
+        }
+        if self.waiting.len() >= self.waiting_max() {
+            // With heartbeats the client notices by itself, and is not told, as on nats-server.
+            if !silent {
+                out.push_back(request.status(409, "Exceeded MaxWaiting"));
+            }
+            return;
+        }
+        self.waiting.push(request);
+        self.ready = true;
+    }
+
+    fn refusal(&self, pull: &PullRequest) -> Option<(u16, String)> {
+        let config = &self.config;
+        let over =
+            |value: u64, max: i64| u64::try_from(max).is_ok_and(|max| max > 0 && value > max);
+        if over(pull.batch, config.max_batch) {
+            return Some((
+                409,
+                format!("Exceeded MaxRequestBatch of {}", config.max_batch),
+            ));
+        }
+        let expires_max = config.max_expires;
+        if !expires_max.is_zero() && pull.expires.is_some_and(|expires| expires > expires_max) {
+            let max = go_duration(expires_max);
+            return Some((409, format!("Exceeded MaxRequestExpires of {max}")));
+        }
+        if pull
+            .max_bytes
+            .is_some_and(|bytes| over(bytes, config.max_bytes))
+        {
+            return Some((
+                409,
+                format!("Exceeded MaxRequestMaxBytes of {}", config.max_bytes),
+            ));
+        }
+        match (pull.idle_heartbeat, pull.expires) {
+            (Some(beat), Some(expires)) if beat > expires / 2 => {
+                Some((400, "Bad Request - heartbeat value too large".to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    fn waiting_max(&self) -> usize {
+        /// What nats-server allows when the configuration says nothing.
+        const DEFAULT: usize = 512;
+        match usize::try_from(self.config.max_waiting) {
+            Ok(max) if max > 0 => max,
+            _ => DEFAULT,
+        }
+    }
+}
+
+/// A duration as Go prints it: `1m30s`, `1.5s`, `250ms`.
+fn go_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds == 0 {
+        return format!("{}ms", duration.as_secs_f64() * 1_000.0);
+    }
+    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+    let rest =
+        Duration::from_secs(seconds % 60) + Duration::from_nanos(duration.subsec_nanos().into());
+    let rest = format!("{}s", rest.as_secs_f64());
+    match (hours, minutes) {
+        (0, 0) => rest,
+        (0, minutes) => format!("{minutes}m{rest}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{rest}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_in_go() {
+        let read = |millis| go_duration(Duration::from_millis(millis));
+        assert_eq!(read(250), "250ms");
+        assert_eq!(read(1_500), "1.5s");
+        assert_eq!(read(60_000), "1m0s");
+        assert_eq!(read(3_661_000), "1h1m1s");
+    }
+}

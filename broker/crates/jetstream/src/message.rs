@@ -1,0 +1,66 @@
+//! A message of a stream as it is kept, and what the index knows of it.
+
+use bytes::Bytes;
+use hitherto_protocol::{Headers, Subject, Timestamp};
+
+use crate::StreamSeq;
+
+/// A message of a stream as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// Its sequence in the stream.
+    pub seq: StreamSeq,
+    /// When the leader took it in.
+    pub at: Timestamp,
+    /// What it was published to.
+    pub subject: Subject,
+    /// Its headers; `None` when it was published without any.
+    pub headers: Option<Headers>,
+    /// Its payload.
+    pub payload: Bytes,
+}
+
+/// What the index of a stream needs to know of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageMeta {
+    /// Its sequence in the stream.
+    pub seq: StreamSeq,
+    /// When the leader took it in.
+    pub at: Timestamp,
+    /// What it was published to.
+    pub subject: Subject,
+    /// The size it counts with against the limits of its stream.
+    pub bytes: u64,
+}
+
+impl StoredMessage {
+    /// The size it counts with against the limits of its stream, see [`message_bytes`].
+    pub fn bytes(&self) -> u64 {
+        let headers = self.headers.as_ref().map_or(0, |h| h.as_bytes().len());
+        message_bytes(self.subject.as_str().len(), headers, self.payload.len())
+    }
+
+    /// What the index needs to know.
+    pub fn meta(&self) -> MessageMeta {
+        MessageMeta {
+            seq: self.seq,
+            at: self.at,
+            subject: self.subject.clone(),
+            bytes: self.bytes(),
+        }
+    }
+}
+
+/// The size a message counts with against `max_bytes`: that of nats-server's file store
+/// (`server/filestore.go` 2.15, `fileStoreMsgSize`), so that limits cut at the same message.
+pub fn message_bytes(subject: usize, headers: usize, payload: usize) -> u64 {
+    /// Fixed part of a record in nats-server's file store.
+    const RECORD_BYTES: u64 = 22 + 8;
+    /// Length field of the headers, present only with headers.
+    const HEADERS_LEN_BYTES: u64 = 4;
+    let headers_bytes = match headers {
+        0 => 0,
+        len => HEADERS_LEN_BYTES + len as u64,
+    };
+    RECORD_BYTES + subject as u64 + headers_bytes + payload as u64
+}

@@ -1,0 +1,209 @@
+//! What each command does to a stream.
+
+use hitherto_protocol::{SubjectFilter, Timestamp};
+
+use super::expectations::Expectations;
+use super::{Outcome, Output, Stream};
+use crate::api::{ApiError, ConsumerInfo, PubAck};
+use crate::command::{Append, Command, Control, Delivered, PutAction, PutConsumer, Settled};
+use crate::consumer::Consumer;
+use crate::index::Selection;
+use crate::{LogIndex, StoredMessage, StreamConfig, StreamSeq};
+
+impl Stream {
+    /// Applies one command of the entry at `index`: the only way replicated state changes.
+    ///
+    /// Entries come in order; the commands of one entry share its index. Entries that are part of
+    /// the snapshot the stream was restored from change nothing.
+    pub fn apply(&mut self, index: LogIndex, command: Command) -> Outcome {
+        if index <= self.restored {
+            return Outcome::AlreadyApplied;
+        }
+        self.applied = index;
+        match command {
+            Command::Append(append) => Outcome::Published(self.append(append)),
+            Command::AppendBatch(batch) => Outcome::Published(self.append_batch(batch)),
+            Command::Delivered(delivered) => self.record_delivered(&delivered),
+            Command::Settled(settled) => self.record_settled(&settled),
+            Command::Control(control) => self.control(control),
+        }
+    }
+
+    fn control(&mut self, control: Control) -> Outcome {
+        match control {
+            Control::Configure { config, at } => {
+                self.configure(*config, at);
+                Outcome::Recorded
+            }
+            Control::Purge(purge) => Outcome::Purged(self.purge(&purge)),
+            Control::DeleteMessage { seq } => Outcome::Deleted(self.delete_message(seq)),
+            Control::Expire { at } => {
+                self.expire(at);
+                Outcome::Recorded
+            }
+            Control::PutConsumer(put) => Outcome::Consumer(self.put_consumer(put)),
+            Control::DeleteConsumer { name } => Outcome::Deleted(self.delete_consumer(&name)),
+        }
+    }
+
+    fn append(&mut self, append: Append) -> Result<PubAck, ApiError> {
+        self.expire(append.at);
+        let expected = Expectations::read(append.headers.as_ref())?;
+        if let Some(first) = expected
+            .msg_id
+            .and_then(|id| self.dedupe.get(id, append.at))
+        {
+            return Ok(self.pub_ack(first, true));
+        }
+        self.check_expectations(&expected, &append.subject)?;
+        self.check_limits(&append)?;
+        let msg_id = expected.msg_id.map(str::to_owned);
+        let seq = self.store(append, msg_id);
+        Ok(self.pub_ack(seq, false))
+    }
+
+    pub(super) fn pub_ack(&self, seq: StreamSeq, duplicate: bool) -> PubAck {
+        PubAck {
+            stream: self.config.name.clone(),
+            seq: seq.0,
+            duplicate,
+            ..PubAck::default()
+        }
+    }
+
+    /// Appends without asking; everything that may refuse comes before.
+    pub(super) fn store(&mut self, append: Append, msg_id: Option<String>) -> StreamSeq {
+        let seq = self.index.last_seq().next();
+        let message = StoredMessage {
+            seq,
+            at: append.at,
+            subject: append.subject,
+            headers: append.headers,
+            payload: append.payload,
+        };
+        self.index.append(&message.meta());
+        for consumer in self.consumers.values_mut() {
+            consumer.message_added(seq, message.subject.as_str());
+        }
+        if let Some(id) = &msg_id {
+            self.dedupe
+                .insert(id, seq, message.at, self.config.duplicate_window);
+        }
+        self.last_msg_id = msg_id;
+        let subject = message.subject.clone();
+        self.outputs.push_back(Output::Store(message));
+        self.enforce_limits(Some(subject.as_str()));
+        seq
+    }
+
+    /// Removes one message that exists.
+    pub(super) fn remove(&mut self, seq: StreamSeq) {
+        let Some(removed) = self.index.remove(seq) else {
+            return;
+        };
+        for consumer in self.consumers.values_mut() {
+            consumer.message_removed(seq, removed.subject.as_str());
+        }
+        self.outputs.push_back(Output::Remove(seq));
+    }
+
+    fn configure(&mut self, config: StreamConfig, at: Timestamp) {
+        let per_subject_lowered = config.max_msgs_per_subject > 0
+            && (self.config.max_msgs_per_subject <= 0
+                || config.max_msgs_per_subject < self.config.max_msgs_per_subject);
+        self.config = config;
+        self.expire(at);
+        self.enforce_limits(None);
+        if per_subject_lowered {
+            self.trim_subjects();
+        }
+    }
+
+    fn purge(&mut self, purge: &crate::command::Purge) -> Result<u64, ApiError> {
+        if self.config.deny_purge {
+            return Err(ApiError::purge_not_permitted());
+        }
+        let selection = match &purge.filter {
+            None => Selection::all(),
+            Some(filter) => {
+                Selection::new(vec![SubjectFilter::new(filter.as_str()).map_err(
+                    |error| ApiError::stream_invalid_config(&error.to_string()),
+                )?])
+            }
+        };
+        let mut doomed = self.index.selected(&selection, purge.before);
+        if let Some(keep) = purge.keep {
+            let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+            doomed.truncate(doomed.len().saturating_sub(keep));
+        }
+        for seq in &doomed {
+            self.remove(*seq);
+        }
+        Ok(doomed.len() as u64)
+    }
+
+    fn delete_message(&mut self, seq: StreamSeq) -> Result<(), ApiError> {
+        if self.config.deny_delete {
+            return Err(ApiError::delete_not_permitted());
+        }
+        if !self.index.contains(seq) {
+            return Err(ApiError::no_message_to_delete());
+        }
+        self.remove(seq);
+        Ok(())
+    }
+
+    fn put_consumer(&mut self, put: PutConsumer) -> Result<(Box<ConsumerInfo>, bool), ApiError> {
+        let at = put.at;
+        if let Some(consumer) = self.consumers.get_mut(&put.name) {
+            if !consumer.has_config(&put.config) {
+                if put.action == PutAction::Create {
+                    return Err(ApiError::consumer_already_exists());
+                }
+                consumer.config().can_update_to(&put.config)?;
+                consumer.reconfigure(*put.config, &self.index, at);
+            }
+            return Ok((Box::new(consumer.info(at)), false));
+        }
+        if put.action == PutAction::Update {
+            return Err(ApiError::consumer_does_not_exist());
+        }
+        if self.consumers.len() >= self.consumers_max() {
+            return Err(ApiError::maximum_consumers());
+        }
+        let consumer = Consumer::new(&self.config.name, put, &self.index)?;
+        let info = Box::new(consumer.info(at));
+        self.consumers.insert(consumer.name().to_owned(), consumer);
+        Ok((info, true))
+    }
+
+    fn delete_consumer(&mut self, name: &str) -> Result<(), ApiError> {
+        let mut consumer = self
+            .consumers
+            .remove(name)
+            .ok_or_else(ApiError::consumer_not_found)?;
+        consumer.close(&mut self.outputs);
+        Ok(())
+    }
+
+    fn consumers_max(&self) -> usize {
+        match usize::try_from(self.config.max_consumers) {
+            Ok(max) if max > 0 => max,
+            _ => Self::CONSUMERS_MAX,
+        }
+    }
+
+    fn record_delivered(&mut self, delivered: &Delivered) -> Outcome {
+        if let Some(consumer) = self.consumers.get_mut(&delivered.consumer) {
+            consumer.apply_delivered(delivered, &self.index);
+        }
+        Outcome::Recorded
+    }
+
+    fn record_settled(&mut self, settled: &Settled) -> Outcome {
+        if let Some(consumer) = self.consumers.get_mut(&settled.consumer) {
+            consumer.apply_settled(settled);
+        }
+        Outcome::Recorded
+    }
+}

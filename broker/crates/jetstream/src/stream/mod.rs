@@ -1,0 +1,138 @@
+//! One stream with its consumers inside.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `mod` | [`Stream`] and its inputs |
+//! | `apply` | what each command does |
+//! | `expectations` | the conditions in a message's headers |
+//! | `dedupe` | the duplicate window |
+//! | `limits` | what a stream may hold |
+//! | `queries` | what others may ask |
+//! | `snapshot` | the state without the index, to be stored |
+//! | `output` | [`Outcome`] and [`Output`] |
+
+mod apply;
+mod batch;
+mod dedupe;
+mod expectations;
+mod limits;
+mod output;
+mod queries;
+mod snapshot;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use hitherto_protocol::{Subject, Timestamp};
+
+use self::dedupe::Dedupe;
+pub use self::output::{Delivery, Outcome, Output, Status};
+pub use self::snapshot::{RestoreError, StreamSnapshot};
+use crate::consumer::{Ack, Consumer, PullRequest};
+use crate::index::Index;
+use crate::{LogIndex, StreamConfig, StreamSeq};
+
+/// The state machine of one stream.
+///
+/// Memory: the index takes about 16 bytes per message and, for each distinct subject, about 250
+/// bytes and its text; the duplicate window at most [`Stream::DEDUPE_IDS_MAX`] ids; a consumer some 100
+/// bytes per message it waits an acknowledgement for. Bodies are not here.
+#[derive(Debug)]
+pub struct Stream {
+    config: StreamConfig,
+    created: Timestamp,
+    index: Index,
+    dedupe: Dedupe,
+    /// The `Nats-Msg-Id` of the last message, for `Nats-Expected-Last-Msg-Id`.
+    last_msg_id: Option<String>,
+    consumers: BTreeMap<String, Consumer>,
+    applied: LogIndex,
+    /// Entries up to here are part of the snapshot this stream was restored from.
+    restored: LogIndex,
+    /// When the log was last asked to expire messages; it is not asked again at once.
+    expiry_asked: Timestamp,
+    outputs: VecDeque<Output>,
+}
+
+impl Stream {
+    /// Message ids remembered at most: 1,000,000. Beyond it the oldest is forgotten before the
+    /// duplicate window has passed.
+    pub const DEDUPE_IDS_MAX: usize = 1_000_000;
+
+    /// Consumers of a stream whose `max_consumers` says nothing: 1,000, as nats-server 2.15.
+    pub const CONSUMERS_MAX: usize = 1_000;
+
+    /// A stream without messages. The configuration must be checked.
+    pub fn new(config: StreamConfig, created: Timestamp) -> Self {
+        let last = StreamSeq(config.first_seq.saturating_sub(1));
+        Self {
+            config,
+            created,
+            index: Index::new(last),
+            dedupe: Dedupe::default(),
+            last_msg_id: None,
+            consumers: BTreeMap::new(),
+            applied: LogIndex::default(),
+            restored: LogIndex::default(),
+            expiry_asked: Timestamp::ZERO,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Begins to own the stream: every unacknowledged message gets its full ack wait from `now`,
+    /// since nobody knows what the owner before granted.
+    pub fn resume(&mut self, now: Timestamp) {
+        for consumer in self.consumers.values_mut() {
+            consumer.resume(now);
+        }
+    }
+
+    /// Takes a pull request of a client. Returns `false` when there is no such consumer.
+    pub fn handle_pull(&mut self, now: Timestamp, consumer: &str, request: PullRequest) -> bool {
+        let Some(consumer) = self.consumers.get_mut(consumer) else {
+            return false;
+        };
+        consumer.handle_pull(now, request, &mut self.outputs);
+        true
+    }
+
+    /// Takes what a client says about a delivery. Returns `false` when there is no such consumer.
+    pub fn handle_ack(&mut self, now: Timestamp, ack: Ack) -> bool {
+        let Some(consumer) = self.consumers.get_mut(&ack.consumer) else {
+            return false;
+        };
+        consumer.handle_ack(now, ack, &mut self.outputs);
+        true
+    }
+
+    /// Does what is due: expired pulls, heartbeats, ack waits, old messages.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        for consumer in self.consumers.values_mut() {
+            consumer.handle_timeout(now, &mut self.outputs);
+        }
+        self.propose_expiry(now);
+    }
+
+    /// When [`Stream::handle_timeout`] has something to do next; `None` when nothing is due ever.
+    pub fn next_timeout(&self) -> Option<Timestamp> {
+        let consumers = self.consumers.values().filter_map(Consumer::next_timeout);
+        consumers.chain(self.next_expiry()).min()
+    }
+
+    /// Serves the waiting pull requests of consumers for which something has changed.
+    ///
+    /// `interest` tells whether anybody listens on an inbox; a request nobody listens for is dropped
+    /// instead of a message being sent into the void.
+    pub fn deliver(&mut self, now: Timestamp, interest: &dyn Fn(&Subject) -> bool) {
+        for consumer in self.consumers.values_mut() {
+            consumer.deliver(now, &self.index, interest, &mut self.outputs);
+        }
+    }
+
+    /// Takes the next effect; they are to be carried out in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! What comes out of a stream: the outcome of a command, and the effects its owner carries out.
+
+use bytes::Bytes;
+use hitherto_protocol::Subject;
+
+use crate::api::{ApiError, ConsumerInfo, PubAck};
+use crate::command::Command;
+use crate::{StoredMessage, StreamSeq};
+
+/// What a command led to; the answer for whoever proposed it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Of an append or an atomic batch.
+    Published(Result<PubAck, ApiError>),
+    /// Of putting a consumer. The flag says whether it was created.
+    Consumer(Result<(Box<ConsumerInfo>, bool), ApiError>),
+    /// Of removing a consumer or a message.
+    Deleted(Result<(), ApiError>),
+    /// Of a purge: how many messages went.
+    Purged(Result<u64, ApiError>),
+    /// Of a configuration, an expiry, a delivery or a settlement.
+    Recorded,
+    /// The command was applied before; nothing changed.
+    AlreadyApplied,
+}
+
+/// An effect for the owner to carry out, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Keep this body. Comes before anything that refers to it.
+    Store(StoredMessage),
+    /// The body is needed no longer.
+    Remove(StreamSeq),
+    /// Send the message to a waiting pull request.
+    Deliver(Delivery),
+    /// Send a status without a body to a waiting pull request.
+    Status(Status),
+    /// Answer with this payload.
+    Reply {
+        /// Where to.
+        to: Subject,
+        /// What; empty for an acknowledged acknowledgement.
+        payload: Bytes,
+    },
+    /// Put this command into the log; once it is committed, `reply` gets an empty message.
+    Propose {
+        /// The command.
+        command: Command,
+        /// Who waits for it; `None` when nobody does.
+        reply: Option<Subject>,
+    },
+    /// Publish this advisory.
+    Advisory {
+        /// Where.
+        subject: String,
+        /// Its JSON.
+        payload: Bytes,
+    },
+}
+
+/// A message on its way to a client. The owner reads the body and sends it under its own subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The inbox of the pull request.
+    pub to: Subject,
+    /// Which message.
+    pub stream_seq: StreamSeq,
+    /// The reply subject, which acknowledges the message.
+    pub ack_subject: Subject,
+    /// Send the headers only, and the size of the body as `Nats-Msg-Size`.
+    pub headers_only: bool,
+}
+
+/// A status message of the pull protocol: a header line, headers, no body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The inbox of the pull request.
+    pub to: Subject,
+    /// The code, as in HTTP.
+    pub code: u16,
+    /// The text clients compare with.
+    pub description: String,
+    /// Headers.
+    pub headers: Vec<(&'static str, String)>,
+}

@@ -1,0 +1,329 @@
+//! Properties of a stream under random commands. The single rules are in `testdata`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hitherto_protocol::{Subject, Timestamp};
+use proptest::prelude::*;
+
+use super::*;
+use crate::ack_subject::{AckKind, AckSubject};
+use crate::command::{Append, Command, Control, Purge, PutAction, PutConsumer};
+use crate::{AckPolicy, ConsumerConfig, ConsumerSeq, Limits, MessageMeta};
+
+/// What happens to the stream; subjects and sequences are taken modulo what there is.
+#[derive(Debug, Clone)]
+enum Step {
+    Append { subject: u8 },
+    Delete { seq: u64 },
+    Purge { subject: u8, keep: Option<u64> },
+    Pull { batch: u64 },
+    Ack { nth: usize },
+    Nak { nth: usize },
+    Wait { seconds: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => any::<u8>().prop_map(|subject| Step::Append { subject }),
+        1 => (1..60_u64).prop_map(|seq| Step::Delete { seq }),
+        1 => (any::<u8>(), proptest::option::of(0..3_u64))
+            .prop_map(|(subject, keep)| Step::Purge { subject, keep }),
+        4 => (1..5_u64).prop_map(|batch| Step::Pull { batch }),
+        4 => any::<usize>().prop_map(|nth| Step::Ack { nth }),
+        1 => any::<usize>().prop_map(|nth| Step::Nak { nth }),
+        1 => (1..30_u64).prop_map(|seconds| Step::Wait { seconds }),
+    ]
+}
+
+/// A stream with one consumer on a part of it, and what a client and the storage saw.
+struct World {
+    stream: Stream,
+    now: Timestamp,
+    index: LogIndex,
+    /// Every command, as the log keeps it.
+    log: Vec<(LogIndex, Command)>,
+    stored: BTreeMap<StreamSeq, MessageMeta>,
+    delivered: BTreeSet<StreamSeq>,
+    open: Vec<StreamSeq>,
+    settled: BTreeSet<StreamSeq>,
+    removed: BTreeSet<StreamSeq>,
+    last_cseq: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            stream: new_stream(),
+            now: Timestamp::UNIX_EPOCH,
+            index: LogIndex(0),
+            log: Vec::new(),
+            stored: BTreeMap::new(),
+            delivered: BTreeSet::new(),
+            open: Vec::new(),
+            settled: BTreeSet::new(),
+            removed: BTreeSet::new(),
+            last_cseq: 0,
+        };
+        let config = ConsumerConfig {
+            durable_name: Some("c".into()),
+            filter_subject: Some("s.even.*".into()),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: Duration::from_secs(10),
+            max_ack_pending: 4,
+            ..ConsumerConfig::default()
+        };
+        let config = config.checked(world.stream.config()).unwrap();
+        world.commit(Command::Control(Control::PutConsumer(PutConsumer {
+            name: "c".into(),
+            config: Box::new(config),
+            action: PutAction::Create,
+            at: world.now,
+        })));
+        world
+    }
+
+    fn commit(&mut self, command: Command) {
+        self.index = self.index.next();
+        self.log.push((self.index, command.clone()));
+        self.stream.apply(self.index, command);
+    }
+
+    fn run(&mut self, step: &Step) {
+        match step {
+            Step::Append { subject } => {
+                let append = Append {
+                    at: self.now,
+                    subject: subject_of(*subject),
+                    headers: None,
+                    payload: Bytes::from_static(b"x"),
+                };
+                self.commit(Command::Append(append));
+            }
+            Step::Delete { seq } => self.commit(Command::Control(Control::DeleteMessage {
+                seq: StreamSeq(*seq),
+            })),
+            Step::Purge { subject, keep } => self.commit(Command::Control(Control::Purge(Purge {
+                filter: Some(subject_of(*subject).to_string()),
+                before: None,
+                keep: *keep,
+            }))),
+            Step::Pull { batch } => {
+                let request = PullRequest {
+                    reply: Subject::new("inbox").unwrap(),
+                    batch: *batch,
+                    max_bytes: None,
+                    expires: Some(Duration::from_secs(5)),
+                    no_wait: false,
+                    idle_heartbeat: None,
+                };
+                assert!(self.stream.handle_pull(self.now, "c", request));
+            }
+            Step::Ack { nth } => self.answer(*nth, AckKind::Ack),
+            Step::Nak { nth } => self.answer(*nth, AckKind::Nak { delay: None }),
+            Step::Wait { seconds } => {
+                self.now = self.now.saturating_add(Duration::from_secs(*seconds));
+                self.stream.handle_timeout(self.now);
+            }
+        }
+        self.settle();
+    }
+
+    fn answer(&mut self, nth: usize, kind: AckKind) {
+        if self.open.is_empty() {
+            return;
+        }
+        let seq = self.open[nth % self.open.len()];
+        if kind == AckKind::Ack {
+            self.open.retain(|open| *open != seq);
+            self.settled.insert(seq);
+        }
+        assert!(self.stream.handle_ack(
+            self.now,
+            Ack {
+                consumer: "c".into(),
+                stream_seq: seq,
+                consumer_seq: ConsumerSeq(0),
+                deliveries: 1,
+                kind,
+                reply: None,
+            },
+        ));
+    }
+
+    fn settle(&mut self) {
+        loop {
+            self.stream.deliver(self.now, &|_| true);
+            let mut any = false;
+            while let Some(output) = self.stream.poll_output() {
+                any = true;
+                match output {
+                    Output::Store(message) => {
+                        self.stored.insert(message.seq, message.meta());
+                    }
+                    Output::Remove(seq) => {
+                        self.stored.remove(&seq);
+                        self.removed.insert(seq);
+                    }
+                    Output::Propose { command, .. } => self.commit(command),
+                    Output::Deliver(delivery) => self.deliver(&delivery),
+                    Output::Status(_) | Output::Reply { .. } | Output::Advisory { .. } => {}
+                }
+            }
+            if !any {
+                return;
+            }
+        }
+    }
+
+    fn deliver(&mut self, delivery: &Delivery) {
+        let ack = AckSubject::parse(delivery.ack_subject.as_str()).unwrap();
+        assert_eq!(
+            ack.consumer_seq.0,
+            self.last_cseq + 1,
+            "no gap in deliveries"
+        );
+        self.last_cseq = ack.consumer_seq.0;
+        assert!(
+            !self.settled.contains(&delivery.stream_seq),
+            "settled is settled"
+        );
+        let first = self.delivered.insert(delivery.stream_seq);
+        assert_eq!(first, ack.deliveries == 1);
+        if first {
+            self.open.push(delivery.stream_seq);
+        }
+    }
+
+    fn check(&self) {
+        let info = self.stream.consumer_info("c", self.now).unwrap();
+        let floor = StreamSeq(info.ack_floor.stream_seq);
+        for open in &self.open {
+            let gone = self.removed.contains(open);
+            assert!(
+                *open > floor || gone,
+                "the floor {floor} passed the open {open}"
+            );
+        }
+        assert!(info.num_ack_pending <= 4);
+        let undelivered = self
+            .stored
+            .values()
+            .filter(|meta| meta.subject.as_str().starts_with("s.even."))
+            .filter(|meta| !self.delivered.contains(&meta.seq))
+            .count();
+        assert_eq!(info.num_pending, undelivered as u64, "num_pending is exact");
+    }
+}
+
+fn new_stream() -> Stream {
+    let config = StreamConfig {
+        name: "S".into(),
+        subjects: vec!["s.>".into()],
+        max_msgs_per_subject: 5,
+        ..StreamConfig::default()
+    };
+    Stream::new(
+        config.checked(&Limits::default()).unwrap(),
+        Timestamp::UNIX_EPOCH,
+    )
+}
+
+fn subject_of(number: u8) -> Subject {
+    let kind = if number.is_multiple_of(2) {
+        "even"
+    } else {
+        "odd"
+    };
+    Subject::new(format!("s.{kind}.{}", number % 6)).unwrap()
+}
+
+/// What every replica must agree on once it has the whole log.
+///
+/// The ack floor is left out: it lies below the first open delivery, but how far below depends on
+/// whether a later delivery was known when it moved, and the owner knows earlier.
+fn replicated(stream: &Stream, now: Timestamp) -> (serde_json::Value, crate::api::StreamState) {
+    let mut snapshot = serde_json::to_value(stream.snapshot()).unwrap();
+    for consumer in snapshot["consumers"].as_array_mut().unwrap() {
+        let progress = consumer["progress"].as_object_mut().unwrap();
+        assert!(progress.remove("ack_floor").is_some());
+    }
+    (snapshot, stream.info(now).state)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn consumers_keep_their_promises(steps in proptest::collection::vec(step(), 1..120)) {
+        let mut world = World::new();
+        for step in &steps {
+            world.run(step);
+            world.check();
+        }
+    }
+
+    #[test]
+    fn replaying_the_log_gives_the_same_stream(
+        steps in proptest::collection::vec(step(), 1..120),
+    ) {
+        let mut world = World::new();
+        for step in &steps {
+            world.run(step);
+        }
+        let mut replica = new_stream();
+        for (index, command) in &world.log {
+            replica.apply(*index, command.clone());
+        }
+        prop_assert_eq!(
+            replicated(&replica, world.now),
+            replicated(&world.stream, world.now)
+        );
+    }
+
+    #[test]
+    fn a_snapshot_and_the_rest_of_the_log_give_the_same_stream(
+        before in proptest::collection::vec(step(), 1..80),
+        after in proptest::collection::vec(step(), 1..80),
+    ) {
+        let mut world = World::new();
+        for step in &before {
+            world.run(step);
+        }
+        let snapshot = world.stream.snapshot();
+        let stored: Vec<_> = world.stored.values().cloned().collect();
+        for step in &after {
+            world.run(step);
+        }
+        let mut restored = Stream::restore(snapshot, stored).unwrap();
+        for (index, command) in &world.log {
+            restored.apply(*index, command.clone());
+        }
+        prop_assert_eq!(
+            replicated(&restored, world.now),
+            replicated(&world.stream, world.now)
+        );
+    }
+}
+
+#[test]
+fn entries_of_the_snapshot_change_nothing() {
+    let mut world = World::new();
+    world.run(&Step::Append { subject: 2 });
+    let (index, command) = world.log.last().cloned().unwrap();
+    let stored: Vec<_> = world.stored.values().cloned().collect();
+    let mut restored = Stream::restore(world.stream.snapshot(), stored).unwrap();
+    assert_eq!(restored.apply(index, command), Outcome::AlreadyApplied);
+    assert_eq!(restored.state().messages, 1);
+}
+
+#[test]
+fn foreign_messages_are_refused() {
+    let mut world = World::new();
+    world.run(&Step::Append { subject: 2 });
+    let mut stranger = world.stored.values().next().unwrap().clone();
+    stranger.seq = StreamSeq(9);
+    let restored = Stream::restore(world.stream.snapshot(), [stranger]);
+    assert!(matches!(restored, Err(RestoreError::Misplaced { .. })));
+}
