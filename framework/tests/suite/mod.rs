@@ -1,5 +1,6 @@
 //! What every broker must do for the framework. `conformance.rs` runs each rule on each broker.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
