@@ -112,7 +112,7 @@ async fn settle(service: &OrderService, stop: Stop) -> Result<State> {
     // Both may be cancelled: waiting changes nothing.
     tokio::select! {
         settled = service.settle() => if !settled? {
-            bar.println("some parcels are not announced yet; the next run goes on with them");
+            bar.println("some notices are missing: a later run brings them, or another --data folder has them");
         },
         () = stop.requested() => {}
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use hitherto::{App, Broker, RedbStore, RunningApp};
@@ -13,8 +13,8 @@ use crate::order::Order;
 use crate::read_model::{OrderRow, accepted, orders, refused};
 use crate::refusal::Refusal;
 
-/// How long [`OrderService::settle`] waits for the notices of paid orders.
-const NOTICES_WITHIN: Duration = Duration::from_secs(60);
+/// How long [`OrderService::settle`] waits for the next notice: longer than the longest back-off.
+const NOTICE_WITHIN: Duration = Duration::from_secs(10);
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -105,24 +105,24 @@ impl OrderService {
     }
 
     /// Waits until the read models are up to date and every paid order has its shipping notice.
-    /// Tells whether all notices came in time.
+    /// Tells whether all have one; it gives up when no new one comes for 10 s.
     ///
     /// # Errors
     /// When a read model cannot be read, or falls behind for good.
     pub async fn settle(&self) -> Result<bool> {
         self.catch_up().await?;
-        let mut paid = 0_u64;
+        let mut paid = 0;
         let count_paid = |_, row: OrderRow| paid += u64::from(row.payment.is_some());
         self.app.rows::<OrderRow>()?.for_each(count_paid).await?;
-        let noticed = async {
-            while self.notices().await? < paid {
-                tokio::time::sleep(LOOK_EVERY).await;
+        let (mut seen, mut since) = (self.notices().await?, Instant::now());
+        while seen < paid && since.elapsed() < NOTICE_WITHIN {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = self.notices().await?;
+            if now > seen {
+                (seen, since) = (now, Instant::now());
             }
-            Ok(true)
-        };
-        tokio::time::timeout(NOTICES_WITHIN, noticed)
-            .await
-            .unwrap_or(Ok(false))
+        }
+        Ok(seen >= paid)
     }
 
     /// Counts the shipping notices.

@@ -85,3 +85,17 @@ fn the_generator_prints_the_same_file_for_the_same_seed() {
     assert_eq!(print("3"), print("3"));
     assert_ne!(print("3"), print("4"));
 }
+
+#[test]
+fn the_summary_in_the_book_is_what_the_program_prints() {
+    let data = tempfile::tempdir().unwrap();
+    let printed = String::from_utf8(run(data.path(), &[]).stdout).unwrap();
+    let told = include_str!("../summary.txt")
+        .lines()
+        .filter(|line| !line.contains("ANCHOR"));
+    let told = told.collect::<Vec<_>>().join("\n");
+    assert!(
+        printed.contains(&told),
+        "summary.txt is not what is printed:\n{printed}"
+    );
+}
