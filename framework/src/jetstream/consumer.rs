@@ -1,7 +1,8 @@
 //! Pull consumers: create, pull, settle.
 //!
-//! One pull request is open at a time. A request that stays silent for longer than it said is
-//! given up and asked again, which also covers a reconnect or a new stream leader.
+//! One pull request is open at a time. A request that stays silent for longer than it said is an
+//! error: whoever reads opens the consumer anew, which covers a reconnect, a new stream leader and
+//! a consumer that is gone.
 
 use std::time::{Duration, SystemTime};
 
@@ -100,7 +101,8 @@ impl JetStream {
 }
 
 impl PullConsumer {
-    /// Waits for the next message, with at most `batch` asked for at once. Cancel-safe.
+    /// Waits for the next message, with at most `batch` asked for at once. Cancel-safe. After an
+    /// error the consumer must be opened anew.
     pub(crate) async fn next(&mut self, batch: usize) -> Result<Delivery, JetStreamError> {
         loop {
             let give_up_at = match &self.request {
@@ -109,7 +111,7 @@ impl PullConsumer {
             };
             let Ok(message) = timeout_at(give_up_at, self.inbox.next()).await else {
                 self.request = None;
-                continue;
+                return Err(self.silence());
             };
             let message = message.ok_or_else(closed)?;
             if let Some(delivery) = self.handle_message(message)? {
@@ -144,6 +146,16 @@ impl PullConsumer {
         let subject = format!("CONSUMER.DELETE.{}.{}", self.stream, self.name);
         let Done {} = self.jetstream.api_empty(&subject).await?;
         Ok(())
+    }
+
+    /// The broker did not even say that it has nothing: the consumer may be gone.
+    fn silence(&self) -> JetStreamError {
+        let subject = format!("consumer {} of {}", self.name, self.stream);
+        TransportError::Timeout {
+            subject,
+            timeout: PULL_EXPIRES + PULL_GRACE,
+        }
+        .into()
     }
 
     async fn pull(&mut self, batch: usize) -> Result<Instant, JetStreamError> {

@@ -343,3 +343,6 @@ impl<P: Projection> EventSource<P> {
         })
     }
 }
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests;
