@@ -4,14 +4,14 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | [`requests`] | the bodies of requests, [`parse_request`] |
-//! | [`json_fault`] | the words of Go for a body that is no such request |
-//! | [`pull`] | the body of `CONSUMER.MSG.NEXT` |
-//! | [`info`] | what a stream and a consumer are and hold |
-//! | [`responses`] | the bodies of replies |
-//! | [`envelope`] | [`Response`]: a reply with its type |
-//! | [`pub_ack`] | [`PubAck`], the answer to a publish |
-//! | [`error`] | [`ApiError`] and the table of errors |
+//! | `requests` | the bodies of requests, [`parse_request`] |
+//! | `json_fault` | the words of Go for a body that is no such request |
+//! | `pull` | the body of `CONSUMER.MSG.NEXT` |
+//! | `info` | what a stream and a consumer are and hold |
+//! | `responses` | the bodies of replies |
+//! | `envelope` | [`Response`]: a reply with its type |
+//! | `pub_ack` | [`PubAck`], the answer to a publish |
+//! | `error` | [`ApiError`] and the table of errors |
 
 mod envelope;
 mod error;
@@ -30,7 +30,7 @@ pub use pull::{MsgNextRequest, parse_next_request};
 pub use requests::{
     ConsumerAction, ConsumerCreateRequest, ConsumersRequest, DirectGetRequest, MsgDeleteRequest,
     MsgGetRequest, PurgeRequest, StreamInfoRequest, StreamsRequest, is_empty_request,
-    parse_lenient, parse_request,
+    parse_request,
 };
 pub use responses::{
     AccountApi, AccountInfo, AccountLimits, ConsumerList, ConsumerNames, LIST_PAGE, MsgGet,

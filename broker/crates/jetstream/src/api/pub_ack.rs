@@ -38,7 +38,10 @@ struct Refused<'a> {
 /// # Panics
 ///
 /// Never: texts and numbers are always JSON.
-#[allow(clippy::missing_panics_doc, reason = "texts and numbers are always JSON")]
+#[allow(
+    clippy::missing_panics_doc,
+    reason = "texts and numbers are always JSON"
+)]
 pub fn pub_ack_reply(stream: &str, result: &Result<PubAck, ApiError>) -> Bytes {
     let body = match result {
         Ok(ack) => serde_json::to_vec(ack),

@@ -9,13 +9,13 @@ use hitherto_protocol::Subject;
 use serde::{Deserialize, Serialize};
 
 use super::ApiError;
-use super::requests::parse_lenient;
+use super::requests::parse_request;
 use crate::config::nanos;
 use crate::consumer::PullRequest;
 
 /// What a pull request asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct MsgNextRequest {
     /// How many messages; below 1 means 1.
     pub batch: i64,
@@ -55,7 +55,7 @@ impl MsgNextRequest {
 pub fn parse_next_request(body: &[u8]) -> Result<MsgNextRequest, ApiError> {
     let body = body.trim_ascii();
     if body.starts_with(b"{") {
-        return parse_lenient(body);
+        return parse_request(body);
     }
     let number = std::str::from_utf8(body)
         .ok()

@@ -1,6 +1,6 @@
 //! The bodies of the requests of the JetStream API.
 //!
-//! Unknown fields are refused as by nats-server since 2.12, except where [`parse_lenient`] is used.
+//! Unknown fields are refused as by nats-server since 2.12, except in direct requests and pulls.
 //! An absent field, `null` and the zero of its type mean the same everywhere.
 
 use hitherto_protocol::Timestamp;
@@ -29,23 +29,6 @@ use crate::config::ConsumerConfig;
 /// ```
 pub fn parse_request<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     read(body).map_err(|error| ApiError::invalid_json(&json_fault::describe(&error)))
-}
-
-/// Reads a request and ignores what it does not know.
-///
-/// # Errors
-///
-/// 10025 for what is not JSON or has fields of the wrong type.
-pub fn parse_lenient<T: DeserializeOwned + Serialize + Default>(
-    body: &[u8],
-) -> Result<T, ApiError> {
-    let fault = |error| ApiError::invalid_json(&json_fault::describe(&error));
-    let mut value = read::<Value>(body).map_err(fault)?;
-    let known = serde_json::to_value(T::default()).map_err(fault)?;
-    if let (Some(fields), Some(known)) = (value.as_object_mut(), known.as_object()) {
-        fields.retain(|name, _| known.contains_key(name));
-    }
-    serde_json::from_value(value).map_err(fault)
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
@@ -128,9 +111,9 @@ pub struct MsgGetRequest {
     pub max_bytes: i64,
 }
 
-/// `DIRECT.GET.<stream>`; read with [`parse_lenient`].
+/// `DIRECT.GET.<stream>`; unknown fields are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct DirectGetRequest {
     /// The message at this sequence, or the first from it on.
     pub seq: u64,
@@ -262,9 +245,9 @@ mod tests {
     }
 
     #[test]
-    fn a_lenient_request_ignores_what_it_does_not_know() {
-        let request: DirectGetRequest = parse_lenient(br#"{"seq":4,"x":1}"#).unwrap();
+    fn a_direct_request_ignores_what_it_does_not_know() {
+        let request: DirectGetRequest = parse_request(br#"{"seq":4,"x":1}"#).unwrap();
         assert_eq!(request.seq, 4);
-        assert!(parse_lenient::<DirectGetRequest>(br#"{"seq":"x"}"#).is_err());
+        assert!(parse_request::<DirectGetRequest>(br#"{"seq":"x"}"#).is_err());
     }
 }
