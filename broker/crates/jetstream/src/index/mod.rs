@@ -390,7 +390,7 @@ impl Index {
 /// What a consumer or a purge looks at: everything, or what at least one of some filters selects.
 ///
 /// The filters of a consumer do not overlap (the API refuses it); where they do here, answers are
-/// right but [`Index::count`] walks all matching subjects.
+/// right, but counting walks all matching subjects.
 #[derive(Debug, Clone)]
 pub struct Selection {
     /// Empty for everything.

@@ -170,6 +170,11 @@ impl Meta {
             .map(|(name, entry)| (name.as_str(), entry))
     }
 
+    /// Tells whether a stream has or had this group. One that has it no more was deleted.
+    pub fn has_given_out(&self, group: GroupId) -> bool {
+        (GroupId(1)..self.next_group).contains(&group)
+    }
+
     /// How many streams there are.
     pub fn len(&self) -> usize {
         self.streams.len()

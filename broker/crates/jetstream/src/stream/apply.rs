@@ -47,6 +47,7 @@ impl Stream {
     }
 
     fn append(&mut self, append: Append) -> Result<PubAck, ApiError> {
+        self.check_open()?;
         self.expire(append.at);
         let expected = Expectations::read(append.headers.as_ref())?;
         if let Some(first) = expected
@@ -60,6 +61,14 @@ impl Stream {
         let msg_id = expected.msg_id.map(str::to_owned);
         let seq = self.store(append, msg_id);
         Ok(self.pub_ack(seq, false))
+    }
+
+    /// Refuses changes of a sealed stream.
+    pub(super) fn check_open(&self) -> Result<(), ApiError> {
+        if self.config.sealed {
+            return Err(ApiError::stream_sealed());
+        }
+        Ok(())
     }
 
     pub(super) fn pub_ack(&self, seq: StreamSeq, duplicate: bool) -> PubAck {
@@ -120,6 +129,7 @@ impl Stream {
     }
 
     fn purge(&mut self, purge: &crate::command::Purge) -> Result<u64, ApiError> {
+        self.check_open()?;
         if self.config.deny_purge {
             return Err(ApiError::purge_not_permitted());
         }
@@ -143,6 +153,7 @@ impl Stream {
     }
 
     fn delete_message(&mut self, seq: StreamSeq) -> Result<(), ApiError> {
+        self.check_open()?;
         if self.config.deny_delete {
             return Err(ApiError::delete_not_permitted());
         }

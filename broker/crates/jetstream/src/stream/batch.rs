@@ -15,6 +15,7 @@ impl Stream {
         let Some(last) = batch.last() else {
             return Err(ApiError::atomic_publish_incomplete());
         };
+        self.check_open()?;
         self.expire(last.at);
         let id = batch_id(&batch);
         let count = batch.len() as u64;
