@@ -69,11 +69,13 @@ pub mod config;
 mod connection;
 mod error;
 mod id;
+mod jetstream;
 mod listener;
 mod local;
 mod node;
 mod pubsub;
 mod room;
+mod services;
 mod stop;
 
 pub use config::NodeConfig;

@@ -129,11 +129,16 @@ impl JetStream {
     /// Publishes and returns the sequence.
     pub(crate) async fn publish(&self, to: &str, payload: &str) -> u64 {
         let ack = self.publish_with(to, &[], payload).await;
-        ack["seq"].as_u64().filter(|seq| *seq > 0).unwrap_or_else(|| panic!("{to}: {ack}"))
+        ack["seq"]
+            .as_u64()
+            .filter(|seq| *seq > 0)
+            .unwrap_or_else(|| panic!("{to}: {ack}"))
     }
 
     pub(crate) async fn state(&self, stream: &str) -> Value {
-        self.api_ok(&format!("STREAM.INFO.{stream}"), Value::Null).await["state"].clone()
+        self.api_ok(&format!("STREAM.INFO.{stream}"), Value::Null)
+            .await["state"]
+            .clone()
     }
 
     pub(crate) async fn consumer_info(&self, stream: &str, consumer: &str) -> Value {
@@ -142,7 +147,12 @@ impl JetStream {
     }
 
     /// Sends a pull request and returns where its messages arrive.
-    pub(crate) async fn pull(&self, stream: &str, consumer: &str, body: Value) -> LocalSubscription {
+    pub(crate) async fn pull(
+        &self,
+        stream: &str,
+        consumer: &str,
+        body: Value,
+    ) -> LocalSubscription {
         let to = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
         self.ask(&to, &body.to_string()).await
     }
@@ -161,7 +171,12 @@ impl JetStream {
     }
 
     /// Fetches what is there, up to `batch` messages.
-    pub(crate) async fn fetch(&self, stream: &str, consumer: &str, batch: usize) -> Vec<LocalMessage> {
+    pub(crate) async fn fetch(
+        &self,
+        stream: &str,
+        consumer: &str,
+        batch: usize,
+    ) -> Vec<LocalMessage> {
         let body = json!({ "batch": batch, "no_wait": true });
         let mut subscription = self.pull(stream, consumer, body).await;
         let mut messages = Vec::new();
@@ -180,7 +195,10 @@ impl JetStream {
     pub(crate) async fn ack_sync(&self, message: &LocalMessage, payload: &str) {
         let to = message.reply.as_ref().unwrap().as_str();
         let answer = self.request(to, None, payload).await.unwrap();
-        assert!(answer.payload.is_empty() && status(&answer).is_none(), "{answer:?}");
+        assert!(
+            answer.payload.is_empty() && status(&answer).is_none(),
+            "{answer:?}"
+        );
     }
 }
 

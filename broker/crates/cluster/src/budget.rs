@@ -26,16 +26,16 @@ impl Budget {
 
     /// Nothing more may be taken. What is under way may pass the maximum by one record per proposer.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) >= self.bytes_max
+        self.bytes.load(Ordering::SeqCst) >= self.bytes_max
     }
 
     /// Half of the maximum is under way: who can wait should.
     pub(crate) fn is_half_full(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) >= self.bytes_max / 2
+        self.bytes.load(Ordering::SeqCst) >= self.bytes_max / 2
     }
 
     pub(crate) fn take(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::SeqCst);
     }
 }
 
@@ -51,6 +51,6 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.budget.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.bytes.fetch_sub(self.bytes, Ordering::SeqCst);
     }
 }

@@ -1,0 +1,275 @@
+//! Taking messages in for a stream: what is published to its subjects is proposed to its group.
+//!
+//! Runs on the threads of the publishers. Nothing is decided here but what needs no state: whether a
+//! message fits a stream is decided when its entry is applied.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use hitherto_cluster::{Encode, Log, Refused};
+use hitherto_jetstream::api::ApiError;
+use hitherto_jetstream::command::{Append, encode_append};
+use hitherto_jetstream::{Command, StreamConfig};
+use hitherto_platform::Clock;
+use hitherto_protocol::{Headers, Subject, SubjectFilter, Timestamp};
+
+use super::directory::StreamEntry;
+use super::input::Input;
+use super::outlet::Outlet;
+use super::pub_ack::PubAckForm;
+use super::receipt::{Receipt, refusal_error};
+use crate::pubsub::{Handler, Message, Router, SubscriptionKey, Target};
+use crate::services::{BATCH_ID, Batches, Staged, StagedMessage};
+
+/// What all who take messages in share.
+pub(crate) struct Intake {
+    pub(crate) log: Arc<dyn Log<Receipt>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) router: Arc<Router>,
+    /// For the seldom answers that need no state: refusals.
+    pub(crate) outlet: Mutex<Outlet>,
+    /// Shards that cannot write bodies at present; publishers are refused while there are some.
+    pub(crate) stuck_shards: AtomicUsize,
+}
+
+/// The handler behind the subjects of one stream.
+pub(crate) struct Capture {
+    intake: Arc<Intake>,
+    entry: Arc<StreamEntry>,
+    /// The newest timestamp given out; the next one is not before it, whatever the clock says. Moves
+    /// under the lock of the log's group, so that timestamps ascend in the order of the log.
+    last_at: AtomicI64,
+    no_ack: AtomicBool,
+    allow_atomic: AtomicBool,
+    batches: Mutex<Batches>,
+    pub_ack: PubAckForm,
+}
+
+/// A capture with its subscriptions; dropping it ends them.
+pub(crate) struct Captured {
+    capture: Arc<Capture>,
+    /// By subject filter, as the configuration has it.
+    keys: BTreeMap<String, SubscriptionKey>,
+}
+
+impl Captured {
+    /// A capture that does not listen yet. `last_at` is the timestamp of the stream's last message.
+    pub(crate) fn new(intake: Arc<Intake>, entry: Arc<StreamEntry>, last_at: Timestamp) -> Self {
+        let pub_ack = PubAckForm::new(&entry.name);
+        let capture = Capture {
+            intake,
+            entry,
+            last_at: AtomicI64::new(last_at.unix_nanos()),
+            no_ack: AtomicBool::new(false),
+            allow_atomic: AtomicBool::new(false),
+            batches: Mutex::default(),
+            pub_ack,
+        };
+        Self {
+            capture: Arc::new(capture),
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// Listens on the subjects of this configuration and no others. Subjects that stay lose no message.
+    pub(crate) fn follow(&mut self, config: &StreamConfig) {
+        let capture = &self.capture;
+        capture.no_ack.store(config.no_ack, Ordering::Relaxed);
+        capture
+            .allow_atomic
+            .store(config.allow_atomic, Ordering::Relaxed);
+        let router = &capture.intake.router;
+        let gone = self
+            .keys
+            .extract_if(.., |subject, _| !config.subjects.contains(subject));
+        for (_, key) in gone {
+            router.unsubscribe(&key);
+        }
+        for subject in &config.subjects {
+            let filter = SubjectFilter::new(subject.clone()).expect("a checked configuration");
+            self.keys.entry(subject.clone()).or_insert_with(|| {
+                let handler = Arc::<Capture>::clone(capture);
+                router.subscribe(filter, None, Target::Handler(handler))
+            });
+        }
+    }
+
+    /// Forgets batches nobody goes on with; `true` while some are open.
+    pub(crate) fn abandon_idle_batches(&self) -> bool {
+        let now = self.capture.intake.clock.monotonic();
+        let mut batches = self.capture.batches();
+        batches.abandon_idle(now);
+        !batches.is_empty()
+    }
+}
+
+impl Drop for Captured {
+    fn drop(&mut self) {
+        for key in self.keys.values() {
+            self.capture.intake.router.unsubscribe(key);
+        }
+    }
+}
+
+impl Handler for Capture {
+    fn handle(&self, message: &Message) {
+        let taken = match &message.headers {
+            None => self.append(message),
+            Some(_) => self.take_with_headers(message),
+        };
+        if let (Err(error), Some(reply)) = (taken, self.reply_of(message)) {
+            self.refuse(&reply, &error);
+        }
+    }
+}
+
+impl Capture {
+    fn take_with_headers(&self, message: &Message) -> Result<(), ApiError> {
+        // A block clients could not read is not stored. Differs from nats-server, which keeps any bytes.
+        let headers = message
+            .checked_headers()
+            .map_err(|_| ApiError::bad_request())?;
+        match headers {
+            Some(headers) if headers.get(BATCH_ID).is_some() => self.stage(message, &headers),
+            Some(_) | None => self.append(message),
+        }
+    }
+
+    fn append(&self, message: &Message) -> Result<(), ApiError> {
+        let record = StampedAppend {
+            capture: self,
+            message,
+            now: self.now(),
+        };
+        let receipt = self
+            .reply_of(message)
+            .map_or(Receipt::None, Receipt::PubAck);
+        self.propose(&record, receipt)
+    }
+
+    /// Takes a message of an atomic batch; the last one proposes them all.
+    fn stage(&self, message: &Message, headers: &Headers) -> Result<(), ApiError> {
+        if !self.allow_atomic.load(Ordering::Relaxed) {
+            return Err(ApiError::atomic_publish_disabled());
+        }
+        let now = self.intake.clock.monotonic();
+        let staged = self.batches().stage(now, headers, message)?;
+        match staged {
+            Staged::Waits { opened } => {
+                if opened {
+                    let group = self.entry.group;
+                    self.entry.shard.push(Input::BatchOpened(group));
+                }
+                if let Some(reply) = self.reply_of(message) {
+                    self.answer(&reply, Bytes::new());
+                }
+                Ok(())
+            }
+            Staged::Complete(messages) => {
+                let record = StampedBatch {
+                    capture: self,
+                    messages,
+                    now: self.now(),
+                };
+                let receipt = self
+                    .reply_of(message)
+                    .map_or(Receipt::None, Receipt::PubAck);
+                self.propose(&record, receipt)
+            }
+        }
+    }
+
+    fn propose(&self, record: &dyn Encode, receipt: Receipt) -> Result<(), ApiError> {
+        if self.intake.stuck_shards.load(Ordering::Relaxed) > 0 {
+            return Err(ApiError::storage_exceeded());
+        }
+        let proposed = self.intake.log.propose(self.entry.group, record, receipt);
+        proposed.map_err(|Refused { reason, .. }| refusal_error(reason))
+    }
+
+    /// Where the answer goes; `None` when there is nobody to answer.
+    fn reply_of(&self, message: &Message) -> Option<Subject> {
+        let reply = message.reply.as_ref()?;
+        (!self.no_ack.load(Ordering::Relaxed)).then(|| reply.clone())
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from(self.intake.clock.now())
+    }
+
+    /// The timestamp of the next record. Only called while the log encodes, one record at a time.
+    fn stamp(&self, now: Timestamp) -> Timestamp {
+        let now = now.unix_nanos();
+        let last = self.last_at.fetch_max(now, Ordering::Relaxed);
+        Timestamp::from_unix_nanos(now.max(last))
+    }
+
+    fn refuse(&self, reply: &Subject, error: &ApiError) {
+        let mut answer = BytesMut::new();
+        self.pub_ack.write_error(&mut answer, error);
+        self.answer(reply, answer.freeze());
+    }
+
+    fn answer(&self, reply: &Subject, payload: Bytes) {
+        let outlet = self.intake.outlet.lock();
+        let mut outlet = outlet.unwrap_or_else(PoisonError::into_inner);
+        outlet.reply(reply, payload);
+        outlet.flush();
+    }
+
+    fn batches(&self) -> std::sync::MutexGuard<'_, Batches> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One message, stamped when the log takes it.
+struct StampedAppend<'a> {
+    capture: &'a Capture,
+    message: &'a Message,
+    now: Timestamp,
+}
+
+impl Encode for StampedAppend<'_> {
+    fn encode(&self, buf: &mut BytesMut) {
+        let Message {
+            subject,
+            headers,
+            payload,
+            ..
+        } = self.message;
+        let at = self.capture.stamp(self.now);
+        encode_append(buf, at, subject, headers.as_ref(), payload);
+    }
+}
+
+/// The messages of a batch, stamped together.
+struct StampedBatch<'a> {
+    capture: &'a Capture,
+    messages: Vec<StagedMessage>,
+    now: Timestamp,
+}
+
+impl Encode for StampedBatch<'_> {
+    fn encode(&self, buf: &mut BytesMut) {
+        let at = self.capture.stamp(self.now);
+        let appends = self.messages.iter().map(|message| Append {
+            at,
+            subject: message.subject.clone(),
+            headers: Some(message.headers.clone()),
+            payload: message.payload.clone(),
+        });
+        Command::AppendBatch(appends.collect()).encode(buf);
+    }
+}
+
+impl fmt::Debug for Captured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Captured")
+            .field("stream", &self.capture.entry.name)
+            .field("subjects", &self.keys.keys())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,271 @@
+//! Checkpoints: what lets the log be forgotten and the next start be quick. A thread of its own, so that
+//! its syncs hold up nobody.
+//!
+//! A cycle reads the log's position first and then sends an order through the queue of every shard. What
+//! lies before that position was in those queues already, so each group's answer contains it: the
+//! position is where the replay of every group begins, also of those that were idle.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use hitherto_cluster::Log;
+use hitherto_jetstream::{GroupId, LogIndex};
+use hitherto_platform::Disk;
+use hitherto_storage::{Checkpoint, Checkpoints, Error, Manifest, PendingCheckpoint, WalPosition};
+
+use super::commits::shard_of;
+use super::input::{Input, ShardQueue};
+use super::receipt::Receipt;
+use super::state_record::StateSnapshot;
+use super::stream_dirs;
+
+/// Bytes committed since the last checkpoint that bring the next one: 64 MiB.
+pub(crate) const CHECKPOINT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Time after the first commit since the last checkpoint that brings the next one: 30 s.
+pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Time after which the files of a deleted stream go: 1 s, so that many deletions share a checkpoint.
+const DELETE_DELAY: Duration = Duration::from_secs(1);
+
+/// A request to a shard to describe its groups. It is sent to every shard; a shard that ends drops it.
+pub(crate) struct CheckpointOrder {
+    /// The log up to here has been applied when the shard reads this.
+    pub(crate) wal: WalPosition,
+    pub(crate) answer: SyncSender<Vec<GroupCheckpoint>>,
+}
+
+/// One group, described at one moment by the thread that owns it.
+pub(crate) struct GroupCheckpoint {
+    pub(crate) group: GroupId,
+    pub(crate) applied: LogIndex,
+    pub(crate) state: StateSnapshot,
+    /// The bodies; `None` for the meta group.
+    pub(crate) bodies: Option<PendingCheckpoint>,
+}
+
+/// What has happened since the last checkpoint.
+pub(crate) struct Activity {
+    state: Mutex<ActivityState>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct ActivityState {
+    bytes: usize,
+    /// When the next checkpoint is due; `None` while nothing happened.
+    due: Option<Instant>,
+    /// Groups whose deletion is committed and whose files are still there.
+    deleted: Vec<GroupId>,
+    stopping: bool,
+}
+
+/// The thread, and what it needs.
+pub(crate) struct Checkpointer {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) streams_dir: PathBuf,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) log: Arc<dyn Log<Receipt>>,
+    pub(crate) shards: Vec<Arc<ShardQueue>>,
+    pub(crate) activity: Arc<Activity>,
+}
+
+impl Activity {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+        }
+    }
+
+    /// So many bytes were committed.
+    pub(crate) fn add(&self, bytes: usize) {
+        let mut state = self.lock();
+        let before = state.bytes;
+        state.bytes += bytes;
+        let is_first = state.due.is_none();
+        if is_first {
+            state.due = Some(Instant::now() + CHECKPOINT_INTERVAL);
+        }
+        let has_grown = before < CHECKPOINT_BYTES && state.bytes >= CHECKPOINT_BYTES;
+        drop(state);
+        if is_first || has_grown {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The stream of this group is deleted, and its owner has let go of it.
+    pub(crate) fn add_deleted(&self, group: GroupId) {
+        let mut state = self.lock();
+        state.deleted.push(group);
+        let soon = Instant::now() + DELETE_DELAY;
+        state.due = Some(state.due.map_or(soon, |due| due.min(soon)));
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    fn stop(&self) {
+        self.lock().stopping = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits until a checkpoint is due and begins the next count; `None` when it is time to stop.
+    fn wait(&self) -> Option<Vec<GroupId>> {
+        let mut state = self.lock();
+        loop {
+            if state.stopping {
+                return None;
+            }
+            let now = Instant::now();
+            let due = state.due;
+            if state.bytes >= CHECKPOINT_BYTES || due.is_some_and(|due| due <= now) {
+                return Some(state.reset());
+            }
+            state = match due {
+                None => self
+                    .wake
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(due) => {
+                    self.wake
+                        .wait_timeout(state, due - now)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ActivityState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ActivityState {
+    fn reset(&mut self) -> Vec<GroupId> {
+        self.bytes = 0;
+        self.due = None;
+        std::mem::take(&mut self.deleted)
+    }
+}
+
+/// A running checkpointer.
+pub(crate) struct CheckpointerThread {
+    activity: Arc<Activity>,
+    thread: Option<JoinHandle<Checkpointer>>,
+}
+
+impl CheckpointerThread {
+    pub(crate) fn start(checkpointer: Checkpointer) -> io::Result<Self> {
+        let activity = Arc::clone(&checkpointer.activity);
+        let thread = thread::Builder::new()
+            .name("hitherto-checkpointer".to_owned())
+            .spawn(move || checkpointer.run())?;
+        Ok(Self {
+            activity,
+            thread: Some(thread),
+        })
+    }
+
+    /// Ends the thread and returns what it had, for a last checkpoint; `None` the second time.
+    ///
+    /// # Panics
+    /// When the thread panicked.
+    pub(crate) fn stop(&mut self) -> Option<Checkpointer> {
+        self.activity.stop();
+        let thread = self.thread.take()?;
+        Some(thread.join().expect("the checkpointer must not panic"))
+    }
+}
+
+impl Checkpointer {
+    fn run(self) -> Self {
+        while let Some(deleted) = self.activity.wait() {
+            let done = self.checkpoint(&deleted).unwrap_or_else(|error| {
+                tracing::error!(%error, "cannot write a checkpoint");
+                false
+            });
+            if !done {
+                // The log keeps what the checkpoint would have let go; the next one tries again.
+                for group in deleted {
+                    self.activity.add_deleted(group);
+                }
+            }
+        }
+        self
+    }
+
+    /// The last checkpoint, when the log has ended and the shards still run.
+    pub(crate) fn last_checkpoint(&self) -> Result<(), Error> {
+        let deleted = self.activity.lock().reset();
+        self.checkpoint(&deleted).map(drop)
+    }
+
+    /// Makes a checkpoint of every group, forgets the deleted ones, and releases the log before it;
+    /// `false` when a group could not be described.
+    fn checkpoint(&self, deleted: &[GroupId]) -> Result<bool, Error> {
+        let wal = self.log.position();
+        let Some(described) = self.describe(wal) else {
+            return Ok(false);
+        };
+        let mut saved = Vec::with_capacity(described.len());
+        for group in described {
+            saved.push(to_record(group, wal)?);
+        }
+        let records: Vec<_> = saved
+            .iter()
+            .map(|(group, record)| (*group, record))
+            .collect();
+        self.checkpoints.save_all(&records)?;
+        for (group, record) in saved {
+            if let Some(manifest) = record.manifest {
+                let saved = Input::CheckpointSaved(group, Box::new(manifest));
+                shard_of(&self.shards, group).push(saved);
+            }
+        }
+        // The meta group's state without them is saved: now they may go.
+        for group in deleted {
+            self.checkpoints.remove(*group)?;
+            stream_dirs::remove(&*self.disk, &self.streams_dir, *group)?;
+        }
+        self.log.release(wal);
+        Ok(true)
+    }
+
+    /// Asks every shard; `None` when one of them has ended or could not describe a group.
+    fn describe(&self, wal: WalPosition) -> Option<Vec<GroupCheckpoint>> {
+        let (answer, answers) = sync_channel(self.shards.len());
+        for shard in &self.shards {
+            let answer = answer.clone();
+            shard.push(Input::Checkpoint(CheckpointOrder { wal, answer }));
+        }
+        drop(answer);
+        let mut groups = Vec::new();
+        for _ in &self.shards {
+            groups.append(&mut answers.recv().ok()?);
+        }
+        Some(groups)
+    }
+}
+
+fn to_record(group: GroupCheckpoint, wal: WalPosition) -> Result<(GroupId, Checkpoint), Error> {
+    let manifest: Option<Manifest> = group.bodies.map(PendingCheckpoint::sync).transpose()?;
+    let record = Checkpoint {
+        applied: group.applied,
+        wal,
+        state: group.state.encode(),
+        manifest,
+    };
+    Ok((group.group, record))
+}
+
+impl fmt::Debug for CheckpointerThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CheckpointerThread")
+    }
+}

@@ -1,0 +1,108 @@
+//! Which streams there are and who owns them, for the threads that take messages in.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hitherto_jetstream::GroupId;
+
+use super::input::ShardQueue;
+
+/// The open streams of the node by name. Streams come and go with the orders of the meta group.
+#[derive(Default)]
+pub(crate) struct Directory {
+    streams: RwLock<HashMap<String, Arc<StreamEntry>>>,
+}
+
+/// What is known of a stream outside its owner.
+pub(crate) struct StreamEntry {
+    pub(crate) name: String,
+    pub(crate) group: GroupId,
+    pub(crate) shard: Arc<ShardQueue>,
+    /// The stream answers direct gets.
+    pub(crate) allow_direct: AtomicBool,
+    /// What the account's usage adds up from; the owner writes it now and then.
+    pub(crate) usage: StreamUsage,
+}
+
+/// Numbers about one stream, as of a moment ago.
+#[derive(Debug, Default)]
+pub(crate) struct StreamUsage {
+    pub(crate) bytes: AtomicU64,
+    pub(crate) consumers: AtomicU64,
+}
+
+/// The sum over all streams.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Usage {
+    pub(crate) streams: u64,
+    pub(crate) bytes: u64,
+    pub(crate) consumers: u64,
+}
+
+impl Directory {
+    pub(crate) fn get(&self, stream: &str) -> Option<Arc<StreamEntry>> {
+        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+        streams.get(stream).cloned()
+    }
+
+    pub(crate) fn insert(&self, entry: Arc<StreamEntry>) {
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        streams.insert(entry.name.clone(), entry);
+    }
+
+    /// Removes the stream, unless another one has taken its name.
+    pub(crate) fn remove(&self, entry: &StreamEntry) {
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        if streams
+            .get(&entry.name)
+            .is_some_and(|other| other.group == entry.group)
+        {
+            streams.remove(&entry.name);
+        }
+    }
+
+    /// Forgets all streams: the node ends.
+    pub(crate) fn clear(&self) {
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        streams.clear();
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+        let mut usage = Usage::default();
+        #[allow(clippy::iter_over_hash_type, reason = "a sum has no order")]
+        for entry in streams.values() {
+            usage.streams += 1;
+            usage.bytes += entry.usage.bytes.load(Ordering::Relaxed);
+            usage.consumers += entry.usage.consumers.load(Ordering::Relaxed);
+        }
+        usage
+    }
+}
+
+impl StreamEntry {
+    pub(crate) fn new(name: String, group: GroupId, shard: Arc<ShardQueue>) -> Self {
+        Self {
+            name,
+            group,
+            shard,
+            allow_direct: AtomicBool::new(false),
+            usage: StreamUsage::default(),
+        }
+    }
+
+    pub(crate) fn answers_direct_gets(&self) -> bool {
+        self.allow_direct.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for StreamEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamEntry")
+            .field("name", &self.name)
+            .field("group", &self.group)
+            .finish_non_exhaustive()
+    }
+}

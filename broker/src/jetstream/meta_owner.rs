@@ -1,0 +1,208 @@
+//! The owner of group 0, on shard 0: which streams there are.
+//!
+//! A change is proposed here, decided when its entry is applied, and then carried out by the shard of the
+//! stream, which also answers. A crash in between leaves a decided change to the next start, which
+//! finishes it: see `recovery`.
+
+use std::sync::Arc;
+
+use hitherto_cluster::{Committed, Encode, LogError, Refused};
+use hitherto_jetstream::api::ApiError;
+use hitherto_jetstream::{GroupId, Meta, MetaCommand, MetaOutcome, StreamConfig, StreamEntry};
+use hitherto_protocol::{Subject, SubjectFilter};
+
+use super::checkpointer::GroupCheckpoint;
+use super::commits::shard_of;
+use super::input::{Input, ShardQueue};
+use super::order::{Opening, Question, StreamOrder};
+use super::receipt::{ApiChange, ApiReceipt, Receipt, failure_error, refusal_error};
+use super::replica::Hands;
+use super::shard::ShardParts;
+use super::state_record::StateSnapshot;
+use crate::services::{Listing, changes};
+
+/// The meta group's state machine and the way to the shards.
+pub(crate) struct MetaOwner {
+    meta: Meta,
+    parts: ShardParts,
+    shards: Vec<Arc<ShardQueue>>,
+}
+
+/// A command of the meta group on its way into the log.
+struct MetaRecord<'a>(&'a MetaCommand);
+
+impl Encode for MetaRecord<'_> {
+    fn encode(&self, buf: &mut bytes::BytesMut) {
+        self.0.encode(buf);
+    }
+}
+
+impl MetaOwner {
+    pub(crate) fn new(meta: Meta, parts: ShardParts, shards: Vec<Arc<ShardQueue>>) -> Self {
+        Self {
+            meta,
+            parts,
+            shards,
+        }
+    }
+
+    pub(crate) fn parts(&self) -> &ShardParts {
+        &self.parts
+    }
+
+    /// The streams whose subjects overlap the filter, or all, sorted by name.
+    pub(crate) fn streams<'a>(
+        &'a self,
+        filter: Option<&'a SubjectFilter>,
+    ) -> Vec<(&'a str, GroupId)> {
+        let group = |(name, stream): (_, &StreamEntry)| (name, stream.group);
+        match filter {
+            Some(filter) => self.meta.by_subject(filter).map(group).collect(),
+            None => self.meta.iter().map(group).collect(),
+        }
+    }
+
+    /// Proposes a stream. When it is there already the one that is there answers.
+    pub(crate) fn create(
+        &self,
+        config: StreamConfig,
+        reply: &Subject,
+        hands: &mut Hands<'_>,
+    ) -> Result<(), ApiError> {
+        let (config, at) = (Box::new(config), hands.now);
+        let command = MetaCommand::CreateStream { config, at };
+        self.propose(command, ApiChange::StreamCreate, reply, hands)
+    }
+
+    /// Proposes another configuration for a stream.
+    pub(crate) fn update(
+        &self,
+        config: StreamConfig,
+        reply: &Subject,
+        hands: &mut Hands<'_>,
+    ) -> Result<(), ApiError> {
+        let (config, at) = (Box::new(config), hands.now);
+        let command = MetaCommand::UpdateStream { config, at };
+        self.propose(command, ApiChange::StreamUpdate, reply, hands)
+    }
+
+    /// Proposes to delete a stream.
+    pub(crate) fn delete(
+        &self,
+        name: String,
+        reply: &Subject,
+        hands: &mut Hands<'_>,
+    ) -> Result<(), ApiError> {
+        let at = hands.now;
+        let command = MetaCommand::DeleteStream { name, at };
+        self.propose(command, ApiChange::StreamDelete, reply, hands)
+    }
+
+    /// Has the owner of a stream fill in its place of a list.
+    pub(crate) fn ask_for_listing(&self, group: GroupId, listing: &Arc<Listing>, place: usize) {
+        let question = Question::Listed(Arc::clone(listing), place);
+        self.order(group, StreamOrder::Describe(group, question));
+    }
+
+    /// Applies a committed entry and has the shards carry out what it decided.
+    ///
+    /// # Panics
+    /// When a record does not decode, see [`Replica::commit`](super::Replica::commit).
+    pub(crate) fn commit(&mut self, entry: Committed<Receipt>, hands: &mut Hands<'_>) {
+        let mut receipts = entry.receipts.into_iter();
+        for command in MetaCommand::decode_all(entry.body) {
+            let command = command.expect("what this node put into its log is a command");
+            let outcome = self.meta.apply(entry.index, command);
+            let receipt = match receipts.next() {
+                Some(Receipt::Api(receipt)) => Some(receipt),
+                _ => None,
+            };
+            self.carry_out(outcome, receipt, hands);
+        }
+    }
+
+    /// Tells those who wait that their records are not committed, or that nobody knows.
+    pub(crate) fn fail(&self, receipts: Vec<Receipt>, error: &LogError, hands: &mut Hands<'_>) {
+        let error = failure_error(error);
+        for receipt in receipts {
+            if let Receipt::Api(receipt) = receipt {
+                changes::refuse(&receipt, error.clone(), hands.outlet);
+            }
+        }
+    }
+
+    /// Describes the meta group for a checkpoint.
+    pub(crate) fn checkpoint(&self) -> GroupCheckpoint {
+        GroupCheckpoint {
+            group: GroupId::META,
+            applied: self.meta.applied(),
+            state: StateSnapshot::Meta(self.meta.snapshot()),
+            bodies: None,
+        }
+    }
+
+    fn propose(
+        &self,
+        command: MetaCommand,
+        change: ApiChange,
+        reply: &Subject,
+        hands: &mut Hands<'_>,
+    ) -> Result<(), ApiError> {
+        let command = self.meta.check(command)?;
+        let receipt = Receipt::api(reply, change);
+        let record = MetaRecord(&command);
+        let proposed = hands.log.propose(GroupId::META, &record, receipt);
+        proposed.map_err(|Refused { reason, .. }| refusal_error(reason))
+    }
+
+    fn carry_out(
+        &self,
+        outcome: MetaOutcome,
+        receipt: Option<Box<ApiReceipt>>,
+        hands: &mut Hands<'_>,
+    ) {
+        match outcome {
+            MetaOutcome::Created {
+                group,
+                existed: true,
+                ..
+            } => {
+                if let Some(receipt) = receipt {
+                    let question = Question::Created(receipt);
+                    self.order(group, StreamOrder::Describe(group, question));
+                }
+            }
+            MetaOutcome::Created {
+                group,
+                config,
+                created,
+                existed: false,
+            } => {
+                let opening = Opening {
+                    group,
+                    config,
+                    created,
+                    receipt,
+                };
+                self.order(group, StreamOrder::Open(opening));
+            }
+            MetaOutcome::Updated { group, config, .. } => {
+                let receipt = receipt.map_or(Receipt::None, Receipt::Api);
+                self.order(group, StreamOrder::Configure(group, config, receipt));
+            }
+            MetaOutcome::Deleted { group } => {
+                self.order(group, StreamOrder::Delete(group, receipt));
+            }
+            MetaOutcome::Refused(error) => {
+                if let Some(receipt) = receipt {
+                    changes::refuse(&receipt, error, hands.outlet);
+                }
+            }
+            MetaOutcome::AlreadyApplied => {}
+        }
+    }
+
+    fn order(&self, group: GroupId, order: StreamOrder) {
+        shard_of(&self.shards, group).push(Input::Order(Box::new(order)));
+    }
+}

@@ -1,0 +1,49 @@
+//! JetStream on this node: the threads that own the streams, the log they propose to, and their files.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `engine` | [`JetStream`]: starts and ends everything here |
+//! | `recovery` | what the files say when the node starts: checkpoints, then the log behind them |
+//! | `capture` | a stream's subscriptions: what is published there is proposed to its group |
+//! | `commits` | what the log commits, on its way to the shards |
+//! | `input` | [`ShardQueue`](input::ShardQueue) and what waits in it |
+//! | `shard` | the thread that owns the streams of some groups |
+//! | `replica` | one stream there: state machine, bodies, answers |
+//! | `meta_owner` | group 0, on shard 0: which streams there are |
+//! | `order` | what it has decided, for the shard of the stream |
+//! | `receipt` | who waits for the fate of a record |
+//! | `pub_ack`, `outlet` | what is said to clients |
+//! | `checkpointer` | the thread that makes checkpoints and releases the log |
+//! | `state_record`, `stores`, `stream_dirs` | the files of the groups |
+//! | `directory` | stream names, for the threads that take messages in |
+//! | `room` | waiting while too much is under way |
+//!
+//! A message goes one way: publisher -> capture -> log -> shard -> replica -> outlet. What clients ask for
+//! by request is read in [`crate::services`], which also answers it, on the shard.
+
+mod capture;
+mod checkpointer;
+mod commits;
+mod directory;
+mod engine;
+mod input;
+mod meta_owner;
+mod order;
+mod outlet;
+mod pub_ack;
+mod receipt;
+mod recovery;
+mod replica;
+mod room;
+mod shard;
+mod state_record;
+mod stores;
+mod stream_dirs;
+
+pub(crate) use engine::{JetStream, JetStreamOptions};
+pub(crate) use input::{Input, ShardQueue};
+pub(crate) use meta_owner::MetaOwner;
+pub(crate) use outlet::{DirectOrigin, Outlet};
+pub(crate) use receipt::{ApiChange, ApiReceipt, Receipt};
+pub(crate) use replica::{Hands, Replica};
+pub(crate) use shard::ShardParts;

@@ -1,0 +1,124 @@
+//! What the meta group has decided about a stream, for the shard that owns it.
+
+use std::sync::Arc;
+
+use hitherto_jetstream::api::{ApiError, Success};
+use hitherto_jetstream::{GroupId, LogIndex, Stream, StreamConfig};
+use hitherto_protocol::Timestamp;
+use hitherto_storage::StreamStore;
+
+use super::capture::Captured;
+use super::directory::StreamEntry;
+use super::input::ShardQueue;
+use super::outlet::Outlet;
+use super::receipt::{ApiReceipt, Receipt};
+use super::replica::{Hands, Replica};
+use super::shard::ShardParts;
+use crate::services::{Listing, changes};
+
+/// An order of the meta group's owner.
+pub(crate) enum StreamOrder {
+    /// Open a stream that was created.
+    Open(Opening),
+    /// Put a configuration into the stream's own log.
+    Configure(GroupId, Box<StreamConfig>, Receipt),
+    /// Say what the stream holds.
+    Describe(GroupId, Question),
+    /// Let go of a stream that was deleted, then tell who asked for it.
+    Delete(GroupId, Option<Box<ApiReceipt>>),
+}
+
+/// A stream to open.
+pub(crate) struct Opening {
+    pub(crate) group: GroupId,
+    pub(crate) config: Box<StreamConfig>,
+    pub(crate) created: Timestamp,
+    /// Who created it; `None` when nobody waits.
+    pub(crate) receipt: Option<Box<ApiReceipt>>,
+}
+
+/// Who wants to know what a stream holds.
+pub(crate) enum Question {
+    /// Who asked to create a stream that was there already.
+    Created(Box<ApiReceipt>),
+    /// A list of streams has a place for it.
+    Listed(Arc<Listing>, usize),
+}
+
+impl Opening {
+    /// Opens the stream and answers; `None` when the disk does not let us, and then it is opened at the
+    /// next start.
+    pub(crate) fn carry_out(
+        self,
+        parts: &ShardParts,
+        queue: &Arc<ShardQueue>,
+        hands: &mut Hands<'_>,
+    ) -> Option<Replica> {
+        let store = match parts.stores.create(self.group) {
+            Ok(store) => store,
+            Err(error) => {
+                let stream = &self.config.name;
+                tracing::error!(%stream, %error, "cannot make the files of a new stream");
+                if let Some(receipt) = &self.receipt {
+                    let text =
+                        format!("the stream is created but its files cannot be made: {error}");
+                    changes::refuse(receipt, ApiError::stream_create_failed(&text), hands.outlet);
+                }
+                return None;
+            }
+        };
+        let stream = Stream::new(*self.config, self.created);
+        hands.log.open_group(self.group, LogIndex(0));
+        let replica = open(self.group, stream, store, parts, queue);
+        if let Some(receipt) = &self.receipt {
+            let mut info = changes::stream_info(&replica, hands.now);
+            info.did_create = true;
+            changes::accept(receipt, Ok(info), hands.outlet);
+        }
+        Some(replica)
+    }
+}
+
+impl Question {
+    /// Answers it; `None` when the stream has gone since it was asked.
+    pub(crate) fn answer(self, replica: Option<&Replica>, now: Timestamp, outlet: &mut Outlet) {
+        match self {
+            Self::Created(receipt) => {
+                let info = replica.map(|replica| changes::stream_info(replica, now));
+                let info = info.ok_or_else(ApiError::stream_not_found);
+                changes::accept(&receipt, info, outlet);
+            }
+            Self::Listed(listing, place) => {
+                let info = replica.map(|replica| replica.stream.info(now));
+                listing.fill(place, info, outlet);
+            }
+        }
+    }
+}
+
+/// Tells who asked that the stream is deleted.
+pub(crate) fn tell_deleted(receipt: Option<&ApiReceipt>, outlet: &mut Outlet) {
+    if let Some(receipt) = receipt {
+        changes::accept(receipt, Ok(Success::DONE), outlet);
+    }
+}
+
+/// Makes the stream known and begins to take messages in for it. Its group must be open in the log.
+pub(crate) fn open(
+    group: GroupId,
+    stream: Stream,
+    store: StreamStore,
+    parts: &ShardParts,
+    queue: &Arc<ShardQueue>,
+) -> Replica {
+    let name = stream.config().name.clone();
+    let entry = Arc::new(StreamEntry::new(name, group, Arc::clone(queue)));
+    let last_at = stream.state().last_ts;
+    let captured = Captured::new(Arc::clone(&parts.intake), Arc::clone(&entry), last_at);
+    let mut replica = Replica::new(Arc::clone(&entry), stream, store, captured);
+    replica.publish_usage();
+    // First the name, then the subjects: whoever gets a PubAck finds the stream.
+    parts.directory.insert(entry);
+    replica.follow_config();
+    replica
+}

@@ -1,0 +1,168 @@
+//! What JetStream says to clients: answers, status messages and delivered messages.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use hitherto_jetstream::StoredMessage;
+use hitherto_protocol::{Headers, HeadersBuilder, Subject};
+use serde::Serialize;
+
+use crate::pubsub::{Message, Origin, Publisher, Router};
+
+/// Room for small payloads; filled up again when they have been delivered.
+const SMALL_BYTES: usize = 16 * 1024;
+
+/// The way out of one thread. Messages wait in the connections' buffers until [`Outlet::flush`].
+pub(crate) struct Outlet {
+    publisher: Publisher,
+    /// Small payloads are written here and split off.
+    small: BytesMut,
+}
+
+impl Outlet {
+    pub(crate) fn new(router: &Arc<Router>) -> Self {
+        Self {
+            publisher: router.publisher(Origin::Internal),
+            small: BytesMut::with_capacity(SMALL_BYTES),
+        }
+    }
+
+    /// Answers with these bytes.
+    pub(crate) fn reply(&mut self, to: &Subject, payload: Bytes) {
+        self.send(to, None, payload);
+    }
+
+    /// Answers with what `write` writes.
+    pub(crate) fn reply_with(&mut self, to: &Subject, write: impl FnOnce(&mut BytesMut)) {
+        if self.small.capacity() < 1024 {
+            self.small.reserve(SMALL_BYTES);
+        }
+        write(&mut self.small);
+        let payload = self.small.split().freeze();
+        self.send(to, None, payload);
+    }
+
+    /// Answers with a JSON document.
+    pub(crate) fn reply_json(&mut self, to: &Subject, answer: &impl Serialize) {
+        let json = serde_json::to_vec(answer).expect("API answers have string keys only");
+        self.send(to, None, Bytes::from(json));
+    }
+
+    /// Sends a status message: no payload, `NATS/1.0 <code> <description>` and headers.
+    pub(crate) fn status(
+        &mut self,
+        to: &Subject,
+        code: u16,
+        description: &str,
+        headers: &[(&'static str, String)],
+    ) {
+        let mut block = HeadersBuilder::new();
+        block.status(code, description);
+        for (name, value) in headers {
+            block
+                .insert(name, value)
+                .expect("status headers are numbers and names");
+        }
+        self.send(to, Some(block.build().as_bytes().clone()), Bytes::new());
+    }
+
+    /// Says that nobody answers on the subject of the request, as nats-server 2.15 does; `None` when
+    /// the subject is not at hand.
+    pub(crate) fn no_responders(&mut self, to: &Subject, subject: Option<&Subject>) {
+        let headers = match subject {
+            None => Bytes::from_static(b"NATS/1.0 503\r\n\r\n"),
+            Some(subject) => format!("NATS/1.0 503\r\nNats-Subject: {subject}\r\n\r\n").into(),
+        };
+        self.send(to, Some(headers), Bytes::new());
+    }
+
+    /// Delivers a message under its own subject to the subscribers of `to`.
+    pub(crate) fn deliver(&mut self, to: &Subject, message: &Message) {
+        self.publisher.publish_to(to, message);
+    }
+
+    /// Answers a direct get: the stored message with where it comes from in front of its headers.
+    pub(crate) fn direct_message(
+        &mut self,
+        to: &Subject,
+        stored: &StoredMessage,
+        origin: &DirectOrigin<'_>,
+    ) {
+        let headers = origin.headers(stored);
+        self.send(to, Some(headers), stored.payload.clone());
+    }
+
+    /// Publishes something of our own, such as an advisory.
+    pub(crate) fn publish(&mut self, subject: &Subject, payload: Bytes) {
+        self.send(subject, None, payload);
+    }
+
+    /// Wakes everybody who got something. Call it before waiting.
+    pub(crate) fn flush(&mut self) {
+        self.publisher.flush();
+    }
+
+    pub(crate) fn router(&self) -> &Arc<Router> {
+        self.publisher.router()
+    }
+
+    fn send(&mut self, to: &Subject, headers: Option<Bytes>, payload: Bytes) {
+        self.publisher.publish(&Message {
+            subject: to.clone(),
+            reply: None,
+            headers,
+            payload,
+        });
+    }
+}
+
+/// The headers of a direct get (ADR-31).
+pub(crate) struct DirectOrigin<'a> {
+    pub(crate) stream: &'a str,
+    /// Part of a batch: how many follow, and the sequence sent before this one.
+    pub(crate) batch: Option<(u64, u64)>,
+    /// Leave out the headers of the message itself.
+    pub(crate) no_headers: bool,
+}
+
+impl DirectOrigin<'_> {
+    fn headers(&self, stored: &StoredMessage) -> Bytes {
+        let own = stored.headers.as_ref().filter(|_| !self.no_headers);
+        let mut block = BytesMut::with_capacity(192 + own.map_or(0, Headers::len));
+        block.put_slice(b"NATS/1.0\r\n");
+        write!(
+            block,
+            "Nats-Stream: {}\r\nNats-Subject: {}\r\nNats-Sequence: {}\r\nNats-Time-Stamp: {}\r\n",
+            self.stream, stored.subject, stored.seq, stored.at
+        )
+        .expect("a buffer grows");
+        if let Some((pending, last_seq)) = self.batch {
+            write!(
+                block,
+                "Nats-Num-Pending: {pending}\r\nNats-Last-Sequence: {last_seq}\r\n"
+            )
+            .expect("a buffer grows");
+        }
+        match own {
+            // Its first line gives way to ours; its last blank line ends both.
+            Some(own) => block.put_slice(fields(own.as_bytes())),
+            None => block.put_slice(b"\r\n"),
+        }
+        block.freeze()
+    }
+}
+
+/// A header block without its first line.
+fn fields(block: &[u8]) -> &[u8] {
+    let end = block.windows(2).position(|pair| pair == b"\r\n");
+    block
+        .get(end.map_or(block.len(), |end| end + 2)..)
+        .unwrap_or_default()
+}
+
+impl fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outlet").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,65 @@
+//! What to do when the fate of a record is known.
+
+use hitherto_cluster::{LogError, Refusal};
+use hitherto_jetstream::api::ApiError;
+use hitherto_protocol::Subject;
+
+/// What the proposer of a record wants.
+#[derive(Debug)]
+pub(crate) enum Receipt {
+    /// Nothing: nobody waits.
+    None,
+    /// A PubAck, or the error in its place.
+    PubAck(Subject),
+    /// An empty message when it is committed: a double ack.
+    Processed(Subject),
+    /// The answer to a request of the JetStream API.
+    Api(Box<ApiReceipt>),
+}
+
+/// Who asked for a change through the API, and in which form the answer goes.
+#[derive(Debug)]
+pub(crate) struct ApiReceipt {
+    pub(crate) reply: Subject,
+    pub(crate) change: ApiChange,
+}
+
+/// The changes the API can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ApiChange {
+    StreamCreate,
+    StreamUpdate,
+    StreamDelete,
+    Purge,
+    MessageDelete,
+    ConsumerCreate,
+    ConsumerDelete,
+}
+
+impl Receipt {
+    pub(crate) fn api(reply: &Subject, change: ApiChange) -> Self {
+        Self::Api(Box::new(ApiReceipt {
+            reply: reply.clone(),
+            change,
+        }))
+    }
+}
+
+/// What a client is told whose record the log did not take.
+pub(crate) fn refusal_error(refusal: Refusal) -> ApiError {
+    match refusal {
+        Refusal::Full => ApiError::too_many_requests(),
+        Refusal::NoGroup => ApiError::stream_not_found(),
+        Refusal::Closed | Refusal::Failed => ApiError::not_available(),
+    }
+}
+
+/// What a client is told whose record is not committed. One error stands for "unknown": the node is
+/// unavailable from then on, and clients find out after its restart, as after a time-out.
+pub(crate) fn failure_error(error: &LogError) -> ApiError {
+    match error {
+        LogError::NotWritten { .. } => ApiError::storage_exceeded(),
+        LogError::GroupClosed => ApiError::stream_not_found(),
+        _ => ApiError::not_available(),
+    }
+}

@@ -1,0 +1,279 @@
+//! What the files say when the node starts: checkpoints first, then the log behind them, through the same
+//! `apply` as everything that comes later.
+//!
+//! Half-done work is finished: a stream whose creation is committed is opened, one whose deletion is
+//! committed is left out, and its files go with the first checkpoint. Nothing is deleted because it is
+//! missing somewhere: what nobody knows is an error.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hitherto_jetstream::command::decode_all;
+use hitherto_jetstream::{
+    GroupId, Limits, LogIndex, Meta, MetaCommand, MetaOutcome, Stream, StreamConfig,
+};
+use hitherto_platform::Entropy;
+use hitherto_protocol::Timestamp;
+use hitherto_storage::{
+    Checkpoint, Checkpoints, Entry, Error, StreamStore, Wal, WalOptions, WalRange,
+};
+
+use super::replica::keep_body;
+use super::shard::TAIL_BYTES_MAX;
+use super::state_record;
+use super::stores::Stores;
+use super::stream_dirs;
+
+/// The node as its files have it.
+pub(crate) struct Recovered {
+    pub(crate) wal: Wal,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) meta: Meta,
+    pub(crate) streams: BTreeMap<GroupId, RecoveredStream>,
+    /// Groups of deleted streams of which there still are files.
+    pub(crate) deleted: Vec<GroupId>,
+}
+
+/// A stream as its files have it.
+pub(crate) struct RecoveredStream {
+    pub(crate) stream: Stream,
+    pub(crate) store: StreamStore,
+}
+
+/// Reads everything.
+pub(crate) fn recover(
+    stores: &Stores,
+    dir: &Path,
+    entropy: &Arc<dyn Entropy>,
+    limits: &Limits,
+) -> Result<Recovered, Error> {
+    let state_file = dir.join("state.redb");
+    let checkpoints = Checkpoints::open(&stores.disk, &state_file, &**entropy)?;
+    let mut saved: BTreeMap<_, _> = checkpoints.load_all()?.into_iter().collect();
+    let wal_dir = dir.join("wal");
+    let options = WalOptions {
+        entropy: Arc::clone(entropy),
+        checkpointed: wal_range(&saved),
+        ..WalOptions::default()
+    };
+    let (wal, replay) = Wal::open(Arc::clone(&stores.disk), &wal_dir, options)?;
+
+    let meta = open_meta(saved.remove(&GroupId::META), &state_file, limits)?;
+    let mut recovery = Recovery {
+        stores,
+        wal_dir,
+        meta,
+        streams: BTreeMap::new(),
+    };
+    recovery.open_checkpointed(&mut saved, &state_file)?;
+    for entry in replay {
+        recovery.replay(entry?)?;
+    }
+    recovery.log_what_was_found();
+    let deleted = recovery.find_deleted(saved.into_keys())?;
+    Ok(Recovered {
+        wal,
+        checkpoints,
+        meta: recovery.meta,
+        streams: recovery.streams,
+        deleted,
+    })
+}
+
+/// The part of the log the checkpoints know of.
+fn wal_range(saved: &BTreeMap<GroupId, Checkpoint>) -> Option<WalRange> {
+    let positions = saved.values().map(|checkpoint| checkpoint.wal);
+    Some(WalRange {
+        from: positions.clone().min()?,
+        to: positions.max()?,
+    })
+}
+
+fn open_meta(saved: Option<Checkpoint>, file: &Path, limits: &Limits) -> Result<Meta, Error> {
+    let Some(checkpoint) = saved else {
+        return Ok(Meta::new(limits.clone()));
+    };
+    let snapshot = state_record::decode(&checkpoint.state)
+        .map_err(|error| unusable(file, GroupId::META, &error))?;
+    Meta::restore(snapshot, limits.clone()).map_err(|error| unusable(file, GroupId::META, &error))
+}
+
+struct Recovery<'a> {
+    stores: &'a Stores,
+    wal_dir: PathBuf,
+    meta: Meta,
+    streams: BTreeMap<GroupId, RecoveredStream>,
+}
+
+impl Recovery<'_> {
+    /// Opens the streams the meta group's checkpoint knows.
+    fn open_checkpointed(
+        &mut self,
+        saved: &mut BTreeMap<GroupId, Checkpoint>,
+        state_file: &Path,
+    ) -> Result<(), Error> {
+        let known = self.meta.iter().map(|(_, entry)| entry.clone());
+        for entry in known.collect::<Vec<_>>() {
+            let group = entry.group;
+            let stream = match saved.remove(&group) {
+                None => self.create(group, entry.config, entry.created)?,
+                Some(checkpoint) => self.restore(group, checkpoint, state_file)?,
+            };
+            self.streams.insert(group, stream);
+        }
+        Ok(())
+    }
+
+    fn create(
+        &self,
+        group: GroupId,
+        config: StreamConfig,
+        created: Timestamp,
+    ) -> Result<RecoveredStream, Error> {
+        Ok(RecoveredStream {
+            stream: Stream::new(config, created),
+            store: self.stores.create(group)?,
+        })
+    }
+
+    fn restore(
+        &self,
+        group: GroupId,
+        checkpoint: Checkpoint,
+        state_file: &Path,
+    ) -> Result<RecoveredStream, Error> {
+        let no_bodies = "the checkpoint of a stream has no list of segments";
+        let manifest = checkpoint.manifest.ok_or(Error::Damaged {
+            file: state_file.to_owned(),
+            offset: 0,
+            what: no_bodies,
+        })?;
+        let store = self.stores.open(group, manifest)?;
+        let snapshot = state_record::decode(&checkpoint.state)
+            .map_err(|error| unusable(state_file, group, &error))?;
+        let metas = store.metas().collect::<Result<Vec<_>, _>>()?;
+        let stream = Stream::restore(snapshot, metas)
+            .map_err(|error| unusable(state_file, group, &error))?;
+        Ok(RecoveredStream { stream, store })
+    }
+
+    fn replay(&mut self, entry: Entry) -> Result<(), Error> {
+        if entry.group == GroupId::META {
+            return self.replay_meta(&entry);
+        }
+        let Some(recovered) = self.streams.get_mut(&entry.group) else {
+            if self.meta.has_given_out(entry.group) {
+                // Its stream was deleted, which the meta group's checkpoint knows already.
+                return Ok(());
+            }
+            return Err(self.damaged(&entry, "an entry belongs to a stream nobody knows"));
+        };
+        if !recovered.replay(entry.index, entry.body.clone()) {
+            return Err(self.damaged(&entry, "an entry of a stream is unreadable or out of order"));
+        }
+        if recovered.store.tail_bytes() >= TAIL_BYTES_MAX {
+            recovered.store.flush()?;
+        }
+        Ok(())
+    }
+
+    fn replay_meta(&mut self, entry: &Entry) -> Result<(), Error> {
+        let what = "an entry of the meta group is unreadable or out of order";
+        if entry.index > self.meta.applied().next() {
+            return Err(self.damaged(entry, what));
+        }
+        for command in MetaCommand::decode_all(entry.body.clone()) {
+            let command = command.map_err(|_| self.damaged(entry, what))?;
+            match self.meta.apply(entry.index, command) {
+                MetaOutcome::Created {
+                    group,
+                    config,
+                    created,
+                    existed: false,
+                } => {
+                    let stream = self.create(group, *config, created)?;
+                    self.streams.insert(group, stream);
+                }
+                MetaOutcome::Deleted { group } => {
+                    self.streams.remove(&group);
+                }
+                // A new configuration is put into the stream's own log, if it is not there yet.
+                MetaOutcome::Created { .. }
+                | MetaOutcome::Updated { .. }
+                | MetaOutcome::Refused(_)
+                | MetaOutcome::AlreadyApplied => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The groups that have files and no stream. Every group that was given out and has no stream was
+    /// deleted by a committed command.
+    fn find_deleted(
+        &self,
+        checkpointed: impl Iterator<Item = GroupId>,
+    ) -> Result<Vec<GroupId>, Error> {
+        let dirs = stream_dirs::list(&*self.stores.disk, &self.stores.streams_dir)?;
+        let mut groups: Vec<_> = checkpointed.chain(dirs).collect();
+        groups.retain(|group| !self.streams.contains_key(group));
+        groups.sort_unstable();
+        groups.dedup();
+        let (deleted, unknown): (Vec<_>, Vec<_>) = groups
+            .into_iter()
+            .partition(|group| self.meta.has_given_out(*group));
+        if !unknown.is_empty() {
+            tracing::warn!(groups = ?unknown, "files of streams nobody knows are left alone");
+        }
+        Ok(deleted)
+    }
+
+    fn log_what_was_found(&self) {
+        let messages: u64 = self
+            .streams
+            .values()
+            .map(|recovered| recovered.stream.state().messages)
+            .sum();
+        tracing::info!(streams = self.streams.len(), messages, "recovered");
+    }
+
+    fn damaged(&self, entry: &Entry, what: &'static str) -> Error {
+        tracing::error!(group = %entry.group, index = %entry.index, position = %entry.position, what);
+        Error::Damaged {
+            file: self.wal_dir.clone(),
+            offset: entry.position.offset,
+            what,
+        }
+    }
+}
+
+impl RecoveredStream {
+    /// Applies an entry again; `false` when it cannot be.
+    fn replay(&mut self, index: LogIndex, body: Bytes) -> bool {
+        if index > self.stream.applied().next() {
+            return false;
+        }
+        for command in decode_all(body) {
+            let Ok(command) = command else {
+                return false;
+            };
+            self.stream.apply(index, command);
+            while let Some(output) = self.stream.poll_output() {
+                // Everything but the bodies was said before the end of the last run, or will be said again.
+                keep_body(&mut self.store, output);
+            }
+        }
+        true
+    }
+}
+
+/// A checkpoint that was read and makes no sense.
+fn unusable(file: &Path, group: GroupId, error: &dyn std::fmt::Display) -> Error {
+    tracing::error!(%group, %error, "the checkpoint of a group cannot be used");
+    Error::Damaged {
+        file: file.to_owned(),
+        offset: 0,
+        what: "the checkpoint of a group cannot be used",
+    }
+}

@@ -1,0 +1,356 @@
+//! One stream on the thread that owns it: the state machine, the bodies, and what it still has to say.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use hitherto_cluster::{Committed, Encode, Log, LogError, Refusal, Refused};
+use hitherto_jetstream::api::ApiError;
+use hitherto_jetstream::command::{Control, decode_all};
+use hitherto_jetstream::{
+    Command, Delivery, LogIndex, Outcome, Output, Status, StoredMessage, Stream, StreamConfig,
+    StreamSeq,
+};
+use hitherto_platform::Entropy;
+use hitherto_protocol::{HeadersBuilder, Subject, Timestamp};
+use hitherto_storage::{Error, PendingCheckpoint, StreamStore};
+
+use super::capture::Captured;
+use super::directory::StreamEntry;
+use super::outlet::Outlet;
+use super::pub_ack::PubAckForm;
+use super::receipt::{Receipt, failure_error, refusal_error};
+use super::state_record::StateSnapshot;
+use crate::pubsub::Message;
+use crate::services::changes;
+
+/// A stream with its bodies. Belongs to one shard.
+pub(crate) struct Replica {
+    pub(crate) entry: Arc<StreamEntry>,
+    pub(crate) stream: Stream,
+    pub(crate) store: StreamStore,
+    /// Takes messages in for this stream.
+    pub(crate) captured: Captured,
+    pub_ack: PubAckForm,
+    /// Commands the log had no room for, in order. While there are some nothing is delivered, so that
+    /// they stay few.
+    unproposed: VecDeque<(Command, Receipt)>,
+    /// It is on the shard's list of those to look after.
+    pub(crate) touched: bool,
+    /// What the shard's alarm clock holds for it.
+    pub(crate) due: Option<Timestamp>,
+}
+
+/// What a replica needs to do its work, lent by its shard.
+pub(crate) struct Hands<'a> {
+    pub(crate) now: Timestamp,
+    pub(crate) log: &'a dyn Log<Receipt>,
+    pub(crate) entropy: &'a dyn Entropy,
+    pub(crate) outlet: &'a mut Outlet,
+}
+
+impl Replica {
+    pub(crate) fn new(
+        entry: Arc<StreamEntry>,
+        stream: Stream,
+        store: StreamStore,
+        captured: Captured,
+    ) -> Self {
+        let pub_ack = PubAckForm::new(&entry.name);
+        Self {
+            entry,
+            stream,
+            store,
+            captured,
+            pub_ack,
+            unproposed: VecDeque::new(),
+            touched: false,
+            due: None,
+        }
+    }
+
+    /// Applies a committed entry and answers those who wait for its records.
+    ///
+    /// # Panics
+    /// When a record does not decode: it was checksummed on its way, so this node wrote what it cannot
+    /// read, and must not go on.
+    pub(crate) fn commit(&mut self, entry: Committed<Receipt>, hands: &mut Hands<'_>) {
+        let mut receipts = entry.receipts.into_iter();
+        for command in decode_all(entry.body) {
+            let command = command.expect("what this node put into its log is a command");
+            let is_rare = matches!(&command, Command::Control(_));
+            let outcome = self.stream.apply(entry.index, command);
+            if is_rare {
+                self.follow_config();
+                self.publish_usage();
+            }
+            let receipt = receipts.next().unwrap_or(Receipt::None);
+            self.carry_out(hands);
+            self.answer(receipt, outcome, hands);
+        }
+    }
+
+    /// Tells those who wait that their records are not committed, or that nobody knows.
+    pub(crate) fn fail(&mut self, receipts: Vec<Receipt>, error: &LogError, outlet: &mut Outlet) {
+        let error = failure_error(error);
+        for receipt in receipts {
+            self.refuse(receipt, &error, outlet);
+        }
+    }
+
+    /// Puts a command into the log of this stream.
+    pub(crate) fn propose(&mut self, command: Command, receipt: Receipt, hands: &mut Hands<'_>) {
+        if !self.unproposed.is_empty() {
+            self.unproposed.push_back((command, receipt));
+            return;
+        }
+        let refused = hands
+            .log
+            .propose(self.entry.group, &Record(&command), receipt);
+        match refused {
+            Ok(()) => {}
+            Err(Refused {
+                reason: Refusal::Full,
+                receipt,
+            }) => self.unproposed.push_back((command, receipt)),
+            Err(Refused { reason, receipt }) => {
+                self.refuse(receipt, &refusal_error(reason), hands.outlet);
+            }
+        }
+    }
+
+    /// Tries again what the log had no room for; `false` while it has none.
+    pub(crate) fn propose_again(&mut self, hands: &mut Hands<'_>) -> bool {
+        for (command, receipt) in std::mem::take(&mut self.unproposed) {
+            // Goes back into the queue, behind what is there, once one finds no room.
+            self.propose(command, receipt, hands);
+        }
+        self.unproposed.is_empty()
+    }
+
+    /// Serves the waiting pulls and does what is due.
+    pub(crate) fn look_after(&mut self, hands: &mut Hands<'_>) {
+        if !self.propose_again(hands) {
+            return;
+        }
+        if self
+            .stream
+            .next_timeout()
+            .is_some_and(|due| due <= hands.now)
+        {
+            self.stream.handle_timeout(hands.now);
+        }
+        let router = Arc::clone(hands.outlet.router());
+        self.stream
+            .deliver(hands.now, &|inbox| router.has_interest(inbox));
+        self.carry_out(hands);
+        self.publish_usage();
+    }
+
+    /// When it wants to be looked after again; `None` when nothing is due ever.
+    pub(crate) fn next_timeout(&self) -> Option<Timestamp> {
+        self.stream.next_timeout()
+    }
+
+    /// Has commands for which the log had no room.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        !self.unproposed.is_empty()
+    }
+
+    /// Carries out what the state machine wants done, in order.
+    pub(crate) fn carry_out(&mut self, hands: &mut Hands<'_>) {
+        while let Some(output) = self.stream.poll_output() {
+            match output {
+                Output::Deliver(delivery) => self.deliver(&delivery, hands.outlet),
+                Output::Status(status) => say(&status, hands.outlet),
+                Output::Reply { to, payload } => hands.outlet.reply(&to, payload),
+                Output::Propose { command, reply } => {
+                    let receipt = reply.map_or(Receipt::None, Receipt::Processed);
+                    self.propose(command, receipt, hands);
+                }
+                Output::Advisory { subject, payload } => advise(subject, payload, hands.outlet),
+                body @ (Output::Store(_) | Output::Remove(_)) => {
+                    keep_body(&mut self.store, body);
+                }
+            }
+        }
+    }
+
+    /// Reads a message. Damage is logged here, once per attempt.
+    pub(crate) fn read(&self, seq: StreamSeq) -> Result<Option<StoredMessage>, Error> {
+        self.store.get(seq).inspect_err(|error| {
+            let stream = &self.entry.name;
+            tracing::error!(%stream, %seq, %error, "a stored message cannot be read");
+        })
+    }
+
+    /// Writes complete blocks of the tail to the disk; `false` when that fails.
+    pub(crate) fn write_behind(&mut self) -> bool {
+        let flushed = self.store.flush();
+        if let Err(error) = &flushed {
+            let stream = &self.entry.name;
+            tracing::error!(%stream, %error, "cannot write messages behind; publishes are refused");
+        }
+        flushed.is_ok()
+    }
+
+    /// Describes the stream for a checkpoint.
+    pub(crate) fn checkpoint(
+        &mut self,
+    ) -> Result<(LogIndex, StateSnapshot, PendingCheckpoint), Error> {
+        let bodies = self.store.prepare_checkpoint()?;
+        let state = StateSnapshot::Stream(Box::new(self.stream.snapshot()));
+        Ok((self.stream.applied(), state, bodies))
+    }
+
+    /// Refreshes what others see of the stream from outside.
+    pub(crate) fn publish_usage(&self) {
+        let state = self.stream.state();
+        let usage = &self.entry.usage;
+        usage.bytes.store(state.bytes, Ordering::Relaxed);
+        let consumers = self.stream.consumers().len() as u64;
+        usage.consumers.store(consumers, Ordering::Relaxed);
+    }
+
+    /// The stream goes: its consumers' waiting pulls are told.
+    pub(crate) fn end_consumers(&mut self, hands: &mut Hands<'_>) {
+        let consumers: Vec<_> = self
+            .stream
+            .consumers()
+            .map(|c| c.name().to_owned())
+            .collect();
+        for name in consumers {
+            let command = Command::Control(Control::DeleteConsumer { name });
+            // Nothing of this stream is read again, so its state need not be right in any log.
+            self.stream.apply(self.stream.applied().next(), command);
+        }
+        while let Some(output) = self.stream.poll_output() {
+            if let Output::Status(status) = output {
+                say(&status, hands.outlet);
+            }
+        }
+    }
+
+    fn answer(&mut self, receipt: Receipt, outcome: Outcome, hands: &mut Hands<'_>) {
+        match (receipt, outcome) {
+            (Receipt::None, _) => {}
+            (Receipt::PubAck(reply), Outcome::Published(published)) => {
+                let form = &self.pub_ack;
+                hands
+                    .outlet
+                    .reply_with(&reply, |buf| form.write(buf, &published));
+            }
+            (Receipt::Processed(reply), _) => hands.outlet.reply(&reply, Bytes::new()),
+            (Receipt::Api(receipt), outcome) => {
+                changes::answer(self, &receipt, outcome, hands.now, hands.outlet);
+            }
+            (Receipt::PubAck(_), outcome) => {
+                unreachable!("a publish leads to a PubAck, not to {outcome:?}")
+            }
+        }
+    }
+
+    /// Takes in what the configuration now in force says.
+    pub(crate) fn follow_config(&mut self) {
+        let config = self.stream.config();
+        self.captured.follow(config);
+        self.entry
+            .allow_direct
+            .store(config.allow_direct, Ordering::Relaxed);
+    }
+
+    fn refuse(&self, receipt: Receipt, error: &ApiError, outlet: &mut Outlet) {
+        match receipt {
+            // A client that waits for a double ack learns by its time-out, as with nats-server.
+            Receipt::None | Receipt::Processed(_) => {}
+            Receipt::PubAck(reply) => {
+                outlet.reply_with(&reply, |buf| self.pub_ack.write_error(buf, error));
+            }
+            Receipt::Api(receipt) => changes::refuse(&receipt, error.clone(), outlet),
+        }
+    }
+
+    fn deliver(&self, delivery: &Delivery, outlet: &mut Outlet) {
+        // A message that cannot be read is not delivered; its consumer asks again after the ack wait.
+        let Ok(Some(stored)) = self.read(delivery.stream_seq) else {
+            return;
+        };
+        let reply = Some(delivery.ack_subject.clone());
+        let message = if delivery.headers_only {
+            headers_only(stored, reply)
+        } else {
+            to_message(stored, reply)
+        };
+        outlet.deliver(&delivery.to, &message);
+    }
+}
+
+/// Stores or removes a body.
+pub(crate) fn keep_body(store: &mut StreamStore, output: Output) {
+    match output {
+        Output::Store(message) => store.append(message),
+        Output::Remove(seq) => store.remove(seq),
+        Output::Deliver(_)
+        | Output::Status(_)
+        | Output::Reply { .. }
+        | Output::Propose { .. }
+        | Output::Advisory { .. } => {}
+    }
+}
+
+/// A command of the state machine on its way into the log.
+pub(crate) struct Record<'a>(pub(crate) &'a Command);
+
+impl Encode for Record<'_> {
+    fn encode(&self, buf: &mut bytes::BytesMut) {
+        self.0.encode(buf);
+    }
+}
+
+/// The command that puts a configuration in force.
+pub(crate) fn configure(config: Box<StreamConfig>, at: Timestamp) -> Command {
+    Command::Control(Control::Configure { config, at })
+}
+
+fn to_message(stored: StoredMessage, reply: Option<Subject>) -> Message {
+    Message {
+        subject: stored.subject,
+        reply,
+        headers: stored.headers.map(|headers| headers.as_bytes().clone()),
+        payload: stored.payload,
+    }
+}
+
+/// The message without its payload, whose size a header tells.
+fn headers_only(stored: StoredMessage, reply: Option<Subject>) -> Message {
+    let mut headers = HeadersBuilder::new();
+    let size = stored.payload.len().to_string();
+    let own = stored.headers.iter().flat_map(|headers| headers.iter());
+    for (name, value) in own.chain([("Nats-Msg-Size", size.as_str())]) {
+        headers
+            .insert(name, value)
+            .expect("stored headers were checked when they came in");
+    }
+    Message {
+        subject: stored.subject,
+        reply,
+        headers: Some(headers.build().as_bytes().clone()),
+        payload: Bytes::new(),
+    }
+}
+
+fn say(status: &Status, outlet: &mut Outlet) {
+    outlet.status(
+        &status.to,
+        status.code,
+        &status.description,
+        &status.headers,
+    );
+}
+
+fn advise(subject: String, payload: Bytes, outlet: &mut Outlet) {
+    if let Ok(subject) = Subject::new(subject) {
+        outlet.publish(&subject, payload);
+    }
+}

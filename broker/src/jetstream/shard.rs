@@ -1,0 +1,381 @@
+//! A shard: the thread that owns the streams of some groups. No lock is around their state; what they are
+//! told comes through one queue.
+//!
+//! A round takes everything that waits, applies it, then serves pulls and timers of the streams that were
+//! touched, then wakes the connections that got something.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use hitherto_cluster::{Committed, LogError};
+use hitherto_jetstream::GroupId;
+use hitherto_platform::Entropy;
+use hitherto_protocol::Timestamp;
+use hitherto_storage::Manifest;
+
+use super::capture::Intake;
+use super::checkpointer::{Activity, CheckpointOrder, GroupCheckpoint};
+use super::directory::Directory;
+use super::input::{Input, ShardQueue};
+use super::meta_owner::MetaOwner;
+use super::order::{self, StreamOrder};
+use super::outlet::Outlet;
+use super::receipt::Receipt;
+use super::replica::{Hands, Replica, configure};
+use super::room::WaitingRoom;
+use super::stores::Stores;
+use crate::services::{self, StreamAck, StreamCall};
+
+/// Bytes of one stream in memory at which they are written to its segments: 8 MiB.
+pub(crate) const TAIL_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Bytes of all streams of a shard in memory at which they are written to their segments: 16 MiB, with
+/// four shards 64 MiB for the node.
+pub(crate) const TAILS_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// How soon a shard tries again to propose what the log had no room for.
+const RETRY_AFTER: Duration = Duration::from_millis(1);
+
+/// How often a shard looks for abandoned batches while some are open, and tries to write behind while
+/// the disk does not take it.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Bytes committed after which a shard looks how much it holds in memory: 1 MiB.
+const TAIL_CHECK_BYTES: usize = 1024 * 1024;
+
+/// The thread's state.
+pub(crate) struct Shard {
+    pub(crate) queue: Arc<ShardQueue>,
+    pub(crate) replicas: BTreeMap<GroupId, Replica>,
+    /// The meta group, on shard 0.
+    pub(crate) meta: Option<MetaOwner>,
+    pub(crate) parts: ShardParts,
+    pub(crate) outlet: Outlet,
+    /// Streams to look after in this round.
+    pub(crate) touched: Vec<GroupId>,
+    /// When streams want to be looked after.
+    pub(crate) alarms: BTreeSet<(Timestamp, GroupId)>,
+    /// Streams with open batches.
+    pub(crate) batches: BTreeSet<GroupId>,
+    /// Bytes committed since the tails were last looked at.
+    pub(crate) unchecked_bytes: usize,
+    /// Bodies cannot be written; counted in [`Intake::stuck_shards`].
+    pub(crate) is_stuck: bool,
+}
+
+/// What all shards share.
+#[derive(Clone)]
+pub(crate) struct ShardParts {
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) stores: Arc<Stores>,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) waiting_room: Arc<WaitingRoom>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+}
+
+impl Shard {
+    pub(crate) fn new(queue: Arc<ShardQueue>, parts: ShardParts) -> Self {
+        let outlet = Outlet::new(&parts.intake.router);
+        Self {
+            queue,
+            replicas: BTreeMap::new(),
+            meta: None,
+            parts,
+            outlet,
+            touched: Vec::new(),
+            alarms: BTreeSet::new(),
+            batches: BTreeSet::new(),
+            unchecked_bytes: 0,
+            is_stuck: false,
+        }
+    }
+
+    /// Starts the thread.
+    pub(crate) fn spawn(self, number: usize) -> io::Result<JoinHandle<()>> {
+        thread::Builder::new()
+            .name(format!("hitherto-shard-{number}"))
+            .spawn(move || self.run())
+    }
+
+    fn run(mut self) {
+        let now = self.now();
+        for group in self.replicas.keys().copied().collect::<Vec<_>>() {
+            if let Some(replica) = self.replicas.get_mut(&group) {
+                replica.stream.resume(now);
+            }
+            self.touch(group);
+        }
+        let mut inputs = Vec::new();
+        let mut stops = false;
+        while !stops {
+            let wait_max = self.wait_max();
+            self.queue.take(&mut inputs, wait_max);
+            for input in inputs.drain(..) {
+                stops |= self.handle(input);
+            }
+            self.ring_alarms();
+            self.look_after_touched();
+            self.outlet.flush();
+            self.parts.waiting_room.notify();
+            self.write_behind();
+            self.watch_batches();
+        }
+    }
+
+    /// Does one thing; `true` when it was the last.
+    fn handle(&mut self, input: Input) -> bool {
+        match input {
+            Input::Committed(entry) => self.commit(entry),
+            Input::Failed(group, receipts, error) => self.fail(group, receipts, &error),
+            Input::Call(group, call) => self.call(group, *call),
+            Input::Ack(group, ack) => self.ack(group, ack),
+            Input::Meta(call) => {
+                self.with_meta(|meta, hands| services::handle_meta(meta, *call, hands))
+            }
+            Input::Order(order) => self.follow(*order),
+            Input::BatchOpened(group) => {
+                self.batches.insert(group);
+            }
+            Input::Checkpoint(order) => self.describe(&order),
+            Input::CheckpointSaved(group, manifest) => self.checkpoint_saved(group, &manifest),
+            Input::Stop => return true,
+        }
+        false
+    }
+
+    fn commit(&mut self, entry: Committed<Receipt>) {
+        let group = entry.group;
+        self.unchecked_bytes += entry.body.len();
+        if group == GroupId::META {
+            self.with_meta(|meta, hands| meta.commit(entry, hands));
+            return;
+        }
+        // Entries of a deleted stream that were under way have nobody left to answer for them.
+        self.with_replica(group, |replica, hands| replica.commit(entry, hands));
+    }
+
+    fn fail(&mut self, group: GroupId, receipts: Vec<Receipt>, error: &LogError) {
+        if group == GroupId::META {
+            self.with_meta(|meta, hands| meta.fail(receipts, error, hands));
+            return;
+        }
+        self.with_replica(group, |replica, hands| {
+            replica.fail(receipts, error, hands.outlet);
+        });
+    }
+
+    fn call(&mut self, group: GroupId, call: StreamCall) {
+        if !self.replicas.contains_key(&group) {
+            services::stream_is_gone(&call, &mut self.outlet);
+            return;
+        }
+        self.with_replica(group, |replica, hands| {
+            services::handle(replica, call, hands)
+        });
+    }
+
+    fn ack(&mut self, group: GroupId, ack: StreamAck) {
+        self.with_replica(group, |replica, hands| {
+            services::handle_ack(replica, ack, hands)
+        });
+    }
+
+    fn follow(&mut self, order: StreamOrder) {
+        match order {
+            StreamOrder::Open(opening) => {
+                let hands = &mut hands(&self.parts, &mut self.outlet);
+                if let Some(replica) = opening.carry_out(&self.parts, &self.queue, hands) {
+                    let group = replica.entry.group;
+                    self.replicas.insert(group, replica);
+                    self.touch(group);
+                }
+            }
+            StreamOrder::Configure(group, config, receipt) => {
+                self.with_replica(group, |replica, hands| {
+                    let command = configure(config, hands.now);
+                    replica.propose(command, receipt, hands);
+                });
+            }
+            StreamOrder::Describe(group, question) => {
+                let now = self.now();
+                question.answer(self.replicas.get(&group), now, &mut self.outlet);
+            }
+            StreamOrder::Delete(group, receipt) => {
+                if let Some(replica) = self.replicas.remove(&group) {
+                    self.forget_alarm(&replica);
+                    self.parts.directory.remove(&replica.entry);
+                    services::delete(replica, &mut hands(&self.parts, &mut self.outlet));
+                }
+                self.parts.activity.add_deleted(group);
+                order::tell_deleted(receipt.as_deref(), &mut self.outlet);
+            }
+        }
+    }
+
+    /// Serves and times the streams something has happened to.
+    fn look_after_touched(&mut self) {
+        for group in mem::take(&mut self.touched) {
+            let Some(replica) = self.replicas.get_mut(&group) else {
+                continue;
+            };
+            replica.touched = false;
+            replica.look_after(&mut hands(&self.parts, &mut self.outlet));
+            let due = replica.next_timeout();
+            if due != replica.due {
+                if let Some(old) = replica.due {
+                    self.alarms.remove(&(old, group));
+                }
+                self.alarms.extend(due.map(|due| (due, group)));
+                replica.due = due;
+            }
+            if replica.waits_for_room() {
+                self.touch(group);
+            }
+        }
+    }
+
+    fn ring_alarms(&mut self) {
+        let now = self.now();
+        while let Some((due, group)) = self.alarms.first().copied() {
+            if due > now {
+                return;
+            }
+            self.alarms.pop_first();
+            if let Some(replica) = self.replicas.get_mut(&group) {
+                replica.due = None;
+            }
+            self.touch(group);
+        }
+    }
+
+    /// How long there is nothing to do unless somebody says so; `None` for ever.
+    fn wait_max(&self) -> Option<Duration> {
+        let now = self.now();
+        let alarm = self.alarms.first();
+        let alarm = alarm.map(|(due, _)| due.saturating_duration_since(now));
+        let retry = (!self.touched.is_empty()).then_some(RETRY_AFTER);
+        let watches = !self.batches.is_empty() || self.is_stuck;
+        let watch = watches.then_some(WATCH_INTERVAL);
+        [alarm, retry, watch].into_iter().flatten().min()
+    }
+
+    /// Writes bodies to the disk when enough are in memory. While that fails publishers are refused, so
+    /// that memory stays bounded.
+    fn write_behind(&mut self) {
+        if self.unchecked_bytes < TAIL_CHECK_BYTES && !self.is_stuck {
+            return;
+        }
+        self.unchecked_bytes = 0;
+        let tails = self
+            .replicas
+            .values()
+            .map(|replica| replica.store.tail_bytes());
+        let bytes_max = if tails.sum::<u64>() >= TAILS_BYTES_MAX || self.is_stuck {
+            1
+        } else {
+            TAIL_BYTES_MAX
+        };
+        let mut is_stuck = false;
+        for replica in self.replicas.values_mut() {
+            if replica.store.tail_bytes() >= bytes_max {
+                is_stuck |= !replica.write_behind();
+            }
+        }
+        if is_stuck != mem::replace(&mut self.is_stuck, is_stuck) {
+            let stuck_shards = &self.parts.intake.stuck_shards;
+            if is_stuck {
+                stuck_shards.fetch_add(1, Ordering::Relaxed);
+            } else {
+                stuck_shards.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn watch_batches(&mut self) {
+        let replicas = &self.replicas;
+        self.batches.retain(|group| {
+            let replica = replicas.get(group);
+            replica.is_some_and(|replica| replica.captured.abandon_idle_batches())
+        });
+    }
+
+    fn describe(&mut self, order: &CheckpointOrder) {
+        let meta = self.meta.as_ref().map(MetaOwner::checkpoint);
+        let mut groups: Vec<GroupCheckpoint> = meta.into_iter().collect();
+        for (group, replica) in &mut self.replicas {
+            match replica.checkpoint() {
+                Ok((applied, state, bodies)) => groups.push(GroupCheckpoint {
+                    group: *group,
+                    applied,
+                    state,
+                    bodies: Some(bodies),
+                }),
+                // No answer: the whole checkpoint is left out, and the log is kept.
+                Err(error) => {
+                    let stream = &replica.entry.name;
+                    tracing::error!(%stream, %error, "cannot prepare a checkpoint");
+                    return;
+                }
+            }
+        }
+        // The checkpointer may have given up.
+        order.answer.send(groups).ok();
+    }
+
+    fn checkpoint_saved(&mut self, group: GroupId, manifest: &Manifest) {
+        let Some(replica) = self.replicas.get_mut(&group) else {
+            return;
+        };
+        if let Err(error) = replica.store.checkpoint_saved(manifest) {
+            let stream = &replica.entry.name;
+            tracing::warn!(%stream, %error, "cannot remove old segments yet");
+        }
+    }
+
+    fn with_replica(&mut self, group: GroupId, act: impl FnOnce(&mut Replica, &mut Hands<'_>)) {
+        if let Some(replica) = self.replicas.get_mut(&group) {
+            act(replica, &mut hands(&self.parts, &mut self.outlet));
+            self.touch(group);
+        }
+    }
+
+    fn with_meta(&mut self, act: impl FnOnce(&mut MetaOwner, &mut Hands<'_>)) {
+        if let Some(meta) = &mut self.meta {
+            act(meta, &mut hands(&self.parts, &mut self.outlet));
+        }
+    }
+
+    fn touch(&mut self, group: GroupId) {
+        if let Some(replica) = self.replicas.get_mut(&group)
+            && !mem::replace(&mut replica.touched, true)
+        {
+            self.touched.push(group);
+        }
+    }
+
+    fn forget_alarm(&mut self, replica: &Replica) {
+        if let Some(due) = replica.due {
+            self.alarms.remove(&(due, replica.entry.group));
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from(self.parts.intake.clock.now())
+    }
+}
+
+/// What a replica works with, borrowed from its shard.
+fn hands<'a>(parts: &'a ShardParts, outlet: &'a mut Outlet) -> Hands<'a> {
+    Hands {
+        now: Timestamp::from(parts.intake.clock.now()),
+        log: &*parts.intake.log,
+        entropy: &*parts.entropy,
+        outlet,
+    }
+}

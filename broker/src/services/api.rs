@@ -1,0 +1,152 @@
+//! The handler of `$JS.API.>`: reads the subject, finds who answers, and hands the request over.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use hitherto_jetstream::API_LEVEL;
+use hitherto_jetstream::api::{ApiError, ResponseKind};
+use hitherto_protocol::Subject;
+use serde::Serialize;
+
+use super::call::{ApiCall, StreamApi};
+use super::request::{REQUIRED_API_LEVEL, Request};
+use super::{MetaCall, StreamCall, changes};
+use crate::jetstream::{Input, Outlet, ShardParts, ShardQueue};
+use crate::pubsub::{Handler, Message};
+
+pub(super) struct Api {
+    parts: ShardParts,
+    /// The shard of the meta group.
+    meta: Arc<ShardQueue>,
+}
+
+impl Api {
+    pub(super) fn new(parts: ShardParts, meta: Arc<ShardQueue>) -> Self {
+        Self { parts, meta }
+    }
+
+    fn hand_over(&self, call: ApiCall, request: Request) {
+        match call {
+            ApiCall::Stream(stream, api) => self.to_stream(&stream, api, request),
+            ApiCall::Unsupported(operation) => {
+                let mut outlet = self.outlet();
+                outlet.reply_json(&request.reply, &Unsupported::new(operation));
+                outlet.flush();
+            }
+            meta => self.to_meta(MetaCall {
+                call: meta,
+                request,
+            }),
+        }
+    }
+
+    fn to_stream(&self, stream: &str, api: StreamApi, request: Request) {
+        let Some(entry) = self.parts.directory.get(stream) else {
+            let call = StreamCall { api, request };
+            super::stream_is_gone(&call, &mut self.outlet());
+            return;
+        };
+        if matches!(api, StreamApi::DirectGet(_)) && !entry.answers_direct_gets() {
+            let mut outlet = self.outlet();
+            outlet.no_responders(&request.reply, Some(&request.subject));
+            outlet.flush();
+            return;
+        }
+        let (response, reply) = (api.response(), request.reply.clone());
+        let call = Box::new(StreamCall { api, request });
+        if !entry.shard.push_call(Input::Call(entry.group, call)) {
+            self.refuse_as_overloaded(response, &reply);
+        }
+    }
+
+    fn to_meta(&self, call: MetaCall) {
+        let (response, reply) = (call.call.response(), call.request.reply.clone());
+        if !self.meta.push_call(Input::Meta(Box::new(call))) {
+            self.refuse_as_overloaded(response, &reply);
+        }
+    }
+
+    fn refuse_as_overloaded(&self, response: Option<ResponseKind>, reply: &Subject) {
+        tracing::warn!("a request of the JetStream API was refused: too many wait");
+        let error = ApiError::insufficient_resources();
+        let mut outlet = self.outlet();
+        match response {
+            Some(response) => changes::refuse_as(response, reply, error, &mut outlet),
+            None => outlet.status(reply, 429, "Too Many Requests", &[]),
+        }
+        outlet.flush();
+    }
+
+    fn outlet(&self) -> MutexGuard<'_, Outlet> {
+        let outlet = self.parts.intake.outlet.lock();
+        outlet.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Handler for Api {
+    /// Requests without a reply subject are not carried out. Differs from nats-server, which carries
+    /// out some of them: nobody would learn what became of it.
+    fn handle(&self, message: &Message) {
+        let Some(reply) = &message.reply else {
+            return;
+        };
+        let Some(call) = ApiCall::parse(message.subject.as_str()) else {
+            return;
+        };
+        if asks_too_much(message) {
+            let mut outlet = self.outlet();
+            match call.response() {
+                Some(response) => {
+                    let error = ApiError::required_api_level();
+                    changes::refuse_as(response, reply, error, &mut outlet);
+                }
+                None => outlet.status(reply, 412, "Required Api Level", &[]),
+            }
+            outlet.flush();
+            return;
+        }
+        let request = Request {
+            subject: message.subject.clone(),
+            reply: reply.clone(),
+            payload: message.payload.clone(),
+        };
+        self.hand_over(call, request);
+    }
+}
+
+/// The answer to a request nats-server knows and we do not carry out.
+#[derive(Serialize)]
+struct Unsupported {
+    r#type: String,
+    error: ApiError,
+}
+
+impl Unsupported {
+    fn new(operation: &str) -> Self {
+        let needs_cluster = ["leader", "peer", "move"]
+            .iter()
+            .any(|word| operation.contains(word));
+        Self {
+            r#type: format!("io.nats.jetstream.api.v1.{operation}_response"),
+            error: if needs_cluster {
+                // As nats-server says when it stands alone.
+                ApiError::cluster_required()
+            } else {
+                ApiError::stream_general(&format!("{operation} is not supported"))
+            },
+        }
+    }
+}
+
+/// The client needs a later API than ours.
+fn asks_too_much(message: &Message) -> bool {
+    let Ok(Some(headers)) = message.checked_headers() else {
+        return false;
+    };
+    let level = headers.get(REQUIRED_API_LEVEL);
+    level.is_some_and(|level| {
+        level
+            .trim()
+            .parse()
+            .map_or(true, |level: u32| level > API_LEVEL)
+    })
+}

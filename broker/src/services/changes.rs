@@ -1,0 +1,69 @@
+//! The answers to requests that change something, once their record is committed or refused.
+
+use hitherto_jetstream::Outcome;
+use hitherto_jetstream::api::{ApiError, Purged, Response, ResponseKind, StreamInfo, Success};
+use hitherto_protocol::{Subject, Timestamp};
+use serde::Serialize;
+
+use crate::jetstream::{ApiChange, ApiReceipt, Outlet, Replica};
+
+impl ApiChange {
+    /// The type of the answer.
+    pub(crate) fn response(self) -> ResponseKind {
+        match self {
+            Self::StreamCreate => ResponseKind::StreamCreate,
+            Self::StreamUpdate => ResponseKind::StreamUpdate,
+            Self::StreamDelete => ResponseKind::StreamDelete,
+            Self::Purge => ResponseKind::StreamPurge,
+            Self::MessageDelete => ResponseKind::MsgDelete,
+            Self::ConsumerCreate => ResponseKind::ConsumerCreate,
+            Self::ConsumerDelete => ResponseKind::ConsumerDelete,
+        }
+    }
+}
+
+/// Answers a request whose command was applied to a stream.
+pub(crate) fn answer(
+    replica: &Replica,
+    receipt: &ApiReceipt,
+    outcome: Outcome,
+    now: Timestamp,
+    outlet: &mut Outlet,
+) {
+    match outcome {
+        Outcome::Consumer(result) => accept(receipt, result.map(|(info, _)| info), outlet),
+        Outcome::Deleted(result) => accept(receipt, result.map(|()| Success::DONE), outlet),
+        Outcome::Purged(result) => accept(receipt, result.map(Purged::new), outlet),
+        Outcome::Recorded => accept(receipt, Ok(stream_info(replica, now)), outlet),
+        Outcome::Published(_) | Outcome::AlreadyApplied => {
+            unreachable!("{:?} leads to no such outcome", receipt.change)
+        }
+    }
+}
+
+/// Answers a request with what became of it.
+pub(crate) fn accept<T: Serialize>(
+    receipt: &ApiReceipt,
+    result: Result<T, ApiError>,
+    outlet: &mut Outlet,
+) {
+    let answer = Response::new(receipt.change.response(), result);
+    outlet.reply(&receipt.reply, answer.to_bytes());
+}
+
+/// Answers a request whose record is not committed.
+pub(crate) fn refuse(receipt: &ApiReceipt, error: ApiError, outlet: &mut Outlet) {
+    refuse_as(receipt.change.response(), &receipt.reply, error, outlet);
+}
+
+/// Answers with an error in the form of this answer.
+pub(crate) fn refuse_as(kind: ResponseKind, reply: &Subject, error: ApiError, outlet: &mut Outlet) {
+    outlet.reply(reply, Response::<()>::new(kind, Err(error)).to_bytes());
+}
+
+/// The stream as answers about it alone show it.
+pub(crate) fn stream_info(replica: &Replica, now: Timestamp) -> StreamInfo {
+    let mut info = replica.stream.info(now);
+    info.config = info.config.for_reply();
+    info
+}

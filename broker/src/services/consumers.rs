@@ -1,0 +1,179 @@
+//! Requests about the consumers of one stream.
+
+use hitherto_jetstream::api::{
+    ApiError, ConsumerAction, ConsumerCreateRequest, ConsumerInfo, ConsumerList, ConsumerNames,
+    ConsumersRequest, LIST_PAGE, Paged, parse_next_request, parse_request,
+};
+use hitherto_jetstream::command::{Control, PutAction, PutConsumer};
+use hitherto_jetstream::{Consumer, ConsumerConfig};
+use hitherto_platform::Entropy;
+use hitherto_protocol::Timestamp;
+
+use super::call::ConsumerTarget;
+use super::request::Request;
+use crate::jetstream::{Hands, Replica};
+
+/// Characters of the name of a consumer that was created without one, as in nats-server.
+const RANDOM_NAME_CHARS: usize = 8;
+
+/// `CONSUMER.MSG.NEXT`.
+pub(super) fn pull(
+    replica: &mut Replica,
+    consumer: &str,
+    request: &Request,
+    hands: &mut Hands<'_>,
+) {
+    let reply = &request.reply;
+    match parse_next_request(&request.payload) {
+        Ok(next) => {
+            // A pull may wait for long: its subject must not keep a read buffer alive.
+            let pull = next.into_pull(reply.detached());
+            if !replica.stream.handle_pull(hands.now, consumer, pull) {
+                hands.outlet.no_responders(reply, Some(&request.subject));
+            }
+        }
+        Err(error) => {
+            let description = format!("Bad Request - {}", error.description);
+            hands.outlet.status(reply, 400, &description, &[]);
+        }
+    }
+}
+
+/// `CONSUMER.CREATE` in its forms, and `CONSUMER.DURABLE.CREATE`.
+pub(super) fn create(
+    replica: &Replica,
+    target: ConsumerTarget,
+    request: &Request,
+    hands: &Hands<'_>,
+) -> Result<Control, ApiError> {
+    let create: ConsumerCreateRequest = parse_request(&request.payload)?;
+    if create.stream_name != replica.entry.name {
+        return Err(ApiError::stream_name_mismatch());
+    }
+    let mut config = create.config;
+    check_target(target, &mut config)?;
+    if config.consumer_name().is_none() {
+        config.name = Some(random_name(replica, hands.entropy));
+    }
+    let config = config.checked(replica.stream.config())?;
+    let name = config.consumer_name().unwrap_or_default().to_owned();
+    Ok(Control::PutConsumer(PutConsumer {
+        name,
+        config: Box::new(config),
+        action: match create.action {
+            ConsumerAction::CreateOrUpdate => PutAction::CreateOrUpdate,
+            ConsumerAction::Create => PutAction::Create,
+            ConsumerAction::Update => PutAction::Update,
+        },
+        at: hands.now,
+    }))
+}
+
+/// `CONSUMER.INFO`.
+pub(super) fn info(
+    replica: &Replica,
+    consumer: &str,
+    request: &Request,
+    now: Timestamp,
+) -> Result<ConsumerInfo, ApiError> {
+    request.expect_empty()?;
+    let info = replica.stream.consumer_info(consumer, now);
+    info.ok_or_else(ApiError::consumer_not_found)
+}
+
+/// `CONSUMER.DELETE`.
+pub(super) fn delete(
+    replica: &Replica,
+    consumer: String,
+    request: &Request,
+) -> Result<Control, ApiError> {
+    request.expect_empty()?;
+    if replica.stream.consumer(&consumer).is_none() {
+        return Err(ApiError::consumer_not_found());
+    }
+    Ok(Control::DeleteConsumer { name: consumer })
+}
+
+/// `CONSUMER.NAMES`.
+pub(super) fn names(replica: &Replica, request: &Request) -> Result<ConsumerNames, ApiError> {
+    let ConsumersRequest { offset } = parse_request(&request.payload)?;
+    let names = replica.stream.consumers().map(Consumer::name);
+    Ok(ConsumerNames::new(
+        names.map(str::to_owned).collect(),
+        offset,
+    ))
+}
+
+/// `CONSUMER.LIST`.
+pub(super) fn list(
+    replica: &Replica,
+    request: &Request,
+    now: Timestamp,
+) -> Result<ConsumerList, ApiError> {
+    let ConsumersRequest { offset } = parse_request(&request.payload)?;
+    let consumers = replica.stream.consumers().collect();
+    let (page, consumers) = Paged::cut(consumers, offset, LIST_PAGE);
+    Ok(ConsumerList {
+        page,
+        consumers: consumers
+            .into_iter()
+            .map(|consumer| consumer.info(now))
+            .collect(),
+    })
+}
+
+/// Checks what the subject of the request says against the body, and takes the name from it.
+fn check_target(target: ConsumerTarget, config: &mut ConsumerConfig) -> Result<(), ApiError> {
+    match target {
+        ConsumerTarget::Ephemeral if config.durable_name.is_some() => {
+            Err(ApiError::consumer_ephemeral_with_durable_name())
+        }
+        ConsumerTarget::Ephemeral => Ok(()),
+        ConsumerTarget::Durable(name) => match &config.durable_name {
+            None => Err(ApiError::consumer_durable_not_set()),
+            Some(durable) if *durable != name => {
+                Err(ApiError::consumer_durable_not_match_subject())
+            }
+            Some(_) => Ok(()),
+        },
+        ConsumerTarget::Named(name, filter) => {
+            if config
+                .durable_name
+                .as_ref()
+                .is_some_and(|durable| *durable != name)
+            {
+                return Err(ApiError::consumer_durable_not_match_subject());
+            }
+            if config.name.as_ref().is_some_and(|other| *other != name) {
+                return Err(ApiError::consumer_durable_and_name_mismatch());
+            }
+            config.name = Some(name);
+            filter.map_or(Ok(()), |filter| check_filter(&filter, config))
+        }
+    }
+}
+
+fn check_filter(filter: &str, config: &ConsumerConfig) -> Result<(), ApiError> {
+    match *config.filters() {
+        [only] if only == filter => Ok(()),
+        [] | [_] => Err(ApiError::consumer_filter_mismatch()),
+        [..] => Err(ApiError::consumer_multiple_filters_not_allowed()),
+    }
+}
+
+fn random_name(replica: &Replica, entropy: &dyn Entropy) -> String {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    loop {
+        let mut random = entropy.u64();
+        let name: String = (0..RANDOM_NAME_CHARS)
+            .map(|_| {
+                let place = usize::try_from(random % 62).unwrap_or_default();
+                random /= 62;
+                char::from(ALPHABET[place])
+            })
+            .collect();
+        if replica.stream.consumer(&name).is_none() {
+            return name;
+        }
+    }
+}

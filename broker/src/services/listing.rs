@@ -1,0 +1,49 @@
+//! A page of stream infos, which the owners of the streams write together.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use hitherto_jetstream::api::{Paged, Response, ResponseKind, StreamInfo, StreamList};
+use hitherto_protocol::Subject;
+
+use crate::jetstream::Outlet;
+
+/// The page, until its last place is filled in.
+pub(crate) struct Listing {
+    reply: Subject,
+    page: Paged,
+    places: Mutex<Vec<Option<StreamInfo>>>,
+    missing: AtomicUsize,
+}
+
+impl Listing {
+    /// A page with so many places; at least one.
+    pub(crate) fn new(reply: Subject, page: Paged, places: usize) -> Self {
+        Self {
+            reply,
+            page,
+            places: Mutex::new(vec![None; places]),
+            missing: AtomicUsize::new(places),
+        }
+    }
+
+    /// Fills in a place; `None` when the stream has gone since. Who fills in the last one sends the page.
+    pub(crate) fn fill(&self, place: usize, info: Option<StreamInfo>, outlet: &mut Outlet) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(empty) = places.get_mut(place) {
+            *empty = info;
+        }
+        if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let streams = std::mem::take(&mut *places).into_iter().flatten().collect();
+            drop(places);
+            send(&self.reply, self.page, streams, outlet);
+        }
+    }
+}
+
+/// Sends a page.
+pub(crate) fn send(reply: &Subject, page: Paged, streams: Vec<StreamInfo>, outlet: &mut Outlet) {
+    let list = StreamList { page, streams };
+    let answer = Response::new(ResponseKind::StreamList, Ok(list));
+    outlet.reply(reply, answer.to_bytes());
+}

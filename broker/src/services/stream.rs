@@ -1,0 +1,147 @@
+//! Requests to one stream, answered by its owner.
+
+use hitherto_jetstream::api::{
+    ApiError, Paged, PurgeRequest, Response, ResponseKind, SUBJECTS_PAGE, StreamInfoPage,
+    StreamInfoRequest, parse_request,
+};
+use hitherto_jetstream::command::{Control, Purge};
+use hitherto_jetstream::{Command, StreamSeq};
+use hitherto_protocol::{SubjectFilter, Timestamp};
+
+use super::call::StreamApi;
+use super::request::Request;
+use super::{changes, consumers, direct_get, messages};
+use crate::jetstream::{ApiChange, Hands, Outlet, Receipt, Replica};
+
+/// A request to one stream on its way to the stream's owner.
+pub(crate) struct StreamCall {
+    pub(crate) api: StreamApi,
+    pub(crate) request: Request,
+}
+
+/// Answers a request, or proposes what it asks for.
+pub(crate) fn handle(replica: &mut Replica, call: StreamCall, hands: &mut Hands<'_>) {
+    let StreamCall { api, request } = call;
+    match api {
+        StreamApi::Next(consumer) => consumers::pull(replica, &consumer, &request, hands),
+        StreamApi::DirectGet(subject) => {
+            direct_get::answer(replica, subject.as_deref(), &request, hands.outlet);
+        }
+        StreamApi::Info => {
+            let info = info(replica, &request, hands.now);
+            answer(ResponseKind::StreamInfo, &request, info, hands.outlet);
+        }
+        StreamApi::MessageGet => {
+            let message = messages::get(replica, &request);
+            answer(ResponseKind::MsgGet, &request, message, hands.outlet);
+        }
+        StreamApi::ConsumerNames => {
+            let names = consumers::names(replica, &request);
+            answer(ResponseKind::ConsumerNames, &request, names, hands.outlet);
+        }
+        StreamApi::ConsumerList => {
+            let list = consumers::list(replica, &request, hands.now);
+            answer(ResponseKind::ConsumerList, &request, list, hands.outlet);
+        }
+        StreamApi::ConsumerInfo(consumer) => {
+            let info = consumers::info(replica, &consumer, &request, hands.now);
+            answer(ResponseKind::ConsumerInfo, &request, info, hands.outlet);
+        }
+        StreamApi::Purge => {
+            let purge = purge(&request);
+            propose(replica, ApiChange::Purge, &request, purge, hands);
+        }
+        StreamApi::MessageDelete => {
+            let delete = messages::delete(&request);
+            propose(replica, ApiChange::MessageDelete, &request, delete, hands);
+        }
+        StreamApi::ConsumerCreate(target) => {
+            let create = consumers::create(replica, target, &request, hands);
+            propose(replica, ApiChange::ConsumerCreate, &request, create, hands);
+        }
+        StreamApi::ConsumerDelete(consumer) => {
+            let delete = consumers::delete(replica, consumer, &request);
+            propose(replica, ApiChange::ConsumerDelete, &request, delete, hands);
+        }
+    }
+}
+
+/// Answers a request to a stream that is not there.
+pub(crate) fn stream_is_gone(call: &StreamCall, outlet: &mut Outlet) {
+    let Request { subject, reply, .. } = &call.request;
+    match call.api.response() {
+        Some(kind) => changes::refuse_as(kind, reply, ApiError::stream_not_found(), outlet),
+        None => outlet.no_responders(reply, Some(subject)),
+    }
+    outlet.flush();
+}
+
+/// Lets go of a stream whose deletion is committed: nothing is taken in for it any more, and waiting
+/// pulls are told.
+pub(crate) fn delete(mut replica: Replica, hands: &mut Hands<'_>) {
+    hands.log.close_group(replica.entry.group);
+    replica.end_consumers(hands);
+}
+
+/// Answers with what was found, or with the error.
+fn answer<T: serde::Serialize>(
+    kind: ResponseKind,
+    request: &Request,
+    result: Result<T, ApiError>,
+    outlet: &mut Outlet,
+) {
+    outlet.reply(&request.reply, Response::new(kind, result).to_bytes());
+}
+
+/// Proposes what was asked for, or answers why not.
+fn propose(
+    replica: &mut Replica,
+    change: ApiChange,
+    request: &Request,
+    command: Result<Control, ApiError>,
+    hands: &mut Hands<'_>,
+) {
+    match command {
+        Ok(control) => {
+            let receipt = Receipt::api(&request.reply, change);
+            replica.propose(Command::Control(control), receipt, hands);
+        }
+        Err(error) => changes::refuse_as(change.response(), &request.reply, error, hands.outlet),
+    }
+}
+
+fn info(replica: &Replica, request: &Request, now: Timestamp) -> Result<StreamInfoPage, ApiError> {
+    let StreamInfoRequest {
+        offset,
+        deleted_details,
+        subjects_filter,
+    } = parse_request(&request.payload)?;
+    let stream = &replica.stream;
+    let mut info = changes::stream_info(replica, now);
+    if deleted_details {
+        info.state.deleted = stream.deleted().map(|seq| seq.0).collect();
+    }
+    let mut page = Paged::default();
+    if !subjects_filter.is_empty() {
+        let filter = SubjectFilter::new(subjects_filter).map_err(|_| ApiError::bad_request())?;
+        let (place, subjects) = Paged::cut(stream.subjects(&filter), offset, SUBJECTS_PAGE);
+        page = place;
+        info.state.subjects = Some(subjects.into_iter().collect());
+    }
+    Ok(StreamInfoPage { page, info })
+}
+
+fn purge(request: &Request) -> Result<Control, ApiError> {
+    let PurgeRequest { filter, seq, keep } = parse_request(&request.payload)?;
+    if seq > 0 && keep > 0 {
+        return Err(ApiError::bad_request());
+    }
+    if !filter.is_empty() && SubjectFilter::new(filter.as_str()).is_err() {
+        return Err(ApiError::bad_request());
+    }
+    Ok(Control::Purge(Purge {
+        filter: (!filter.is_empty()).then_some(filter),
+        before: (seq > 0).then_some(StreamSeq(seq)),
+        keep: (keep > 0).then_some(keep),
+    }))
+}

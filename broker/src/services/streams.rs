@@ -1,0 +1,135 @@
+//! Requests about which streams there are, answered by the owner of the meta group.
+
+use std::sync::Arc;
+
+use hitherto_jetstream::api::{
+    AccountApi, AccountInfo, ApiError, LIST_PAGE, Paged, Response, ResponseKind, StreamNames,
+    StreamsRequest, parse_request,
+};
+use hitherto_jetstream::{API_LEVEL, StreamConfig};
+use hitherto_protocol::{Subject, SubjectFilter};
+use serde::Serialize;
+
+use super::call::ApiCall;
+use super::request::Request;
+use super::{Listing, changes, listing};
+use crate::jetstream::{ApiChange, Hands, MetaOwner, Outlet};
+
+/// A request on its way to the owner of the meta group.
+pub(crate) struct MetaCall {
+    pub(crate) call: ApiCall,
+    pub(crate) request: Request,
+}
+
+/// Answers a request, proposes what it asks for, or has the owner of the stream answer it.
+pub(crate) fn handle_meta(meta: &mut MetaOwner, call: MetaCall, hands: &mut Hands<'_>) {
+    let MetaCall { call, request } = call;
+    let reply = &request.reply;
+    let refused = match call {
+        ApiCall::AccountInfo => {
+            answer(
+                ResponseKind::AccountInfo,
+                reply,
+                Ok(account_info(meta)),
+                hands.outlet,
+            );
+            return;
+        }
+        ApiCall::StreamNames => {
+            answer(
+                ResponseKind::StreamNames,
+                reply,
+                names(meta, &request),
+                hands.outlet,
+            );
+            return;
+        }
+        ApiCall::StreamList => {
+            if let Err(error) = list(meta, &request, hands.outlet) {
+                changes::refuse_as(ResponseKind::StreamList, reply, error, hands.outlet);
+            }
+            return;
+        }
+        ApiCall::StreamCreate(name) => read_config(&name, &request)
+            .and_then(|config| meta.create(config, reply, hands))
+            .map_err(|error| (ApiChange::StreamCreate, error)),
+        ApiCall::StreamUpdate(name) => read_config(&name, &request)
+            .and_then(|config| meta.update(config, reply, hands))
+            .map_err(|error| (ApiChange::StreamUpdate, error)),
+        ApiCall::StreamDelete(name) => request
+            .expect_empty()
+            .and_then(|()| meta.delete(name, reply, hands))
+            .map_err(|error| (ApiChange::StreamDelete, error)),
+        // Does not come here: the handler of the API knows where these go.
+        ApiCall::Stream(..) | ApiCall::Unsupported(_) => return,
+    };
+    if let Err((change, error)) = refused {
+        changes::refuse_as(change.response(), reply, error, hands.outlet);
+    }
+}
+
+fn answer<T: Serialize>(
+    kind: ResponseKind,
+    reply: &Subject,
+    result: Result<T, ApiError>,
+    outlet: &mut Outlet,
+) {
+    outlet.reply(reply, Response::new(kind, result).to_bytes());
+}
+
+fn read_config(name: &str, request: &Request) -> Result<StreamConfig, ApiError> {
+    let config: StreamConfig = parse_request(&request.payload)?;
+    if config.name != name {
+        return Err(ApiError::stream_name_mismatch());
+    }
+    Ok(config)
+}
+
+fn account_info(meta: &MetaOwner) -> AccountInfo {
+    let usage = meta.parts().directory.usage();
+    AccountInfo {
+        storage: usage.bytes,
+        streams: usage.streams,
+        consumers: usage.consumers,
+        api: AccountApi {
+            level: API_LEVEL,
+            ..AccountApi::default()
+        },
+        ..AccountInfo::default()
+    }
+}
+
+fn names(meta: &MetaOwner, request: &Request) -> Result<StreamNames, ApiError> {
+    let (offset, filter) = read_streams_request(request)?;
+    let streams = meta.streams(filter.as_ref()).into_iter();
+    let names = streams.map(|(name, _)| name.to_owned());
+    Ok(StreamNames::new(names.collect(), offset))
+}
+
+fn list(meta: &MetaOwner, request: &Request, outlet: &mut Outlet) -> Result<(), ApiError> {
+    let (offset, filter) = read_streams_request(request)?;
+    let streams = meta.streams(filter.as_ref()).into_iter();
+    let groups = streams.map(|(_, group)| group).collect();
+    let (page, groups) = Paged::cut(groups, offset, LIST_PAGE);
+    if groups.is_empty() {
+        listing::send(&request.reply, page, Vec::new(), outlet);
+        return Ok(());
+    }
+    let listing = Arc::new(Listing::new(request.reply.clone(), page, groups.len()));
+    for (place, group) in groups.into_iter().enumerate() {
+        meta.ask_for_listing(group, &listing, place);
+    }
+    Ok(())
+}
+
+fn read_streams_request(request: &Request) -> Result<(i64, Option<SubjectFilter>), ApiError> {
+    let StreamsRequest { offset, subject } = parse_request(&request.payload)?;
+    let filter = match subject.as_str() {
+        "" => None,
+        subject => {
+            let filter = SubjectFilter::new(subject.to_owned());
+            Some(filter.map_err(|_| ApiError::bad_request())?)
+        }
+    };
+    Ok((offset, filter))
+}

@@ -1,0 +1,184 @@
+//! A disk that crashes, fills up, fails to sync, or flips a bit: nothing acknowledged is lost, nothing
+//! wrong is delivered, and publishers are told.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hitherto_broker::{Node, NodeConfig};
+use hitherto_platform::{Disk, FaultyDisk};
+use serde_json::json;
+
+use crate::harness::{JetStream, header, status, subject, text};
+
+#[tokio::test]
+async fn acked_messages_survive_a_crash_at_any_point() {
+    for seed in 0..12 {
+        let disk = FaultyDisk::new();
+        let js = JetStream::on(&disk).await;
+        js.stream("S", &["s.>"], json!({})).await;
+        // The power goes at some write, sync or rename from here on.
+        disk.cut_power_after(3 + seed * 7);
+        let mut acked = Vec::new();
+        for number in 0..60_u64 {
+            let ack = js.publish_with("s.x", &[], &number.to_string()).await;
+            let Some(seq) = ack["seq"].as_u64().filter(|seq| *seq > 0) else {
+                break;
+            };
+            acked.push((seq, number.to_string()));
+        }
+        drop(js);
+        disk.crash_torn(seed);
+
+        let js = JetStream::on(&disk).await;
+        for (seq, payload) in &acked {
+            let got = js.api_ok("STREAM.MSG.GET.S", json!({ "seq": seq })).await;
+            let data = got["message"]["data"].as_str().unwrap();
+            assert_eq!(data, base64(payload), "seed {seed}, sequence {seq}");
+        }
+        let sequences: Vec<u64> = acked.iter().map(|(seq, _)| *seq).collect();
+        assert!(sequences.is_sorted(), "seed {seed}: {sequences:?}");
+        js.publish("s.x", "goes on").await;
+        js.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn full_disk_refuses_and_goes_on_when_there_is_room() {
+    let disk = FaultyDisk::new();
+    let js = JetStream::on(&disk).await;
+    js.stream("S", &["s"], json!({})).await;
+    js.publish("s", "before").await;
+    disk.set_capacity(Some(disk.used_bytes()));
+    let large = "x".repeat(64 * 1024);
+    let mut stored = 1;
+    let refused = loop {
+        let ack = js.publish_with("s", &[], &large).await;
+        if ack.get("error").is_some() {
+            break ack;
+        }
+        stored += 1;
+        assert!(stored < 10_000, "the disk is full at some time");
+    };
+    assert_eq!(refused["error"]["err_code"], 10047, "{refused}");
+    assert_eq!(refused["stream"], "S");
+    disk.set_capacity(None);
+    assert_eq!(js.publish("s", "after").await, stored + 1);
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn failed_sync_is_answered_and_later_publishes_are_refused() {
+    let disk = FaultyDisk::new();
+    let js = JetStream::on(&disk).await;
+    js.stream("S", &["s"], json!({})).await;
+    js.publish("s", "kept").await;
+    disk.fail_sync(0);
+    let unknown = js.publish_with("s", &[], "unknown").await;
+    assert_eq!(unknown["error"]["err_code"], 10008, "{unknown}");
+    let refused = js.publish_with("s", &[], "refused").await;
+    assert_eq!(refused["error"]["err_code"], 10008, "{refused}");
+    let body = json!({ "name": "T", "subjects": ["t"] });
+    assert_eq!(js.api_error("STREAM.CREATE.T", body).await, 10008);
+    // What was stored can still be read.
+    let got = js.api_ok("STREAM.MSG.GET.S", json!({ "seq": 1 })).await;
+    assert_eq!(got["message"]["data"], base64("kept"));
+    drop(js);
+    disk.crash();
+    let js = JetStream::on(&disk).await;
+    let messages = js.state("S").await["messages"].as_u64().unwrap();
+    assert!(
+        (1..=2).contains(&messages),
+        "the unknown one is there or not: {messages}"
+    );
+    js.stop().await;
+}
+
+/// A stream whose first messages lie in a segment, and the path of that segment.
+async fn fill_a_segment(disk: &FaultyDisk) -> PathBuf {
+    let js = JetStream::on(disk).await;
+    js.stream("S", &["s"], json!({ "allow_direct": true }))
+        .await;
+    for number in 0..80 {
+        js.publish("s", &format!("{number:04}{}", "x".repeat(2_000)))
+            .await;
+    }
+    js.stop().await;
+    segment_of_the_only_stream(disk)
+}
+
+#[tokio::test]
+async fn damaged_message_is_an_error_and_is_not_delivered() {
+    let disk = FaultyDisk::new();
+    let segment = fill_a_segment(&disk).await;
+    let js = JetStream::on(&disk).await;
+    disk.flip_bit(&segment, 5_000, 1).unwrap();
+    js.consumer("S", "C", json!({})).await;
+    let error = js.api_error("STREAM.MSG.GET.S", json!({ "seq": 3 })).await;
+    assert_eq!(error, 10051);
+    let got = js
+        .request("$JS.API.DIRECT.GET.S", None, r#"{"seq":3}"#)
+        .await
+        .unwrap();
+    assert_eq!(status(&got).map(|(code, _)| code), Some(500));
+    let mut delivered = 0;
+    for message in js.fetch("S", "C", 80).await {
+        let reply = message.reply.as_ref().unwrap().as_str();
+        let seq: usize = reply.split('.').nth(5).unwrap().parse().unwrap();
+        assert!(text(&message).starts_with(&format!("{:04}", seq - 1)));
+        delivered += 1;
+    }
+    assert!((1..80).contains(&delivered), "{delivered}");
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn damage_found_at_the_start_is_an_error_that_names_the_file() {
+    let disk = FaultyDisk::new();
+    let segment = fill_a_segment(&disk).await;
+    disk.flip_bit(&segment, 5_000, 1).unwrap();
+    let config = NodeConfig::in_memory().disk(Arc::new(disk.clone()));
+    let error = Node::start(config).await.unwrap_err().to_string();
+    assert!(error.contains(segment.to_str().unwrap()), "{error}");
+}
+
+#[tokio::test]
+async fn publishes_without_reply_are_stored_in_order() {
+    let js = JetStream::start().await;
+    js.stream("S", &["s"], json!({ "allow_direct": true }))
+        .await;
+    for number in 0..5_000 {
+        let payload = Bytes::from(format!("{number}"));
+        js.client
+            .publish(subject("s"), None, None, payload)
+            .await
+            .unwrap();
+    }
+    assert_eq!(js.publish("s", "last").await, 5_001);
+    for seq in [1_u64, 2_500, 5_000] {
+        let body = json!({ "seq": seq }).to_string();
+        let got = js
+            .request("$JS.API.DIRECT.GET.S", None, &body)
+            .await
+            .unwrap();
+        assert_eq!(got.payload, (seq - 1).to_string());
+        assert_eq!(header(&got, "Nats-Subject"), Some("s"));
+    }
+    assert_eq!(js.state("S").await["messages"], 5_001);
+    js.stop().await;
+}
+
+fn segment_of_the_only_stream(disk: &FaultyDisk) -> PathBuf {
+    let streams = Path::new("/memory/jetstream/streams");
+    let stream = streams.join(&disk.list(streams).unwrap()[0].name);
+    let files = disk.list(&stream).unwrap();
+    let is_segment = |name: &str| name.starts_with("seg-");
+    let segment = files
+        .iter()
+        .find(|file| is_segment(file.name.to_str().unwrap()));
+    stream.join(&segment.unwrap().name)
+}
+
+fn base64(text: &str) -> String {
+    data_encoding::BASE64.encode(text.as_bytes())
+}
