@@ -10,6 +10,7 @@ use hitherto_protocol::ServerInfo;
 use tokio::task::JoinSet;
 
 use crate::connection::Environment;
+use crate::jetstream::{JetStream, JetStreamOptions};
 use crate::local::{LocalClient, LocalClientParts};
 use crate::pubsub::Router;
 use crate::room::Room;
@@ -32,6 +33,8 @@ pub struct Node {
     config: NodeConfig,
     server_id: String,
     environment: Arc<Environment>,
+    /// The only lasting reference: dropping it ends the threads of JetStream.
+    jetstream: Arc<JetStream>,
     stop_source: StopSource,
     stop: StopSignal,
     listen_addr: Option<SocketAddr>,
@@ -67,10 +70,11 @@ impl Node {
         let listener = open_listener(&config).await?;
         let listen_addr = listener.as_ref().map(|(_, addr)| *addr);
 
+        let jetstream = start_jetstream(&config, &router).await?;
         let server_id = id::server_id(&*config.entropy);
         let environment = Arc::new(Environment {
             router,
-            room: Room,
+            room: Room::new(&jetstream),
             limits: config.limits.clone(),
             info: server_info(&config, &server_id, listen_addr),
             slow_consumers: AtomicU64::new(0),
@@ -80,6 +84,7 @@ impl Node {
             config,
             server_id,
             environment,
+            jetstream,
             stop_source,
             stop,
             listen_addr,
@@ -134,8 +139,10 @@ impl Node {
     pub async fn shutdown(mut self) -> Result<(), Error> {
         self.stop_source.stop();
         while self.tasks.join_next().await.is_some() {}
+        let jetstream = Arc::clone(&self.jetstream);
+        let ended = unblocked(move || jetstream.shutdown()).await;
         tracing::info!("Server Exiting..");
-        Ok(())
+        Ok(ended?)
     }
 
     fn accept_on(&mut self, listener: Box<dyn Listener>, addr: SocketAddr) {
@@ -164,6 +171,34 @@ impl fmt::Debug for Node {
             .field("store_dir", &self.config.store_dir)
             .field("listen_addr", &self.listen_addr)
             .finish_non_exhaustive()
+    }
+}
+
+/// Recovers the streams and starts their threads.
+async fn start_jetstream(
+    config: &NodeConfig,
+    router: &Arc<Router>,
+) -> Result<Arc<JetStream>, Error> {
+    tracing::info!("Starting JetStream");
+    let options = JetStreamOptions {
+        disk: Arc::clone(&config.disk),
+        clock: Arc::clone(&config.clock),
+        entropy: Arc::clone(&config.entropy),
+        store_dir: config.store_dir.clone(),
+        router: Arc::clone(router),
+        limits: hitherto_jetstream::Limits::default(),
+    };
+    Ok(unblocked(move || JetStream::start(options)).await?)
+}
+
+/// Runs what blocks on a thread where that is allowed. A panic there goes on here.
+async fn unblocked<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => panic!("the runtime ends while the node starts or stops: {error}"),
+        },
     }
 }
 

@@ -1,16 +1,30 @@
 //! Back-pressure: publishers wait while the log has no room, so that no publish into a stream is dropped.
 
+use std::sync::{Arc, Weak};
+
+use crate::jetstream::JetStream;
+
 /// A publisher's view of the room in the log.
+///
+/// Weak, so that a forgotten client does not keep the threads of a stopped node alive. A node that has
+/// stopped has room, as it stores nothing any more.
 #[derive(Debug, Clone)]
-pub(crate) struct Room;
+pub(crate) struct Room(Weak<JetStream>);
 
 impl Room {
-    pub(crate) fn is_there(&self) -> bool {
-        true
+    pub(crate) fn new(jetstream: &Arc<JetStream>) -> Self {
+        Self(Arc::downgrade(jetstream))
     }
 
-    /// Waits until there is room.
+    pub(crate) fn is_there(&self) -> bool {
+        let jetstream = self.0.upgrade();
+        jetstream.is_none_or(|jetstream| jetstream.has_room())
+    }
+
+    /// Waits until there is room. Whoever waits keeps JetStream alive: wait for the node's stop, too.
     pub(crate) async fn wait(&self) {
-        std::future::ready(()).await;
+        if let Some(jetstream) = self.0.upgrade() {
+            jetstream.wait_for_room().await;
+        }
     }
 }

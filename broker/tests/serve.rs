@@ -132,6 +132,68 @@ async fn a_port_in_use_is_explained() {
 }
 
 #[tokio::test]
+async fn a_store_in_use_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_child, _log) = serve(folder.path()).await;
+    let store = folder.path().join("store").display().to_string();
+    let output = output(&["serve", "--port", "0", "--store-dir", &store]).await;
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains("is locked by another process"), "{error}");
+    assert!(error.contains("--store-dir"), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_dir_that_is_a_file_is_explained() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let store = file.path().display().to_string();
+    let output = output(&["serve", "--port", "0", "--store-dir", &store]).await;
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains("cannot use the store"), "{error}");
+    assert!(error.contains("--store-dir"), "{error}");
+}
+
+#[tokio::test]
+async fn the_store_is_there_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = format!("{QUIET}SUB inbox.* 1\r\n");
+    let (mut child, log) = serve(folder.path()).await;
+    let mut client = RawClient::connect_to(([127, 0, 0, 1], port_in(&log)).into()).await;
+    let config = r#"{"name":"S","subjects":["s.>"]}"#;
+    let size = config.len();
+    client
+        .send(format!(
+            "{connect}PUB $JS.API.STREAM.CREATE.S inbox.1 {size}\r\n{config}\r\n"
+        ))
+        .await;
+    let created = answer(&mut client).await;
+    assert!(created.contains("\"did_create\":true"), "{created}");
+    client.send("PUB s.a inbox.2 2\r\nhi\r\n").await;
+    let stored = answer(&mut client).await;
+    assert!(
+        stored.contains("\"stream\":\"S\"") && stored.contains("\"seq\":1"),
+        "{stored}"
+    );
+    child.kill().await.unwrap();
+
+    let (_child, log) = serve(folder.path()).await;
+    let mut client = RawClient::connect_to(([127, 0, 0, 1], port_in(&log)).into()).await;
+    client
+        .send(format!("{connect}PUB s.a inbox.3 2\r\nho\r\n"))
+        .await;
+    let stored = answer(&mut client).await;
+    assert!(stored.contains("\"seq\":2"), "{stored}");
+}
+
+/// The payload of the next message, which must be a single line.
+async fn answer(client: &mut RawClient) -> String {
+    let line = client.line().await;
+    assert!(line.starts_with("MSG inbox."), "{line}");
+    client.line().await
+}
+
+#[tokio::test]
 async fn help_shows_examples_and_version_is_told() {
     let help = output(&["serve", "--help"]).await;
     let text = String::from_utf8(help.stdout).unwrap();

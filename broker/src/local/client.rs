@@ -191,7 +191,12 @@ impl LocalClient {
             });
         }
         if !parts.room.is_there() {
-            parts.room.wait().await;
+            let mut stop = parts.stop.clone();
+            // Both only wait.
+            tokio::select! {
+                () = parts.room.wait() => {}
+                () = stop.stopped() => {}
+            }
         }
         if parts.stop.is_stopped() {
             return Err(Error::Stopped);
