@@ -35,8 +35,6 @@ const DELETE_DELAY: Duration = Duration::from_secs(1);
 
 /// A request to a shard to describe its groups. It is sent to every shard; a shard that ends drops it.
 pub(crate) struct CheckpointOrder {
-    /// The log up to here has been applied when the shard reads this.
-    pub(crate) wal: WalPosition,
     pub(crate) answer: SyncSender<Vec<GroupCheckpoint>>,
 }
 
@@ -210,7 +208,7 @@ impl Checkpointer {
     /// `false` when a group could not be described.
     fn checkpoint(&self, deleted: &[GroupId]) -> Result<bool, Error> {
         let wal = self.log.position();
-        let Some(described) = self.describe(wal) else {
+        let Some(described) = self.describe() else {
             return Ok(false);
         };
         let mut saved = Vec::with_capacity(described.len());
@@ -238,11 +236,11 @@ impl Checkpointer {
     }
 
     /// Asks every shard; `None` when one of them has ended or could not describe a group.
-    fn describe(&self, wal: WalPosition) -> Option<Vec<GroupCheckpoint>> {
+    fn describe(&self) -> Option<Vec<GroupCheckpoint>> {
         let (answer, answers) = sync_channel(self.shards.len());
         for shard in &self.shards {
             let answer = answer.clone();
-            shard.push(Input::Checkpoint(CheckpointOrder { wal, answer }));
+            shard.push(Input::Checkpoint(CheckpointOrder { answer }));
         }
         drop(answer);
         let mut groups = Vec::new();

@@ -220,10 +220,12 @@ async fn next_with_an_ack_pulls_one_more() {
     let first = js.fetch("S", "C", 1).await;
     let ack = first[0].reply.as_ref().unwrap().as_str().to_owned();
     let mut inbox = js.ask(&ack, "+NXT").await;
-    assert_eq!(text(&next(&mut inbox).await), "2");
+    let second = next(&mut inbox).await;
+    assert_eq!(text(&second), "2");
+    js.ack_sync(&second, "").await;
     assert_eq!(
         js.consumer_info("S", "C").await["ack_floor"]["stream_seq"],
-        1
+        2
     );
     js.stop().await;
 }

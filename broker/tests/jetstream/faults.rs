@@ -122,7 +122,7 @@ async fn damaged_message_is_an_error_and_is_not_delivered() {
         .unwrap();
     assert_eq!(status(&got).map(|(code, _)| code), Some(500));
     let mut delivered = 0;
-    for message in js.fetch("S", "C", 80).await {
+    for message in js.fetch("S", "C", 200).await {
         let reply = message.reply.as_ref().unwrap().as_str();
         let seq: usize = reply.split('.').nth(5).unwrap().parse().unwrap();
         assert!(text(&message).starts_with(&format!("{:04}", seq - 1)));
@@ -138,8 +138,9 @@ async fn damage_found_at_the_start_is_an_error_that_names_the_file() {
     let segment = fill_a_segment(&disk).await;
     disk.flip_bit(&segment, 5_000, 1).unwrap();
     let config = NodeConfig::in_memory().disk(Arc::new(disk.clone()));
-    let error = Node::start(config).await.unwrap_err().to_string();
-    assert!(error.contains(segment.to_str().unwrap()), "{error}");
+    let error = Node::start(config).await.unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains(segment.to_str().unwrap()), "{cause}");
 }
 
 #[tokio::test]
