@@ -10,9 +10,8 @@ use bytestring::ByteString;
 use hitherto_platform::Entropy;
 use hitherto_protocol::{Subject, SubjectFilter, SubjectTree};
 
-use super::Message;
 use super::matches::Matches;
-use super::publisher::{Delivered, Publisher};
+use super::publisher::Publisher;
 use super::subscription::{Subscription, Target};
 
 /// All subscriptions of a node, by subject filter. Shared by reference; every method may be called from
@@ -78,12 +77,6 @@ impl Router {
     /// A source of messages for one thread or task; see [`Publisher`].
     pub(crate) fn publisher(self: &Arc<Self>, origin: Origin) -> Publisher {
         Publisher::new(Arc::clone(self), origin, self.entropy.u64())
-    }
-
-    /// Publishes one message and wakes the receivers. For seldom use; who publishes much keeps a
-    /// [`Publisher`].
-    pub(crate) fn publish(self: &Arc<Self>, origin: Origin, message: &Message) -> Delivered {
-        self.publisher(origin).publish(message)
     }
 
     /// Adds a subscription; from now on every publish sees it.

@@ -36,7 +36,7 @@ impl Handler for Relay {
             subject: self.to.clone(),
             ..message.clone()
         };
-        self.router.publish(Origin::Internal, &message);
+        self.router.publisher(Origin::Internal).publish(&message);
     }
 }
 
@@ -132,7 +132,7 @@ fn a_handler_may_publish() {
     };
     let filter = SubjectFilter::new("in").unwrap();
     router.subscribe(filter, None, Target::Handler(Arc::new(relay)));
-    router.publish(Origin::Internal, &message("in"));
+    router.publisher(Origin::Internal).publish(&message("in"));
     assert_eq!(notes.take(), ["out"]);
 }
 
@@ -160,7 +160,8 @@ fn a_cleared_router_reaches_nobody_and_drops_its_handlers() {
     assert!(!router.has_interest(&subject));
     assert!(
         router
-            .publish(Origin::Internal, &message("a"))
+            .publisher(Origin::Internal)
+            .publish(&message("a"))
             .reached_nobody()
     );
     assert_eq!(Arc::strong_count(&notes), 1);
