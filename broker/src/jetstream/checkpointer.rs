@@ -30,8 +30,8 @@ pub(crate) const CHECKPOINT_BYTES: usize = 64 * 1024 * 1024;
 /// Time after the first commit since the last checkpoint that brings the next one: 30 s.
 pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Time after which the files of a deleted stream go: 1 s, so that many deletions share a checkpoint.
-const DELETE_DELAY: Duration = Duration::from_secs(1);
+/// Time after which a checkpoint is made that something waits for: 1 s, so that many share it.
+const HASTE_DELAY: Duration = Duration::from_secs(1);
 
 /// A request to a shard to describe its groups. It is sent to every shard; a shard that ends drops it.
 pub(crate) struct CheckpointOrder {
@@ -99,9 +99,14 @@ impl Activity {
 
     /// The stream of this group is deleted, and its owner has let go of it.
     pub(crate) fn add_deleted(&self, group: GroupId) {
+        self.lock().deleted.push(group);
+        self.hasten();
+    }
+
+    /// A checkpoint is wanted soon.
+    pub(crate) fn hasten(&self) {
         let mut state = self.lock();
-        state.deleted.push(group);
-        let soon = Instant::now() + DELETE_DELAY;
+        let soon = Instant::now() + HASTE_DELAY;
         state.due = Some(state.due.map_or(soon, |due| due.min(soon)));
         drop(state);
         self.wake.notify_one();

@@ -1,13 +1,15 @@
 //! Starting and ending JetStream on a node.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use hitherto_cluster::{Log, SoloLog, SoloOptions};
-use hitherto_jetstream::{GroupId, Limits};
+use hitherto_cluster::{SoloLog, SoloOptions};
+use hitherto_jetstream::{GroupId, Limits, Meta};
 use hitherto_platform::{Clock, Disk, Entropy};
 use hitherto_storage::Error;
 
@@ -54,6 +56,21 @@ pub(crate) struct JetStream {
     running: Mutex<Running>,
 }
 
+/// What it was given, and keeps.
+struct Seams {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    router: Arc<Router>,
+    stores: Stores,
+}
+
+/// What was recovered, for the shards.
+struct Groups {
+    meta: Meta,
+    streams: BTreeMap<GroupId, RecoveredStream>,
+    deleted: Vec<GroupId>,
+}
+
 /// What there is to stop.
 #[derive(Default)]
 struct Running {
@@ -70,14 +87,19 @@ impl JetStream {
     /// When the store cannot be opened or is damaged; nothing was changed or cut then.
     pub(crate) fn start(options: JetStreamOptions) -> Result<Arc<Self>, Error> {
         let dir = options.store_dir.join("jetstream");
-        let stores = Arc::new(Stores::new(Arc::clone(&options.disk), dir.join("streams")));
+        let stores = Stores::new(options.disk, dir.join("streams"));
         let recovered = recovery::recover(&stores, &dir, &options.entropy, &options.limits)?;
-        let thread_error = |source| Error::Io {
-            action: "start the threads for",
-            file: dir.clone(),
-            source,
+        let seams = Seams {
+            clock: options.clock,
+            entropy: options.entropy,
+            router: options.router,
+            stores,
         };
-        Self::run(&options, stores, recovered).map_err(thread_error)
+        Self::run(seams, recovered).map_err(|source| Error::Io {
+            action: "start the threads for",
+            file: dir,
+            source,
+        })
     }
 
     /// Tells whether publishers may send more.
@@ -99,11 +121,7 @@ impl JetStream {
         self.end(true)
     }
 
-    fn run(
-        options: &JetStreamOptions,
-        stores: Arc<Stores>,
-        recovered: Recovered,
-    ) -> std::io::Result<Arc<Self>> {
+    fn run(seams: Seams, recovered: Recovered) -> io::Result<Arc<Self>> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let queues: Vec<_> = (0..cores.min(SHARDS_MAX))
             .map(|_| Arc::new(ShardQueue::new()))
@@ -115,65 +133,43 @@ impl JetStream {
             waiting_room: Arc::clone(&waiting_room),
             activity: Arc::clone(&activity),
         };
-        let log = SoloLog::start(recovered.wal, commits, SoloOptions::default())?;
-        let log = Arc::new(log);
-        let intake = Arc::new(Intake {
-            log: Arc::<SoloLog<Receipt>>::clone(&log),
-            clock: Arc::clone(&options.clock),
-            router: Arc::clone(&options.router),
-            outlet: Mutex::new(Outlet::new(&options.router)),
-            stuck_shards: AtomicUsize::new(0),
-        });
+        let log = Arc::new(SoloLog::start(
+            recovered.wal,
+            commits,
+            SoloOptions::default(),
+        )?);
+        let router = Arc::clone(&seams.router);
         let parts = ShardParts {
-            intake,
+            intake: Arc::new(Intake {
+                log: Arc::<SoloLog<Receipt>>::clone(&log),
+                clock: seams.clock,
+                outlet: Mutex::new(Outlet::new(&seams.router)),
+                router: seams.router,
+                stuck_shards: AtomicUsize::new(0),
+            }),
             directory: Arc::new(Directory::default()),
-            stores: Arc::clone(&stores),
+            stores: Arc::new(seams.stores),
             activity: Arc::clone(&activity),
             waiting_room: Arc::clone(&waiting_room),
-            entropy: Arc::clone(&options.entropy),
+            entropy: seams.entropy,
         };
-        let mut shards: Vec<_> = queues
-            .iter()
-            .map(|queue| Shard::new(Arc::clone(queue), parts.clone()))
-            .collect();
-        log.open_group(GroupId::META, recovered.meta.applied());
-        for (_, known) in recovered.meta.iter() {
-            let is_in_force =
-                |recovered: &RecoveredStream| recovered.stream.config() == &known.config;
-            if !recovered.streams.get(&known.group).is_some_and(is_in_force) {
-                // The node ended between the meta group's decision and the stream's.
-                let config = Box::new(known.config.clone());
-                let order = StreamOrder::Configure(known.group, config, Receipt::None);
-                shard_of(&queues, known.group).push(Input::Order(Box::new(order)));
-            }
-        }
-        for (group, RecoveredStream { stream, store }) in recovered.streams {
-            let shard = usize::try_from(group.0).unwrap_or_default() % shards.len();
-            log.open_group(group, stream.applied());
-            let replica = order::open(group, stream, store, &parts, &queues[shard]);
-            shards[shard].replicas.insert(group, replica);
-        }
-        for group in recovered.deleted {
-            activity.add_deleted(group);
-        }
-        shards[0].meta = Some(MetaOwner::new(
-            recovered.meta,
-            parts.clone(),
-            queues.clone(),
-        ));
-
-        let checkpointer = CheckpointerThread::start(Checkpointer {
-            disk: Arc::clone(&stores.disk),
-            streams_dir: stores.streams_dir.clone(),
+        let checkpointer = Checkpointer {
+            disk: Arc::clone(&parts.stores.disk),
+            streams_dir: parts.stores.streams_dir.clone(),
             checkpoints: recovered.checkpoints,
             log: Arc::<SoloLog<Receipt>>::clone(&log),
             shards: queues.clone(),
             activity,
-        })?;
+        };
+        let groups = Groups {
+            meta: recovered.meta,
+            streams: recovered.streams,
+            deleted: recovered.deleted,
+        };
+        let shards = groups.give_to_shards(&parts, &queues);
         let mut running = Running {
-            services: Vec::new(),
-            checkpointer: Some(checkpointer),
-            shards: Vec::new(),
+            checkpointer: Some(CheckpointerThread::start(checkpointer)?),
+            ..Running::default()
         };
         for (number, shard) in shards.into_iter().enumerate() {
             running.shards.push(shard.spawn(number)?);
@@ -184,7 +180,7 @@ impl JetStream {
             shards: queues,
             waiting_room,
             directory: parts.directory,
-            router: Arc::clone(&options.router),
+            router,
             running: Mutex::new(running),
         }))
     }
@@ -220,6 +216,36 @@ impl JetStream {
 
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Groups {
+    /// Opens every group in the log and gives it to its shard.
+    fn give_to_shards(self, parts: &ShardParts, queues: &[Arc<ShardQueue>]) -> Vec<Shard> {
+        let log = &parts.intake.log;
+        let shard = |queue: &Arc<ShardQueue>| Shard::new(Arc::clone(queue), parts.clone());
+        let mut shards: Vec<_> = queues.iter().map(shard).collect();
+        for (_, known) in self.meta.iter() {
+            let stream = self.streams.get(&known.group);
+            if !stream.is_some_and(|recovered| *recovered.stream.config() == known.config) {
+                // The node ended between the meta group's decision and the stream's.
+                let config = Box::new(known.config.clone());
+                let order = StreamOrder::Configure(known.group, config, Receipt::None);
+                shard_of(queues, known.group).push(Input::Order(Box::new(order)));
+            }
+        }
+        for (group, RecoveredStream { stream, store }) in self.streams {
+            let shard = usize::try_from(group.0).unwrap_or_default() % shards.len();
+            log.open_group(group, stream.applied());
+            let replica = order::open(group, stream, store, parts, &queues[shard]);
+            shards[shard].replicas.insert(group, replica);
+        }
+        for group in self.deleted {
+            parts.activity.add_deleted(group);
+        }
+        log.open_group(GroupId::META, self.meta.applied());
+        shards[0].meta = Some(MetaOwner::new(self.meta, parts.clone(), queues.to_vec()));
+        shards
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn recover(
     };
     recovery.open_checkpointed(&mut saved, &state_file)?;
     for entry in replay {
-        recovery.replay(entry?)?;
+        recovery.replay(&entry?)?;
     }
     recovery.log_what_was_found();
     let deleted = recovery.find_deleted(saved.into_keys())?;
@@ -159,19 +159,19 @@ impl Recovery<'_> {
         Ok(RecoveredStream { stream, store })
     }
 
-    fn replay(&mut self, entry: Entry) -> Result<(), Error> {
+    fn replay(&mut self, entry: &Entry) -> Result<(), Error> {
         if entry.group == GroupId::META {
-            return self.replay_meta(&entry);
+            return self.replay_meta(entry);
         }
         let Some(recovered) = self.streams.get_mut(&entry.group) else {
             if self.meta.has_given_out(entry.group) {
                 // Its stream was deleted, which the meta group's checkpoint knows already.
                 return Ok(());
             }
-            return Err(self.damaged(&entry, "an entry belongs to a stream nobody knows"));
+            return Err(self.damaged(entry, "an entry belongs to a stream nobody knows"));
         };
         if !recovered.replay(entry.index, entry.body.clone()) {
-            return Err(self.damaged(&entry, "an entry of a stream is unreadable or out of order"));
+            return Err(self.damaged(entry, "an entry of a stream is unreadable or out of order"));
         }
         if recovered.store.tail_bytes() >= TAIL_BYTES_MAX {
             recovered.store.flush()?;

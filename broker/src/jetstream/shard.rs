@@ -165,6 +165,11 @@ impl Shard {
             self.with_meta(|meta, hands| meta.fail(receipts, error, hands));
             return;
         }
+        if matches!(error, LogError::NotWritten { .. }) {
+            // Deliveries happen before they are recorded, and some records may be among the lost ones:
+            // a checkpoint has them all.
+            self.parts.activity.hasten();
+        }
         self.with_replica(group, |replica, hands| {
             replica.fail(receipts, error, hands.outlet);
         });

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hitherto_broker::{Node, NodeConfig};
@@ -39,6 +40,46 @@ async fn acked_messages_survive_a_crash_at_any_point() {
         let sequences: Vec<u64> = acked.iter().map(|(seq, _)| *seq).collect();
         assert!(sequences.is_sorted(), "seed {seed}: {sequences:?}");
         js.publish("s.x", "goes on").await;
+        js.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn double_acked_messages_do_not_come_again_after_a_crash() {
+    for seed in 0..8 {
+        let disk = FaultyDisk::new();
+        let js = JetStream::on(&disk).await;
+        js.stream("S", &["s"], json!({})).await;
+        js.consumer("S", "C", json!({})).await;
+        for number in 0..40 {
+            js.publish("s", &number.to_string()).await;
+        }
+        disk.cut_power_after(5 + seed * 9);
+        let mut acked = Vec::new();
+        for message in js.fetch("S", "C", 30).await {
+            let reply = message.reply.clone().unwrap();
+            let ack = js
+                .client
+                .request(reply, None, Bytes::new(), Duration::from_millis(200));
+            if ack.await.is_err() {
+                break;
+            }
+            acked.push(text(&message).to_owned());
+        }
+        drop(js);
+        disk.crash_torn(seed);
+
+        let js = JetStream::on(&disk).await;
+        assert_eq!(js.state("S").await["messages"], 40, "seed {seed}");
+        let again = js.fetch("S", "C", 100).await;
+        for message in &again {
+            let payload = text(message);
+            assert!(
+                !acked.contains(&payload.to_owned()),
+                "seed {seed}: {payload}"
+            );
+        }
+        assert!(again.len() + 30 >= 40, "what was never delivered comes now");
         js.stop().await;
     }
 }
