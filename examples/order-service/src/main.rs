@@ -30,8 +30,17 @@ use self::stop::Stop;
 const STOPPED: u8 = 130;
 
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<ExitCode> {
     if let Some(Subcommand::Generate { seed }) = args.subcommand {
         write!(io::stdout(), "{}", generate(seed))?;
         return Ok(ExitCode::SUCCESS);
@@ -44,11 +53,12 @@ async fn main() -> Result<ExitCode> {
     } else if let Some(address) = &args.serve {
         serve(&service, address, stop).await
     } else {
-        run(&service, &args, stop).await
+        decide_all(&service, &args, stop).await
     };
     // Also after an error: what was decided is checkpointed, and the next start is quick.
-    service.shutdown().await?;
-    done
+    let stopped = service.shutdown().await;
+    let code = done?;
+    stopped.map(|()| code)
 }
 
 // ANCHOR: start
@@ -67,7 +77,7 @@ async fn start(args: &Args) -> Result<OrderService> {
 // ANCHOR_END: start
 
 /// Imports the commands and prints the summary.
-async fn run(service: &OrderService, args: &Args, stop: Stop) -> Result<ExitCode> {
+async fn decide_all(service: &OrderService, args: &Args, stop: Stop) -> Result<ExitCode> {
     service.catch_up().await?;
     let (commands, bytes) = open_commands(args).await?;
     let bar = progress::of_import(bytes);
@@ -162,6 +172,15 @@ async fn serve(service: &Arc<OrderService>, address: &str, stop: Stop) -> Result
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
     writeln!(io::stdout(), "{}", serde_json::to_string(value)?)?;
     Ok(())
+}
+
+/// Tells what went wrong and, below, why.
+#[allow(clippy::print_stderr, reason = "the command line talks to its user")]
+fn report(error: &anyhow::Error) {
+    eprintln!("order-service: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
 }
 
 fn log_to_stderr() {

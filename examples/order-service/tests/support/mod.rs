@@ -10,12 +10,12 @@ use order_service::service::{OrderService, Stores};
 use order_service::summary::State;
 
 /// Starts a service with everything in memory.
-pub async fn service() -> OrderService {
+pub(crate) async fn service() -> OrderService {
     service_on(Broker::in_memory().await.unwrap()).await
 }
 
 /// Starts a service with empty read models on a broker that may have a history.
-pub async fn service_on(broker: Broker) -> OrderService {
+pub(crate) async fn service_on(broker: Broker) -> OrderService {
     let carrier = Carrier { at_once: true };
     let service = OrderService::start(broker, Stores::in_memory().unwrap(), carrier)
         .await
@@ -25,7 +25,7 @@ pub async fn service_on(broker: Broker) -> OrderService {
 }
 
 /// Imports text to its end.
-pub async fn import_all(service: &OrderService, text: &str) -> Tally {
+pub(crate) async fn import_all(service: &OrderService, text: &str) -> Tally {
     import(
         &service.desk,
         text.as_bytes(),
@@ -37,30 +37,30 @@ pub async fn import_all(service: &OrderService, text: &str) -> Tally {
 }
 
 /// Waits for read models and notices, and reads how things stand.
-pub async fn settled(service: &OrderService) -> State {
+pub(crate) async fn settled(service: &OrderService) -> State {
     assert!(service.settle().await.unwrap(), "every notice comes");
     State::read(service).await.unwrap()
 }
 
 const AT: &str = "2026-03-02T08:15:30Z";
 
-pub fn place(id: &str, order: &str) -> String {
+pub(crate) fn place(id: &str, order: &str) -> String {
     line(id, order, r#""kind":"place","customer":"ines-moreau""#)
 }
 
-pub fn add_item(id: &str, order: &str, cents: u64) -> String {
+pub(crate) fn add_item(id: &str, order: &str, cents: u64) -> String {
     let item = format!(
         r#""kind":"add_item","sku":"TEA-1102","name":"Assam","quantity":1,"unit_price_cents":{cents}"#
     );
     line(id, order, &item)
 }
 
-pub fn pay(id: &str, order: &str, cents: u64) -> String {
+pub(crate) fn pay(id: &str, order: &str, cents: u64) -> String {
     let pay = format!(r#""kind":"pay","payment":"pay-{id}","amount_cents":{cents}"#);
     line(id, order, &pay)
 }
 
-pub fn ship(id: &str, order: &str) -> String {
+pub(crate) fn ship(id: &str, order: &str) -> String {
     line(
         id,
         order,
@@ -68,7 +68,7 @@ pub fn ship(id: &str, order: &str) -> String {
     )
 }
 
-pub fn cancel(id: &str, order: &str) -> String {
+pub(crate) fn cancel(id: &str, order: &str) -> String {
     line(id, order, r#""kind":"cancel","reason":"changed my mind""#)
 }
 
