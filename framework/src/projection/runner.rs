@@ -19,7 +19,7 @@ use crate::id::Position;
 use crate::jetstream::{
     AckPolicy, ConsumerConfig, DeliverPolicy, Delivery, EnsuredStream, JetStream, PullConsumer,
 };
-use crate::store::{Checkpoint, Durability, ReadStore, Table};
+use crate::store::{Checkpoint, Durability, ReadStore, StoreError, Table};
 
 /// Events asked for in one pull.
 const PULL: usize = 1_024;
@@ -27,6 +27,9 @@ const PULL: usize = 1_024;
 const LINGER: Duration = Duration::from_millis(50);
 /// Longest wait before a failed projection tries again; doubles from 100 ms.
 const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// Longest wait of a runner that found itself behind another one, so that two do not go in step.
+const FENCED_MAX_MS: u64 = 50;
 
 /// Most events and payload bytes of one commit.
 #[derive(Clone, Copy)]
@@ -103,9 +106,17 @@ impl<P: Projection> AnyProjection for Projector<P> {
         loop {
             let before = self.progress.borrow().position;
             let Err(error) = self.follow().await;
-            tracing::warn!(projection = P::NAME, error = %crate::chain(&error), "projection stopped, trying again");
+            if is_fenced(&error) {
+                // Not a failure: somebody else has folded these events, for example the last commit
+                // of a process that has just ended. Go on from there.
+                tracing::info!(projection = P::NAME, error = %crate::chain(&error), "going on behind another");
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=FENCED_MAX_MS))).await;
+                continue;
+            }
+            let error = crate::chain(&error);
+            tracing::warn!(projection = P::NAME, %error, "projection stopped, trying again");
             self.progress
-                .send_modify(|progress| progress.failure = Some(crate::chain(&error)));
+                .send_modify(|progress| progress.failure = Some(error));
             if self.progress.borrow().position > before {
                 retry_after = Duration::from_millis(100);
             }
@@ -247,6 +258,16 @@ impl<P: Projection> Projector<P> {
         }
         Ok(batch)
     }
+}
+
+fn is_fenced(error: &ProjectionError) -> bool {
+    matches!(
+        error,
+        ProjectionError::Store {
+            source: StoreError::Fenced { .. },
+            ..
+        }
+    )
 }
 
 /// The events of a projection from one position on.
