@@ -165,6 +165,7 @@ impl Index {
     }
 
     /// The subject of a message; `None` when it is not there.
+    #[cfg(test)]
     pub(crate) fn subject(&self, seq: StreamSeq) -> Option<Subject> {
         self.table.get(seq).map(|slot| self.subject_at(slot.node))
     }
