@@ -20,7 +20,7 @@ use super::directory::Directory;
 use super::input::{Input, ShardQueue};
 use super::meta_owner::MetaOwner;
 use super::order::{self, StreamOrder};
-use super::outlet::Outlet;
+use super::outlet::{ApiFigures, Outlet};
 use super::receipt::Receipt;
 use super::recovery::{self, Recovered, RecoveredStream};
 use super::room::{self, WaitingRoom};
@@ -139,11 +139,12 @@ impl JetStream {
             SoloOptions::default(),
         )?);
         let router = Arc::clone(&seams.router);
+        let figures = Arc::new(ApiFigures::default());
         let parts = ShardParts {
             intake: Arc::new(Intake {
                 log: Arc::<SoloLog<Receipt>>::clone(&log),
                 clock: seams.clock,
-                outlet: Mutex::new(Outlet::new(&seams.router)),
+                outlet: Mutex::new(Outlet::new(&seams.router, Arc::clone(&figures))),
                 router: seams.router,
                 stuck_shards: AtomicUsize::new(0),
             }),
@@ -152,6 +153,7 @@ impl JetStream {
             activity: Arc::clone(&activity),
             waiting_room: Arc::clone(&waiting_room),
             entropy: seams.entropy,
+            figures,
         };
         let checkpointer = Checkpointer {
             disk: Arc::clone(&parts.stores.disk),

@@ -2,9 +2,11 @@
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use hitherto_jetstream::StoredMessage;
+use hitherto_jetstream::api::{ApiError, Response, ResponseKind};
 use hitherto_protocol::{Headers, HeadersBuilder, Subject};
 use serde::Serialize;
 
@@ -18,11 +20,28 @@ pub(crate) struct Outlet {
     publisher: Publisher,
     /// Small payloads are written here and split off.
     small: BytesMut,
+    figures: Arc<ApiFigures>,
+}
+
+/// What the API was asked since the start.
+#[derive(Debug, Default)]
+pub(crate) struct ApiFigures {
+    pub(crate) total: AtomicU64,
+    pub(crate) errors: AtomicU64,
+}
+
+impl ApiFigures {
+    fn count(&self, is_error: bool) {
+        self.total.fetch_add(1, Ordering::Relaxed);
+        self.errors
+            .fetch_add(u64::from(is_error), Ordering::Relaxed);
+    }
 }
 
 impl Outlet {
-    pub(crate) fn new(router: &Arc<Router>) -> Self {
+    pub(crate) fn new(router: &Arc<Router>, figures: Arc<ApiFigures>) -> Self {
         Self {
+            figures,
             publisher: router.publisher(Origin::Internal),
             small: BytesMut::with_capacity(SMALL_BYTES),
         }
@@ -43,8 +62,20 @@ impl Outlet {
         self.send(to, None, payload);
     }
 
-    /// Answers with a JSON document.
-    pub(crate) fn reply_json(&mut self, to: &Subject, answer: &impl Serialize) {
+    /// Answers a request of the API.
+    pub(crate) fn answer<T: Serialize>(
+        &mut self,
+        kind: ResponseKind,
+        to: &Subject,
+        result: Result<T, ApiError>,
+    ) {
+        self.figures.count(result.is_err());
+        self.send(to, None, Response::new(kind, result).to_bytes());
+    }
+
+    /// Refuses a request of the API for whose answer there is no type.
+    pub(crate) fn refuse_with(&mut self, to: &Subject, answer: &impl Serialize) {
+        self.figures.count(true);
         let json = serde_json::to_vec(answer).expect("API answers have string keys only");
         self.send(to, None, Bytes::from(json));
     }

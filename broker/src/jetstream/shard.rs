@@ -24,7 +24,7 @@ use super::directory::Directory;
 use super::input::{Input, ShardQueue};
 use super::meta_owner::MetaOwner;
 use super::order::{self, StreamOrder};
-use super::outlet::Outlet;
+use super::outlet::{ApiFigures, Outlet};
 use super::receipt::Receipt;
 use super::replica::{Hands, Replica, configure};
 use super::room::WaitingRoom;
@@ -77,11 +77,12 @@ pub(crate) struct ShardParts {
     pub(crate) activity: Arc<Activity>,
     pub(crate) waiting_room: Arc<WaitingRoom>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) figures: Arc<ApiFigures>,
 }
 
 impl Shard {
     pub(crate) fn new(queue: Arc<ShardQueue>, parts: ShardParts) -> Self {
-        let outlet = Outlet::new(&parts.intake.router);
+        let outlet = Outlet::new(&parts.intake.router, Arc::clone(&parts.figures));
         Self {
             queue,
             replicas: BTreeMap::new(),

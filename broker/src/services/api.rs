@@ -29,7 +29,7 @@ impl Api {
             ApiCall::Stream(stream, api) => self.to_stream(&stream, api, request),
             ApiCall::Unsupported(operation) => {
                 let mut outlet = self.outlet();
-                outlet.reply_json(&request.reply, &Unsupported::new(operation));
+                outlet.refuse_with(&request.reply, &Unsupported::new(operation));
                 outlet.flush();
             }
             meta => self.to_meta(MetaCall {

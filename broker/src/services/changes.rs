@@ -1,7 +1,7 @@
 //! The answers to requests that change something, once their record is committed or refused.
 
 use hitherto_jetstream::Outcome;
-use hitherto_jetstream::api::{ApiError, Purged, Response, ResponseKind, StreamInfo, Success};
+use hitherto_jetstream::api::{ApiError, ConsumerInfo, Purged, ResponseKind, StreamInfo, Success};
 use hitherto_protocol::{Subject, Timestamp};
 use serde::Serialize;
 
@@ -31,7 +31,10 @@ pub(crate) fn answer(
     outlet: &mut Outlet,
 ) {
     match outcome {
-        Outcome::Consumer(result) => accept(receipt, result.map(|(info, _)| info), outlet),
+        Outcome::Consumer(result) => {
+            let shown = result.map(|(info, _)| consumer_info(*info));
+            accept(receipt, shown, outlet);
+        }
         Outcome::Deleted(result) => accept(receipt, result.map(|()| Success::DONE), outlet),
         Outcome::Purged(result) => accept(receipt, result.map(Purged::new), outlet),
         Outcome::Recorded => accept(receipt, Ok(stream_info(replica, now)), outlet),
@@ -47,8 +50,7 @@ pub(crate) fn accept<T: Serialize>(
     result: Result<T, ApiError>,
     outlet: &mut Outlet,
 ) {
-    let answer = Response::new(receipt.change.response(), result);
-    outlet.reply(&receipt.reply, answer.to_bytes());
+    outlet.answer(receipt.change.response(), &receipt.reply, result);
 }
 
 /// Answers a request whose record is not committed.
@@ -58,7 +60,13 @@ pub(crate) fn refuse(receipt: &ApiReceipt, error: ApiError, outlet: &mut Outlet)
 
 /// Answers with an error in the form of this answer.
 pub(crate) fn refuse_as(kind: ResponseKind, reply: &Subject, error: ApiError, outlet: &mut Outlet) {
-    outlet.reply(reply, Response::<()>::new(kind, Err(error)).to_bytes());
+    outlet.answer::<()>(kind, reply, Err(error));
+}
+
+/// A consumer as answers about it alone show it.
+pub(crate) fn consumer_info(mut info: ConsumerInfo) -> ConsumerInfo {
+    info.config = info.config.for_reply();
+    info
 }
 
 /// The stream as answers about it alone show it.

@@ -10,6 +10,7 @@ use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
 
 use super::call::ConsumerTarget;
+use super::changes;
 use super::request::Request;
 use crate::jetstream::{Hands, Replica};
 
@@ -78,7 +79,8 @@ pub(super) fn info(
 ) -> Result<ConsumerInfo, ApiError> {
     request.expect_empty()?;
     let info = replica.stream.consumer_info(consumer, now);
-    info.ok_or_else(ApiError::consumer_not_found)
+    info.map(changes::consumer_info)
+        .ok_or_else(ApiError::consumer_not_found)
 }
 
 /// `CONSUMER.DELETE`.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use hitherto_jetstream::api::{Paged, Response, ResponseKind, StreamInfo, StreamList};
+use hitherto_jetstream::api::{Paged, ResponseKind, StreamInfo, StreamList};
 use hitherto_protocol::Subject;
 
 use crate::jetstream::Outlet;
@@ -44,6 +44,5 @@ impl Listing {
 /// Sends a page.
 pub(crate) fn send(reply: &Subject, page: Paged, streams: Vec<StreamInfo>, outlet: &mut Outlet) {
     let list = StreamList { page, streams };
-    let answer = Response::new(ResponseKind::StreamList, Ok(list));
-    outlet.reply(reply, answer.to_bytes());
+    outlet.answer(ResponseKind::StreamList, reply, Ok(list));
 }

@@ -1,8 +1,8 @@
 //! Requests to one stream, answered by its owner.
 
 use hitherto_jetstream::api::{
-    ApiError, Paged, PurgeRequest, Response, ResponseKind, SUBJECTS_PAGE, StreamInfoPage,
-    StreamInfoRequest, parse_request,
+    ApiError, Paged, PurgeRequest, ResponseKind, SUBJECTS_PAGE, StreamInfoPage, StreamInfoRequest,
+    parse_request,
 };
 use hitherto_jetstream::command::{Control, Purge};
 use hitherto_jetstream::{Command, StreamSeq};
@@ -29,23 +29,33 @@ pub(crate) fn handle(replica: &mut Replica, call: StreamCall, hands: &mut Hands<
         }
         StreamApi::Info => {
             let info = info(replica, &request, hands.now);
-            answer(ResponseKind::StreamInfo, &request, info, hands.outlet);
+            hands
+                .outlet
+                .answer(ResponseKind::StreamInfo, &request.reply, info);
         }
         StreamApi::MessageGet => {
             let message = messages::get(replica, &request);
-            answer(ResponseKind::MsgGet, &request, message, hands.outlet);
+            hands
+                .outlet
+                .answer(ResponseKind::MsgGet, &request.reply, message);
         }
         StreamApi::ConsumerNames => {
             let names = consumers::names(replica, &request);
-            answer(ResponseKind::ConsumerNames, &request, names, hands.outlet);
+            hands
+                .outlet
+                .answer(ResponseKind::ConsumerNames, &request.reply, names);
         }
         StreamApi::ConsumerList => {
             let list = consumers::list(replica, &request, hands.now);
-            answer(ResponseKind::ConsumerList, &request, list, hands.outlet);
+            hands
+                .outlet
+                .answer(ResponseKind::ConsumerList, &request.reply, list);
         }
         StreamApi::ConsumerInfo(consumer) => {
             let info = consumers::info(replica, &consumer, &request, hands.now);
-            answer(ResponseKind::ConsumerInfo, &request, info, hands.outlet);
+            hands
+                .outlet
+                .answer(ResponseKind::ConsumerInfo, &request.reply, info);
         }
         StreamApi::Purge => {
             let purge = purge(&request);
@@ -81,16 +91,6 @@ pub(crate) fn stream_is_gone(call: &StreamCall, outlet: &mut Outlet) {
 pub(crate) fn delete(mut replica: Replica, hands: &mut Hands<'_>) {
     hands.log.close_group(replica.entry.group);
     replica.end_consumers(hands);
-}
-
-/// Answers with what was found, or with the error.
-fn answer<T: serde::Serialize>(
-    kind: ResponseKind,
-    request: &Request,
-    result: Result<T, ApiError>,
-    outlet: &mut Outlet,
-) {
-    outlet.reply(&request.reply, Response::new(kind, result).to_bytes());
 }
 
 /// Proposes what was asked for, or answers why not.

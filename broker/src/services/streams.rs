@@ -1,14 +1,14 @@
 //! Requests about which streams there are, answered by the owner of the meta group.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hitherto_jetstream::api::{
-    AccountApi, AccountInfo, ApiError, LIST_PAGE, Paged, Response, ResponseKind, StreamNames,
-    StreamsRequest, parse_request,
+    AccountApi, AccountInfo, ApiError, LIST_PAGE, Paged, ResponseKind, StreamNames, StreamsRequest,
+    parse_request,
 };
 use hitherto_jetstream::{API_LEVEL, StreamConfig};
-use hitherto_protocol::{Subject, SubjectFilter};
-use serde::Serialize;
+use hitherto_protocol::SubjectFilter;
 
 use super::call::ApiCall;
 use super::request::Request;
@@ -27,21 +27,15 @@ pub(crate) fn handle_meta(meta: &mut MetaOwner, call: MetaCall, hands: &mut Hand
     let reply = &request.reply;
     let refused = match call {
         ApiCall::AccountInfo => {
-            answer(
-                ResponseKind::AccountInfo,
-                reply,
-                Ok(account_info(meta)),
-                hands.outlet,
-            );
+            hands
+                .outlet
+                .answer(ResponseKind::AccountInfo, reply, Ok(account_info(meta)));
             return;
         }
         ApiCall::StreamNames => {
-            answer(
-                ResponseKind::StreamNames,
-                reply,
-                names(meta, &request),
-                hands.outlet,
-            );
+            hands
+                .outlet
+                .answer(ResponseKind::StreamNames, reply, names(meta, &request));
             return;
         }
         ApiCall::StreamList => {
@@ -68,15 +62,6 @@ pub(crate) fn handle_meta(meta: &mut MetaOwner, call: MetaCall, hands: &mut Hand
     }
 }
 
-fn answer<T: Serialize>(
-    kind: ResponseKind,
-    reply: &Subject,
-    result: Result<T, ApiError>,
-    outlet: &mut Outlet,
-) {
-    outlet.reply(reply, Response::new(kind, result).to_bytes());
-}
-
 fn read_config(name: &str, request: &Request) -> Result<StreamConfig, ApiError> {
     let config: StreamConfig = parse_request(&request.payload)?;
     if config.name != name {
@@ -87,13 +72,15 @@ fn read_config(name: &str, request: &Request) -> Result<StreamConfig, ApiError> 
 
 fn account_info(meta: &MetaOwner) -> AccountInfo {
     let usage = meta.parts().directory.usage();
+    let figures = &meta.parts().figures;
     AccountInfo {
         storage: usage.bytes,
         streams: usage.streams,
         consumers: usage.consumers,
         api: AccountApi {
             level: API_LEVEL,
-            ..AccountApi::default()
+            total: figures.total.load(Ordering::Relaxed),
+            errors: figures.errors.load(Ordering::Relaxed),
         },
         ..AccountInfo::default()
     }

@@ -184,5 +184,9 @@ async fn account_info_counts_streams_and_consumers() {
         (&json!(1), &json!(1))
     );
     assert_eq!(info["limits"]["max_streams"], -1);
+    assert_eq!(
+        (&info["api"]["total"], &info["api"]["errors"]),
+        (&json!(2), &json!(0))
+    );
     js.stop().await;
 }
