@@ -66,10 +66,12 @@ async fn start(args: &Args) -> Result<OrderService> {
     let folder = args.folder();
     let stores = Stores::open(&folder)?;
     let broker = match &args.broker {
-        Some(url) => Broker::connect(url).await.context(
-            "start a broker with `cargo run -p hitherto-broker -- serve`, \
-             or leave --broker out: the embedded one needs nothing",
-        )?,
+        Some(url) => Broker::connect(url).await.with_context(|| {
+            format!(
+                "no broker at {url}; `cargo run -p hitherto-broker -- serve` starts one, \
+                 and without --broker none is needed"
+            )
+        })?,
         None => Broker::embedded(folder.join("broker")).await?,
     };
     OrderService::start(broker, stores, Carrier::default()).await

@@ -270,6 +270,9 @@ impl Order {
 
     #[decide]
     fn pay(&self, command: &Pay) -> Result<Paid, OrderRejection> {
+        if self.status == Status::Shipped {
+            return Err(OrderRejection::AlreadyPaid);
+        }
         self.must_be_open()?;
         if self.lines == 0 {
             return Err(OrderRejection::NothingToPay);

@@ -1,5 +1,7 @@
 //! The HTTP interface: answers, problem documents, paging.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 mod support;
 
 use std::net::SocketAddr;

@@ -136,6 +136,13 @@ fn an_order_is_paid_once() {
 // ANCHOR_END: pay
 
 #[test]
+fn a_shipped_order_was_paid_before() {
+    given::<Order>([placed(), added(1, 890), paid(890), shipped()])
+        .when(&pay(890))
+        .then_rejected(&OrderRejection::AlreadyPaid);
+}
+
+#[test]
 fn an_empty_order_cannot_be_paid() {
     given::<Order>([placed()])
         .when(&pay(0))
