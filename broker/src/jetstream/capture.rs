@@ -139,6 +139,7 @@ impl Capture {
     }
 
     fn append(&self, message: &Message) -> Result<(), ApiError> {
+        check_subject(message)?;
         let record = StampedAppend {
             capture: self,
             message,
@@ -155,6 +156,7 @@ impl Capture {
         if !self.allow_atomic.load(Ordering::Relaxed) {
             return Err(ApiError::atomic_publish_disabled());
         }
+        check_subject(message)?;
         let now = self.intake.clock.monotonic();
         let staged = self.batches().stage(now, headers, message)?;
         match staged {
@@ -222,6 +224,14 @@ impl Capture {
 
     fn batches(&self) -> std::sync::MutexGuard<'_, Batches> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A record has two bytes for the length of its subject. No subject of a socket is that long.
+fn check_subject(message: &Message) -> Result<(), ApiError> {
+    match u16::try_from(message.subject.as_str().len()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ApiError::bad_request()),
     }
 }
 

@@ -4,6 +4,10 @@ use hitherto_cluster::{LogError, Refusal};
 use hitherto_jetstream::api::ApiError;
 use hitherto_protocol::Subject;
 
+use super::outlet::Outlet;
+use super::pub_ack::PubAckForm;
+use crate::services::changes;
+
 /// What the proposer of a record wants.
 #[derive(Debug)]
 pub(crate) enum Receipt {
@@ -42,6 +46,21 @@ impl Receipt {
             reply: reply.clone(),
             change,
         }))
+    }
+}
+
+/// Tells those who wait for records of a stream that has been deleted since.
+pub(crate) fn tell_gone(receipts: Vec<Receipt>, outlet: &mut Outlet) {
+    let error = ApiError::stream_not_found();
+    for receipt in receipts {
+        match receipt {
+            Receipt::None | Receipt::Processed(_) => {}
+            Receipt::PubAck(reply) => {
+                // The stream has no name any more that the answer could tell.
+                outlet.reply_with(&reply, |buf| PubAckForm::new("").write_error(buf, &error));
+            }
+            Receipt::Api(receipt) => changes::refuse(&receipt, error.clone(), outlet),
+        }
     }
 }
 

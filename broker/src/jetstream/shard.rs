@@ -25,7 +25,7 @@ use super::input::{Input, ShardQueue};
 use super::meta_owner::MetaOwner;
 use super::order::{self, StreamOrder};
 use super::outlet::{ApiFigures, Outlet};
-use super::receipt::Receipt;
+use super::receipt::{self, Receipt};
 use super::replica::{Hands, Replica, configure};
 use super::room::WaitingRoom;
 use super::stores::Stores;
@@ -157,13 +157,21 @@ impl Shard {
             self.with_meta(|meta, hands| meta.commit(entry, hands));
             return;
         }
-        // Entries of a deleted stream that were under way have nobody left to answer for them.
+        if !self.replicas.contains_key(&group) {
+            // Was under way when its stream was deleted.
+            receipt::tell_gone(entry.receipts, &mut self.outlet);
+            return;
+        }
         self.with_replica(group, |replica, hands| replica.commit(entry, hands));
     }
 
     fn fail(&mut self, group: GroupId, receipts: Vec<Receipt>, error: &LogError) {
         if group == GroupId::META {
             self.with_meta(|meta, hands| meta.fail(receipts, error, hands));
+            return;
+        }
+        if !self.replicas.contains_key(&group) {
+            receipt::tell_gone(receipts, &mut self.outlet);
             return;
         }
         if matches!(error, LogError::NotWritten { .. }) {

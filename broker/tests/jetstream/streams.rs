@@ -190,3 +190,14 @@ async fn account_info_counts_streams_and_consumers() {
     );
     js.stop().await;
 }
+
+#[tokio::test]
+async fn subject_longer_than_a_record_can_say_is_refused() {
+    let js = JetStream::start().await;
+    js.stream("S", &["s.>"], json!({})).await;
+    let long = format!("s.{}", "x".repeat(70_000));
+    let refused = js.publish_with(&long, &[], "").await;
+    assert_eq!(refused["error"]["err_code"], 10003);
+    assert_eq!(js.publish("s.short", "").await, 1);
+    js.stop().await;
+}
