@@ -1,5 +1,7 @@
-//! The suite, on every broker: in memory, embedded in a folder, and on a NATS server when
-//! `HITHERTO_TEST_NATS_SERVER` names one.
+//! The suite, on every broker: in memory, and on server processes where a variable names the binary:
+//! `HITHERTO_TEST_NATS_SERVER` (nats-server 2.12 or later), `HITHERTO_TEST_SERVER` (hitherto).
+
+#![cfg(any(feature = "embedded", feature = "remote"))]
 
 mod suite;
 
@@ -60,3 +62,5 @@ macro_rules! on {
 on!(in_memory);
 #[cfg(feature = "remote")]
 on!(nats_server);
+#[cfg(feature = "remote")]
+on!(hitherto_server);

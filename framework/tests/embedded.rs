@@ -1,6 +1,7 @@
 //! The embedded broker in a folder, and a read store in a file: what survives the process.
 
 #![cfg(feature = "embedded")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod suite;
 

@@ -50,7 +50,7 @@ impl Transport for Embedded {
         let reply = reply.as_deref().map(parse_subject).transpose()?;
         let headers = build_headers(&subject, &headers)?;
         let sent = self.client.publish(to, reply, headers, payload).await;
-        sent.map_err(|error| transport_error(subject, error))
+        sent.map_err(|error| transport_error(subject, &error))
     }
 
     async fn request(
@@ -69,14 +69,14 @@ impl Transport for Embedded {
         let answer = self.client.request(to, headers, payload, timeout).await;
         answer
             .map(incoming)
-            .map_err(|error| transport_error(subject, error))
+            .map_err(|error| transport_error(subject, &error))
     }
 
     async fn subscribe(&self, subject: String) -> Result<Box<dyn Inbox>, TransportError> {
         let filter =
             SubjectFilter::new(subject.as_str()).map_err(|error| invalid(&subject, &error))?;
         let subscription = self.client.subscribe(filter, None);
-        let subscription = subscription.map_err(|error| transport_error(subject, error))?;
+        let subscription = subscription.map_err(|error| transport_error(subject, &error))?;
         Ok(Box::new(LocalInbox(subscription)))
     }
 
@@ -153,12 +153,12 @@ fn invalid(subject: &str, error: &impl ToString) -> TransportError {
     }
 }
 
-fn transport_error(subject: String, error: Error) -> TransportError {
+fn transport_error(subject: String, error: &Error) -> TransportError {
     match error {
         Error::NoResponders { .. } => TransportError::NoResponders { subject },
         Error::Timeout { after, .. } => TransportError::Timeout {
             subject,
-            timeout: after,
+            timeout: *after,
         },
         Error::PayloadTooLarge { .. } | Error::TooManyRequests { .. } => TransportError::Invalid {
             subject,

@@ -2,6 +2,11 @@
 //!
 //! Deliberately not here: anything JetStream. See `jetstream` for that.
 
+#![cfg_attr(
+    not(any(feature = "embedded", feature = "remote")),
+    allow(dead_code, reason = "without a broker nobody sends")
+)]
+
 use std::borrow::Cow;
 use std::fmt::Debug;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Appends whose fate is unknown, over a transport that loses messages on one side or the other.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;

@@ -1,20 +1,23 @@
 //! The brokers the suite runs on.
 
+#[cfg(feature = "remote")]
 use std::io::Write;
-use std::path::PathBuf;
+#[cfg(feature = "remote")]
+use std::path::Path;
+#[cfg(feature = "remote")]
 use std::process::{Child, Command, Stdio};
+#[cfg(feature = "remote")]
 use std::time::Duration;
 
 use hitherto::Broker;
+#[cfg(feature = "remote")]
 use tempfile::TempDir;
-
-/// Names a nats-server binary, 2.12 or later.
-pub(crate) const NATS_SERVER: &str = "HITHERTO_TEST_NATS_SERVER";
 
 /// A broker for one test, gone with it.
 pub(crate) struct TestBroker {
     pub(crate) broker: Broker,
-    _server: Option<NatsServer>,
+    #[cfg(feature = "remote")]
+    _server: Option<Server>,
 }
 
 /// Starts a broker in memory.
@@ -23,54 +26,67 @@ pub(crate) async fn in_memory() -> Option<TestBroker> {
     let broker = Broker::in_memory().await.unwrap();
     Some(TestBroker {
         broker,
+        #[cfg(feature = "remote")]
         _server: None,
     })
 }
 
-/// Starts a NATS server of its own and connects; `None`, loudly, when there is none.
+/// A NATS server: `HITHERTO_TEST_NATS_SERVER` names the binary, 2.12 or later.
+#[cfg(feature = "remote")]
 pub(crate) async fn nats_server() -> Option<TestBroker> {
-    let Some(binary) = std::env::var_os(NATS_SERVER) else {
+    remote("HITHERTO_TEST_NATS_SERVER", |command, dir| {
+        command
+            .args(["-js", "-a", "127.0.0.1", "-p", "-1", "-sd"])
+            .arg(dir);
+        command.arg("--ports_file_dir").arg(dir);
+    })
+    .await
+}
+
+/// Hitherto as a process: `HITHERTO_TEST_SERVER` names the binary.
+#[cfg(feature = "remote")]
+pub(crate) async fn hitherto_server() -> Option<TestBroker> {
+    remote("HITHERTO_TEST_SERVER", |command, dir| {
+        command
+            .args(["serve", "--port", "0", "--store-dir"])
+            .arg(dir.join("data"));
+        command.arg("--ports-file").arg(dir.join("hitherto.ports"));
+    })
+    .await
+}
+
+/// Starts the server a variable names and connects; `None`, loudly, when it names none.
+#[cfg(feature = "remote")]
+async fn remote(variable: &str, arguments: impl FnOnce(&mut Command, &Path)) -> Option<TestBroker> {
+    let Some(binary) = std::env::var_os(variable) else {
         // Straight to the file: the test harness hides what tests that pass print.
-        let text = format!("SKIPPED on a NATS server: {NATS_SERVER} does not name a nats-server\n");
+        let text = format!("SKIPPED on a server process: {variable} does not name a binary\n");
         std::io::stderr().write_all(text.as_bytes()).unwrap();
         return None;
     };
-    let server = NatsServer::start(binary.into()).await;
-    let broker = Broker::connect(&server.url).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(binary);
+    arguments(&mut command, dir.path());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let process = command.spawn().unwrap();
+    let server = Server { process, dir };
+    let url = tokio::time::timeout(Duration::from_secs(10), ports_file(server.dir.path())).await;
+    let url = url.expect("the server writes its ports within 10 s");
+    let broker = Broker::connect(&url).await.unwrap();
     Some(TestBroker {
         broker,
         _server: Some(server),
     })
 }
 
-struct NatsServer {
+#[cfg(feature = "remote")]
+struct Server {
     process: Child,
-    url: String,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
-impl NatsServer {
-    async fn start(binary: PathBuf) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let process = Command::new(binary)
-            .args(["-js", "-a", "127.0.0.1", "-p", "-1", "-sd"])
-            .arg(dir.path())
-            .arg("--ports_file_dir")
-            .arg(dir.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let url = tokio::time::timeout(Duration::from_secs(10), ports_file(dir.path())).await;
-        Self {
-            process,
-            url: url.expect("nats-server writes its ports within 10 s"),
-            _dir: dir,
-        }
-    }
-}
-
-impl Drop for NatsServer {
+#[cfg(feature = "remote")]
+impl Drop for Server {
     fn drop(&mut self) {
         drop(self.process.kill());
         drop(self.process.wait());
@@ -78,17 +94,17 @@ impl Drop for NatsServer {
 }
 
 /// Waits until the server has written where it listens.
-async fn ports_file(dir: &std::path::Path) -> String {
+#[cfg(feature = "remote")]
+async fn ports_file(dir: &Path) -> String {
     loop {
         let files = std::fs::read_dir(dir).unwrap().filter_map(Result::ok);
         let ports = files.map(|file| file.path()).find(|path| {
             path.extension()
                 .is_some_and(|extension| extension == "ports")
         });
-        let text = ports
-            .and_then(|path| std::fs::read_to_string(path).ok())
-            .unwrap_or_default();
-        let ports: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let text = ports.and_then(|path| std::fs::read_to_string(path).ok());
+        let ports: serde_json::Value =
+            serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default();
         if let Some(url) = ports["nats"][0].as_str() {
             return url.to_owned();
         }

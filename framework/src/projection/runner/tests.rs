@@ -1,5 +1,7 @@
 //! A projection whose consumer disappears under it.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use std::time::Duration;
 
 use bytes::Bytes;
