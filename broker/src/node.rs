@@ -20,10 +20,10 @@ use crate::{Error, NodeConfig, id, listener};
 /// The version INFO reports. Client libraries compare it to switch features on: JetStream clients ask
 /// for 2.9 (consumer create by name), 2.10 (several filters), 2.11 and 2.12 (atomic batches). It names
 /// the nats-server whose protocol and API we follow; `git_commit` tells ours from theirs.
-pub const NATS_VERSION: &str = "2.14.0";
+pub const NATS_VERSION: &str = hitherto_jetstream::SERVER_VERSION;
 
-/// The JetStream API level INFO reports: that of nats-server 2.14.
-pub const JETSTREAM_API_LEVEL: u32 = 4;
+/// The JetStream API level INFO reports; requests that need a higher one are refused.
+pub const JETSTREAM_API_LEVEL: u32 = hitherto_jetstream::API_LEVEL;
 
 /// A running broker.
 ///
