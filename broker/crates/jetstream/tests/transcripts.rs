@@ -125,7 +125,7 @@ impl World {
                 self.commit(Command::AppendBatch(batch));
             }
             "purge" => {
-                let purge: Purge = serde_json::from_value(purge_defaults(parse(rest))).unwrap();
+                let purge: Purge = serde_json::from_value(purge_defaults(&parse(rest))).unwrap();
                 self.commit(Command::Control(Control::Purge(purge)));
             }
             "delete" => self.commit(Command::Control(Control::DeleteMessage {
@@ -396,9 +396,9 @@ fn stream_config(changes: &Value) -> StreamConfig {
         .unwrap()
 }
 
-fn purge_defaults(changes: Value) -> Value {
+fn purge_defaults(changes: &Value) -> Value {
     let mut wire = json!({ "filter": null, "before": null, "keep": null });
-    merge(&mut wire, &changes);
+    merge(&mut wire, changes);
     wire
 }
 

@@ -128,8 +128,7 @@ impl Consumer {
         if self.is_stalled() {
             return None;
         }
-        let initial = self.progress.initial.front().copied();
-        let seq = initial.or_else(|| index.next(self.progress.next_from(), &self.selection))?;
+        let seq = self.next_new(index)?;
         let entry = index.get(seq)?;
         Some(Candidate {
             seq,
@@ -137,6 +136,19 @@ impl Consumer {
             stored_at: entry.at,
             bytes: entry.bytes,
         })
+    }
+
+    /// The next message for a first delivery.
+    fn next_new(&mut self, index: &Index) -> Option<StreamSeq> {
+        if let Some(seq) = self.progress.initial.front() {
+            return Some(*seq);
+        }
+        let from = self.progress.next_from().max(self.searched.next());
+        let found = index.next(from, &self.selection);
+        if found.is_none() {
+            self.searched = index.last_seq();
+        }
+        found
     }
 
     fn overdue_candidate(

@@ -47,6 +47,8 @@ pub struct Consumer {
     /// From here on the owner's alone.
     waiting: Waiting,
     deadlines: Deadlines,
+    /// Nothing up to here is left for a first delivery: a search that found nothing is not made again.
+    searched: StreamSeq,
     /// When a client last asked or answered; an unused ephemeral goes.
     active_at: Timestamp,
     /// Something has changed since the last [`Consumer::deliver`] that may allow a delivery.
@@ -77,6 +79,7 @@ impl Consumer {
             progress,
             waiting: Waiting::default(),
             deadlines: Deadlines::default(),
+            searched: StreamSeq::default(),
             active_at: put.at,
             ready: true,
             leaving: false,
@@ -130,6 +133,7 @@ impl Consumer {
             self.selection = selection;
         }
         self.config = config;
+        self.searched = StreamSeq::default();
         self.active_at = at;
         self.ready = true;
         let from = self.progress.delivered.stream_seq.next();
@@ -176,6 +180,7 @@ impl Consumer {
             progress: snapshot.progress,
             waiting: Waiting::default(),
             deadlines: Deadlines::default(),
+            searched: StreamSeq::default(),
             active_at: snapshot.created,
             ready: true,
             leaving: false,
