@@ -40,6 +40,11 @@ pub const PING_MAX: u32 = 2;
 /// A client whose socket takes no byte for so long is a slow consumer: 10 s.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Most memory the indexes of all streams may take, in bytes, by estimate: 2 GiB, some ten million events
+/// of an event-sourced application. Beyond it publishes into streams are refused with JetStream error 10023
+/// until messages are purged, expire or the limit is raised.
+pub const MAX_INDEX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
 /// How a [`Node`](crate::Node) is to run. Everything has a default but the place of the data.
 ///
 /// # Examples
@@ -58,6 +63,7 @@ pub struct NodeConfig {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) server_name: Option<String>,
     pub(crate) limits: ClientLimits,
+    pub(crate) index_bytes_max: u64,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -85,6 +91,7 @@ impl NodeConfig {
             listen: None,
             server_name: None,
             limits: ClientLimits::default(),
+            index_bytes_max: MAX_INDEX_BYTES,
             disk: Arc::new(RealDisk::new()),
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SystemEntropy::new()),
@@ -165,6 +172,13 @@ impl NodeConfig {
     #[must_use]
     pub fn write_deadline(mut self, deadline: Duration) -> Self {
         self.limits.write_deadline = deadline;
+        self
+    }
+
+    /// Most memory the indexes of all streams may take, in bytes; default [`MAX_INDEX_BYTES`].
+    #[must_use]
+    pub fn max_index_bytes(mut self, bytes: u64) -> Self {
+        self.index_bytes_max = bytes;
         self
     }
 

@@ -52,6 +52,7 @@
 //! | bytes waiting for one local subscription | [`MAX_PENDING`](config::MAX_PENDING) | ended, the reader is told |
 //! | requests of one local client in flight | 65,536 | [`Error::TooManyRequests`] |
 //! | matches remembered per publisher | 256 subjects of at most 64 matches | looked up again |
+//! | memory of the streams' indexes | [`MAX_INDEX_BYTES`](config::MAX_INDEX_BYTES) | publishes refused, error 10023 |
 //! | publishes into streams waiting for the log | see `jetstream` | publishers wait, nothing is dropped |
 //!
 //! Tasks: two per connection and one that accepts, on the caller's tokio runtime. Threads of its own: only

@@ -187,6 +187,7 @@ async fn start_jetstream(
         store_dir: config.store_dir.clone(),
         router: Arc::clone(router),
         limits: hitherto_jetstream::Limits::default(),
+        index_bytes_max: config.index_bytes_max,
     };
     Ok(unblocked(move || JetStream::start(options)).await?)
 }

@@ -42,6 +42,9 @@ pub(super) struct Serve {
     /// Largest message in bytes, headers and payload together
     #[arg(long, value_name = "BYTES", default_value_t = hitherto_broker::config::MAX_PAYLOAD)]
     max_payload: usize,
+    /// Most memory the indexes of all streams may take, in bytes; beyond it publishes are refused
+    #[arg(long, value_name = "BYTES", default_value_t = hitherto_broker::config::MAX_INDEX_BYTES)]
+    max_index_bytes: u64,
     /// File to write the address to as JSON once the broker is ready, like the ports file of nats-server
     #[arg(long, value_name = "FILE")]
     ports_file: Option<PathBuf>,
@@ -82,7 +85,8 @@ impl Serve {
     fn config(&self) -> NodeConfig {
         let config = NodeConfig::new(&self.store_dir)
             .listen(SocketAddr::new(self.host, self.port))
-            .max_payload(self.max_payload);
+            .max_payload(self.max_payload)
+            .max_index_bytes(self.max_index_bytes);
         match &self.name {
             Some(name) => config.server_name(name),
             None => config,

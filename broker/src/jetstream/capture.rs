@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -33,6 +33,10 @@ pub(crate) struct Intake {
     pub(crate) outlet: Mutex<Outlet>,
     /// Shards that cannot write bodies at present; publishers are refused while there are some.
     pub(crate) stuck_shards: AtomicUsize,
+    /// About what the indexes of all streams take in memory; with `index_bytes_max` of it publishers are
+    /// refused. What is under way may pass it: 64 MiB of messages.
+    pub(crate) index_bytes: AtomicU64,
+    pub(crate) index_bytes_max: u64,
 }
 
 /// The handler behind the subjects of one stream.
@@ -45,6 +49,8 @@ pub(crate) struct Capture {
     no_ack: AtomicBool,
     allow_atomic: AtomicBool,
     batches: Mutex<Batches>,
+    /// This stream's share of [`Intake::index_bytes`].
+    index_bytes: AtomicU64,
     pub_ack: PubAckForm,
 }
 
@@ -66,6 +72,7 @@ impl Captured {
             no_ack: AtomicBool::new(false),
             allow_atomic: AtomicBool::new(false),
             batches: Mutex::default(),
+            index_bytes: AtomicU64::new(0),
             pub_ack,
         };
         Self {
@@ -97,6 +104,14 @@ impl Captured {
         }
     }
 
+    /// Says how much memory the index of the stream takes now.
+    pub(crate) fn report_index(&self, bytes: u64) {
+        let total = &self.capture.intake.index_bytes;
+        let before = self.capture.index_bytes.swap(bytes, Ordering::Relaxed);
+        total.fetch_add(bytes, Ordering::Relaxed);
+        total.fetch_sub(before, Ordering::Relaxed);
+    }
+
     /// Forgets batches nobody goes on with; `true` while some are open.
     pub(crate) fn abandon_idle_batches(&self) -> bool {
         let now = self.capture.intake.clock.monotonic();
@@ -108,6 +123,7 @@ impl Captured {
 
 impl Drop for Captured {
     fn drop(&mut self) {
+        self.report_index(0);
         for key in self.keys.values() {
             self.capture.intake.router.unsubscribe(key);
         }
@@ -187,6 +203,9 @@ impl Capture {
     fn propose(&self, record: &dyn Encode, receipt: Receipt) -> Result<(), ApiError> {
         if self.intake.stuck_shards.load(Ordering::Relaxed) > 0 {
             return Err(ApiError::storage_exceeded());
+        }
+        if self.intake.index_bytes.load(Ordering::Relaxed) >= self.intake.index_bytes_max {
+            return Err(ApiError::insufficient_resources());
         }
         let proposed = self.intake.log.propose(self.entry.group, record, receipt);
         proposed.map_err(|Refused { reason, .. }| refusal_error(reason))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -42,6 +42,8 @@ pub(crate) struct JetStreamOptions {
     pub(crate) router: Arc<Router>,
     /// Bounds for streams and consumers.
     pub(crate) limits: Limits,
+    /// Most memory the indexes of all streams may take, in bytes.
+    pub(crate) index_bytes_max: u64,
 }
 
 /// JetStream on one node. Streams are recovered when [`JetStream::start`] returns.
@@ -62,6 +64,7 @@ struct Seams {
     entropy: Arc<dyn Entropy>,
     router: Arc<Router>,
     stores: Stores,
+    index_bytes_max: u64,
 }
 
 /// What was recovered, for the shards.
@@ -94,6 +97,7 @@ impl JetStream {
             entropy: options.entropy,
             router: options.router,
             stores,
+            index_bytes_max: options.index_bytes_max,
         };
         Self::run(seams, recovered).map_err(|source| Error::Io {
             action: "start the threads for",
@@ -147,6 +151,8 @@ impl JetStream {
                 outlet: Mutex::new(Outlet::new(&seams.router, Arc::clone(&figures))),
                 router: seams.router,
                 stuck_shards: AtomicUsize::new(0),
+                index_bytes: AtomicU64::new(0),
+                index_bytes_max: seams.index_bytes_max,
             }),
             directory: Arc::new(Directory::default()),
             stores: Arc::new(seams.stores),

@@ -211,6 +211,7 @@ impl Replica {
         usage.bytes.store(state.bytes, Ordering::Relaxed);
         let consumers = self.stream.consumers().len() as u64;
         usage.consumers.store(consumers, Ordering::Relaxed);
+        self.captured.report_index(self.stream.index_bytes());
     }
 
     /// The stream goes: its consumers' waiting pulls are told.

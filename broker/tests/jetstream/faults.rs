@@ -109,6 +109,26 @@ async fn full_disk_refuses_and_goes_on_when_there_is_room() {
 }
 
 #[tokio::test]
+async fn full_index_refuses_until_messages_go() {
+    let js = JetStream::with(NodeConfig::in_memory().max_index_bytes(64 * 1024)).await;
+    js.stream("S", &["s.>"], json!({})).await;
+    let mut stored = 0;
+    let refused = loop {
+        let ack = js.publish_with(&format!("s.{stored}"), &[], "x").await;
+        if ack.get("error").is_some() {
+            break ack;
+        }
+        stored += 1;
+        assert!(stored < 1_000, "the index is full at some time");
+    };
+    assert_eq!(refused["error"]["err_code"], 10023, "{refused}");
+    assert!(stored > 100, "only {stored} stored");
+    js.api_ok("STREAM.PURGE.S", json!({})).await;
+    assert_eq!(js.publish("s.after", "x").await, stored + 1);
+    js.stop().await;
+}
+
+#[tokio::test]
 async fn failed_sync_is_answered_and_later_publishes_are_refused() {
     let disk = FaultyDisk::new();
     let js = JetStream::on(&disk).await;

@@ -45,7 +45,10 @@ impl JetStream {
     }
 
     pub(crate) async fn on(disk: &FaultyDisk) -> Self {
-        let config = NodeConfig::in_memory().disk(Arc::new(disk.clone()));
+        Self::with(NodeConfig::in_memory().disk(Arc::new(disk.clone()))).await
+    }
+
+    pub(crate) async fn with(config: NodeConfig) -> Self {
         let node = Node::start(config).await.unwrap();
         let client = node.client();
         Self { node, client }

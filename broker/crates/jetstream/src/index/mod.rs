@@ -208,6 +208,16 @@ impl Index {
         self.bytes
     }
 
+    /// About how much memory the index takes, in bytes; cheap to ask. The test
+    /// `memory_stays_within_what_is_documented` holds it against a count of every allocation.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        /// A slot of the table and a place in the postings.
+        const MESSAGE_BYTES: u64 = 16 + 16;
+        /// A node of the trie with its token and its place among its parent's children.
+        const NODE_BYTES: u64 = 160;
+        self.messages() * MESSAGE_BYTES + self.trie.live_nodes() as u64 * NODE_BYTES
+    }
+
     /// How many subjects have a message.
     pub(crate) fn subjects(&self) -> u64 {
         self.trie.subjects()

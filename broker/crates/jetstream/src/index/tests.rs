@@ -346,6 +346,7 @@ fn memory_stays_within_what_is_documented() {
     assert!((150..=300).contains(&per_message), "trie: {per_message}");
     let slots = u64::try_from(index.table.heap_bytes()).unwrap() / (ORDERS * 4);
     assert_eq!(slots, 16);
+    assert_memory_is_estimated(&index);
 
     let mut index = Index::new(StreamSeq(0));
     for seq in 1..=ORDERS {
@@ -353,6 +354,17 @@ fn memory_stays_within_what_is_documented() {
     }
     let postings = u64::try_from(index.trie.heap_bytes()).unwrap() / ORDERS;
     assert!((8..=16).contains(&postings), "postings: {postings}");
+    assert_memory_is_estimated(&index);
+}
+
+/// The estimate is at least half and at most twice of what is allocated.
+fn assert_memory_is_estimated(index: &Index) {
+    let allocated = u64::try_from(index.trie.heap_bytes() + index.table.heap_bytes()).unwrap();
+    let estimate = index.memory_bytes();
+    assert!(
+        (allocated / 2..=allocated * 2).contains(&estimate),
+        "estimated {estimate}, allocated {allocated}"
+    );
 }
 
 /// The messages as a list, searched from end to end.

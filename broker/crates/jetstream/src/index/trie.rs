@@ -431,7 +431,7 @@ impl Trie {
         &mut self.nodes[id.index()]
     }
 
-    #[cfg(test)]
+    /// How many nodes are in use.
     pub(super) fn live_nodes(&self) -> usize {
         self.nodes.len() - self.free.len()
     }

@@ -62,6 +62,11 @@ impl Stream {
         }
     }
 
+    /// About how much memory the index of the messages takes, in bytes.
+    pub fn index_bytes(&self) -> u64 {
+        self.index.memory_bytes()
+    }
+
     /// The sequences deleted between the first and the last message, ascending.
     pub fn deleted(&self) -> impl Iterator<Item = StreamSeq> {
         self.index.holes()
