@@ -24,7 +24,7 @@ use clap::{Parser, ValueEnum};
 use hitherto_integration::server::kind_program;
 use hitherto_integration::{Kind, Server, programs, skip};
 
-use crate::measure::Sample;
+use crate::measure::{Sample, Watched};
 use crate::publish::Publish;
 use crate::report::Report;
 
@@ -219,8 +219,16 @@ fn parent(args: &Args) -> Result<PathBuf> {
 
 async fn one(kind: Kind, program: &Path, dir: &Path, scenario: Publish) -> Result<Sample> {
     let server = Server::start(kind, program.to_owned(), dir).await?;
-    let (addr, pid) = (server.addr(), server.pid());
-    let run = tokio::task::spawn_blocking(move || scenario.run(addr, pid));
+    let (addr, pid, dir) = (server.addr(), server.pid(), dir.to_owned());
+    let run = tokio::task::spawn_blocking(move || {
+        scenario.run(
+            addr,
+            Watched {
+                server: pid,
+                dir: &dir,
+            },
+        )
+    });
     run.await?
         .with_context(|| format!("{scenario}: {kind}\n{}", server.log()))
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -24,8 +26,9 @@ pub(crate) struct Sample {
     /// Processor time per second of the server and of this client.
     pub(crate) server_cores: f64,
     pub(crate) client_cores: f64,
-    /// Bytes the server sent to the disk for each byte of payload.
-    pub(crate) write_factor: f64,
+    /// Bytes written to the disk's device for each byte of payload, other writers included; `None`
+    /// where the device keeps no count.
+    pub(crate) write_factor: Option<f64>,
 }
 
 impl fmt::Display for Sample {
@@ -66,22 +69,31 @@ impl Latencies {
     }
 }
 
-/// What two processes had used at one moment.
+/// What is watched during a measurement.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watched<'a> {
+    /// The process of the server.
+    pub(crate) server: u32,
+    /// The folder its store is in.
+    pub(crate) dir: &'a Path,
+}
+
+/// What the processes and the disk had done at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     at: Instant,
     server_seconds: f64,
     client_seconds: f64,
-    server_written: f64,
+    written_bytes: Option<f64>,
 }
 
 impl Usage {
-    pub(crate) fn of(server: u32) -> Result<Self> {
+    pub(crate) fn of(watched: Watched<'_>) -> Result<Self> {
         Ok(Self {
             at: Instant::now(),
-            server_seconds: processor_seconds(&server.to_string())?,
+            server_seconds: processor_seconds(&watched.server.to_string())?,
             client_seconds: processor_seconds("self")?,
-            server_written: written_bytes(server)?,
+            written_bytes: written_bytes(watched.dir)?,
         })
     }
 
@@ -99,8 +111,10 @@ impl Usage {
             p99_us: latencies.quantile_us(0.99),
             server_cores: (end.server_seconds - self.server_seconds) / seconds,
             client_cores: (end.client_seconds - self.client_seconds) / seconds,
-            write_factor: (end.server_written - self.server_written)
-                / (count * payload_bytes as f64),
+            write_factor: end
+                .written_bytes
+                .zip(self.written_bytes)
+                .map(|(end, start)| (end - start) / (count * payload_bytes as f64)),
         }
     }
 }
@@ -118,11 +132,18 @@ fn processor_seconds(pid: &str) -> Result<f64> {
     Ok(ticks.sum::<Result<f64, _>>()? / TICKS_PER_SECOND)
 }
 
-/// Bytes a process caused to be written to the disk, from `/proc/<pid>/io`.
-fn written_bytes(pid: u32) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/io"))?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("write_bytes: "));
-    Ok(line.context("reading /proc")?.parse()?)
+/// Bytes ever written to the device that holds `dir`, from `/proc/diskstats` (its tenth column counts
+/// sectors of 512 bytes). A process's own `write_bytes` would not do: it counts whole large folios of
+/// the page cache, 1 MiB for a write of one block.
+fn written_bytes(dir: &Path) -> Result<Option<f64>> {
+    const SECTOR_BYTES: f64 = 512.0;
+    let device = fs::metadata(dir)?.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    for line in fs::read_to_string("/proc/diskstats")?.lines() {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        if columns.len() > 9 && columns[0] == major.to_string() && columns[1] == minor.to_string() {
+            return Ok(Some(columns[9].parse::<f64>()? * SECTOR_BYTES));
+        }
+    }
+    Ok(None)
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use hitherto_integration::raw::{RawClient, RawMessage};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::measure::{Latencies, Sample, Usage};
+use crate::measure::{Latencies, Sample, Usage, Watched};
 
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -43,8 +43,8 @@ impl fmt::Display for Publish {
 }
 
 impl Publish {
-    /// Measures the server at `addr`, whose process is `pid`.
-    pub(crate) fn run(self, addr: SocketAddr, pid: u32) -> Result<Sample> {
+    /// Measures the server at `addr`.
+    pub(crate) fn run(self, addr: SocketAddr, watched: Watched<'_>) -> Result<Sample> {
         let mut client = RawClient::connect(addr)?;
         let created = client.request("$JS.API.STREAM.CREATE.BENCH", STREAM)?;
         let created = String::from_utf8_lossy(&created).into_owned();
@@ -63,20 +63,39 @@ impl Publish {
             &mut Latencies::new()?,
         )?;
         let mut latencies = Latencies::new()?;
-        let start = Usage::of(pid)?;
+        let start = Usage::of(watched)?;
         run_until(
             &mut publishers,
             Instant::now() + self.duration,
             &mut latencies,
         )?;
-        let end = Usage::of(pid)?;
+        let end = Usage::of(watched)?;
         ensure!(
             latencies.count() > 0,
             "no message was acknowledged within {:?}",
             self.duration
         );
+        check_stored(&mut publishers)?;
         Ok(start.until(&end, &latencies, self.payload_bytes))
     }
+}
+
+/// Every message that was acknowledged is in the stream: nobody is fast by forgetting.
+fn check_stored(publishers: &mut [Publisher]) -> Result<()> {
+    let acknowledged: u64 = publishers
+        .iter()
+        .map(|publisher| publisher.acknowledged)
+        .sum();
+    let info = publishers[0]
+        .client
+        .request("$JS.API.STREAM.INFO.BENCH", b"")?;
+    let info: serde_json::Value = serde_json::from_slice(&info)?;
+    let stored = info["state"]["messages"].as_u64();
+    ensure!(
+        stored >= Some(acknowledged),
+        "{acknowledged} were acknowledged, stored: {info}"
+    );
+    Ok(())
 }
 
 /// Publishes until `deadline`; what is in flight then is the next call's.
@@ -125,6 +144,7 @@ struct Publisher {
     replies: Vec<String>,
     sent_at: Vec<Instant>,
     free: Vec<usize>,
+    acknowledged: u64,
 }
 
 impl Publisher {
@@ -144,6 +164,7 @@ impl Publisher {
                 .collect(),
             sent_at: vec![Instant::now(); scenario.in_flight],
             free: (0..scenario.in_flight).rev().collect(),
+            acknowledged: 0,
         }
     }
 
@@ -162,6 +183,7 @@ impl Publisher {
 
     fn receive(&mut self, latencies: &mut Latencies) -> Result<()> {
         let (sent_at, free) = (&self.sent_at, &mut self.free);
+        let free_before = free.len();
         let mut refused = None;
         let mut now = None;
         self.client.receive(|ack| {
@@ -174,6 +196,7 @@ impl Publisher {
                 Err(error) => refused = Some(error),
             }
         })?;
+        self.acknowledged += u64::try_from(self.free.len() - free_before)?;
         refused.map_or(Ok(()), Err)
     }
 }

@@ -76,7 +76,8 @@ impl Report {
             self.machine
         );
         text += "Ours syncs before each ack, as nats-server does with `sync_interval: always`; its \
-                 default syncs every 2 minutes.\nMedians over the rounds; in brackets the range.\n\n";
+                 default syncs every 2 minutes.\nMedians over the rounds; in brackets the range. The disk's bytes are counted at \
+                 the device, so other writers are in them.\n\n";
         text += "| scenario | server | msg/s | p50 us | p99 us | cores: server, client | disk bytes \
                  per payload byte |\n|---|---|---|---|---|---|---|\n";
         for row in &self.rows {
@@ -106,7 +107,7 @@ impl Report {
 
 fn line(row: &Row) -> String {
     format!(
-        "| {} | {} | {} ({}) | {} | {} | {:.2}, {:.2} | {:.1} |",
+        "| {} | {} | {} ({}) | {} | {} | {:.2}, {:.2} | {} |",
         row.scenario,
         row.kind,
         grouped(row.median(|sample| sample.rate)),
@@ -115,8 +116,18 @@ fn line(row: &Row) -> String {
         grouped(row.median(|sample| sample.p99_us)),
         row.median(|sample| sample.server_cores),
         row.median(|sample| sample.client_cores),
-        row.median(|sample| sample.write_factor),
+        factor(row),
     )
+}
+
+/// How many times a payload reaches the disk.
+fn factor(row: &Row) -> String {
+    let factor = row.median(|sample| sample.write_factor.unwrap_or(f64::NAN));
+    if factor.is_nan() {
+        "not known".to_owned()
+    } else {
+        format!("{factor:.1}")
+    }
 }
 
 /// A whole number with a comma at each thousand.
@@ -156,7 +167,7 @@ mod tests {
             p99_us: 0.0,
             server_cores: 0.0,
             client_cores: 0.0,
-            write_factor: 0.0,
+            write_factor: None,
         };
         let samples = [4.0, 1.0, 3.0, 100.0].map(sample).to_vec();
         let row = Row {

@@ -15,13 +15,27 @@ pub const NATS_SERVER_VARIABLE: &str = "HITHERTO_NATS_SERVER";
 /// Names a folder that already holds our programs; without it cargo builds them.
 pub const PROGRAMS_VARIABLE: &str = "HITHERTO_PROGRAMS";
 
+/// The programs a build made, or why it failed.
+type Built = OnceLock<Result<HashMap<String, PathBuf>, String>>;
+
+/// Both programs in one build: they share all dependencies, with the same features.
+const BOTH: &[&str] = &["-p", "hitherto-broker", "-p", "order-service"];
+
+/// The broker alone, for the benchmark: an optimised build of both takes minutes longer.
+const BROKER: &[&str] = &["-p", "hitherto-broker"];
+
 /// The broker's binary.
 ///
 /// # Errors
 ///
 /// When the build fails; its output was shown on standard error.
 pub fn hitherto() -> Result<PathBuf> {
-    ours("hitherto")
+    static BUILT: Built = OnceLock::new();
+    ours(
+        "hitherto",
+        &BUILT,
+        if cfg!(debug_assertions) { BOTH } else { BROKER },
+    )
 }
 
 /// The binary of the running example.
@@ -30,7 +44,8 @@ pub fn hitherto() -> Result<PathBuf> {
 ///
 /// When the build fails; its output was shown on standard error.
 pub fn order_service() -> Result<PathBuf> {
-    ours("order-service")
+    static BUILT: Built = OnceLock::new();
+    ours("order-service", &BUILT, BOTH)
 }
 
 /// The stock nats-server, or `None` when the environment names none.
@@ -70,13 +85,11 @@ pub fn cargo() -> Command {
     command
 }
 
-fn ours(name: &str) -> Result<PathBuf> {
-    static BUILT: OnceLock<Result<HashMap<String, PathBuf>, String>> = OnceLock::new();
-
+fn ours(name: &str, built: &Built, packages: &[&str]) -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os(PROGRAMS_VARIABLE) {
         return Ok(PathBuf::from(folder).join(name));
     }
-    let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    let built = built.get_or_init(|| build(packages).map_err(|error| format!("{error:#}")));
     match built {
         Ok(programs) => programs
             .get(name)
@@ -86,15 +99,15 @@ fn ours(name: &str) -> Result<PathBuf> {
     }
 }
 
-/// Builds both programs in one go, in the profile this package was built in.
-fn build() -> Result<HashMap<String, PathBuf>> {
+/// Builds the programs of `packages` in one go, in the profile this package was built in.
+fn build(packages: &[&str]) -> Result<HashMap<String, PathBuf>> {
     let mut command = cargo();
     command.args([
         "build",
         "--quiet",
         "--message-format=json-render-diagnostics",
     ]);
-    command.args(["-p", "hitherto-broker", "-p", "order-service", "--bins"]);
+    command.args(packages).arg("--bins");
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
