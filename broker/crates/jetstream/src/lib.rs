@@ -6,6 +6,7 @@
 //! | [`command`] | [`Command`]: a change of a stream as it travels through the log |
 //! | `stream` | [`Stream`]: one stream with its consumers inside |
 //! | `consumer` | [`Consumer`]: deliveries, acknowledgements, redeliveries |
+//! | `output` | [`Outcome`] of a command, [`Output`]: an effect for the owner to carry out |
 //! | `index` | the messages of a stream by sequence, subject and time, without bodies |
 //! | `meta` | [`Meta`]: which streams there are |
 //! | `config` | [`StreamConfig`] and [`ConsumerConfig`] with their checks |
@@ -39,6 +40,7 @@ mod ids;
 mod index;
 mod message;
 mod meta;
+mod output;
 mod stream;
 
 pub use command::Command;
@@ -48,4 +50,5 @@ pub use ids::{ConsumerSeq, GroupId, LogIndex, StreamSeq};
 pub use index::Selection;
 pub use message::{MessageMeta, StoredMessage, message_bytes};
 pub use meta::*;
-pub use stream::{Delivery, Outcome, Output, RestoreError, Status, Stream, StreamSnapshot};
+pub use output::{Delivery, Outcome, Output, Status};
+pub use stream::{RestoreError, Stream, StreamSnapshot};

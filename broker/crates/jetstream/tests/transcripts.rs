@@ -112,27 +112,27 @@ impl World {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match verb {
             "stream" => *self = Self::new(&parse(rest)),
-            "configure" => self.commit(Command::Control(Control::Configure {
+            "configure" => self.commit(&Command::Control(Control::Configure {
                 config: Box::new(stream_config(&parse(rest))),
                 at: self.now,
             })),
             "append" => {
                 let append = self.message(rest);
-                self.commit(Command::Append(append));
+                self.commit(&Command::Append(append));
             }
             "batch" => {
                 let batch = rest.split(" / ").map(|part| self.message(part)).collect();
-                self.commit(Command::AppendBatch(batch));
+                self.commit(&Command::AppendBatch(batch));
             }
             "purge" => {
                 let purge: Purge = serde_json::from_value(purge_defaults(&parse(rest))).unwrap();
-                self.commit(Command::Control(Control::Purge(purge)));
+                self.commit(&Command::Control(Control::Purge(purge)));
             }
-            "delete" => self.commit(Command::Control(Control::DeleteMessage {
+            "delete" => self.commit(&Command::Control(Control::DeleteMessage {
                 seq: StreamSeq(rest.parse().unwrap()),
             })),
             "consumer" => self.put_consumer(rest),
-            "drop" => self.commit(Command::Control(Control::DeleteConsumer {
+            "drop" => self.commit(&Command::Control(Control::DeleteConsumer {
                 name: rest.to_owned(),
             })),
             "pull" => self.pull(rest),
@@ -152,7 +152,7 @@ impl World {
     }
 
     /// Sends a command through its stored form, as the log does.
-    fn commit(&mut self, command: Command) {
+    fn commit(&mut self, command: &Command) {
         let mut record = BytesMut::new();
         command.encode(&mut record);
         let command = decode_all(record.freeze()).next().unwrap().unwrap();
@@ -219,7 +219,7 @@ impl World {
         merge(&mut wire, &changes);
         let config: ConsumerConfig = serde_json::from_value(wire).unwrap();
         match config.checked(self.stream.config()) {
-            Ok(config) => self.commit(Command::Control(Control::PutConsumer(PutConsumer {
+            Ok(config) => self.commit(&Command::Control(Control::PutConsumer(PutConsumer {
                 name: name.to_owned(),
                 config: Box::new(config),
                 action,
@@ -378,7 +378,7 @@ impl World {
                     };
                     writeln!(self.out, "{how} {}", settled.stream_seq).unwrap();
                 }
-                self.commit(command);
+                self.commit(&command);
                 let Some(to) = reply else { return };
                 format!("{to} <- answer")
             }

@@ -18,6 +18,10 @@ const DUPLICATE_WINDOW_DEFAULT: Duration = Duration::from_secs(120);
 /// The shortest `max_age` and `duplicate_window`.
 const AGE_MIN: Duration = Duration::from_millis(100);
 
+/// The largest `first_seq`: half of all sequences are left to count on from there. Differs from
+/// nats-server, which takes any number.
+const FIRST_SEQ_MAX: u64 = u64::MAX / 2;
+
 /// The most replicas any cluster can keep.
 const REPLICAS_MAX: u32 = 5;
 
@@ -41,6 +45,7 @@ impl StreamConfig {
             self.close();
         }
         self.check_ages()?;
+        self.check_first_seq()?;
         self.check_flags()?;
         self.check_subjects()?;
         self.persist_mode = None;
@@ -133,6 +138,15 @@ impl StreamConfig {
         self.num_replicas = self.num_replicas.max(1);
         if self.subjects.is_empty() {
             self.subjects = vec![self.name.clone()];
+        }
+        Ok(())
+    }
+
+    fn check_first_seq(&self) -> Result<(), ApiError> {
+        if self.first_seq > FIRST_SEQ_MAX {
+            return Err(ApiError::stream_invalid_config(&format!(
+                "first sequence is too high, maximum allowed is {FIRST_SEQ_MAX}"
+            )));
         }
         Ok(())
     }

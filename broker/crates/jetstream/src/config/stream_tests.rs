@@ -259,3 +259,14 @@ fn sealing_locks_everything_for_good() {
         "stream configuration update can not unseal a sealed stream (10052)"
     );
 }
+
+#[test]
+fn sequences_cannot_run_out() {
+    let max = checked(r#"{"name":"A","first_seq":9223372036854775807}"#);
+    assert_eq!(max.unwrap().first_seq, u64::MAX / 2);
+    for first_seq in ["9223372036854775808", "18446744073709551615"] {
+        let text = refused(&format!(r#"{{"name":"A","first_seq":{first_seq}}}"#));
+        let expected = "first sequence is too high, maximum allowed is 9223372036854775807 (10052)";
+        assert_eq!(text, expected);
+    }
+}

@@ -11,7 +11,7 @@ use super::Consumer;
 use crate::ack_subject::AckKind;
 use crate::api;
 use crate::command::{Command, Control, Settled, Settlement};
-use crate::stream::{Output, Status};
+use crate::output::{Output, Status};
 use crate::{ConsumerSeq, StreamSeq};
 
 /// What a client says about a delivery.

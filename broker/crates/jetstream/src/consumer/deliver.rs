@@ -8,7 +8,7 @@ use super::Consumer;
 use crate::ack_subject::AckSubject;
 use crate::command::{Command, Delivered, Settled, Settlement};
 use crate::index::Index;
-use crate::stream::{Delivery, Output};
+use crate::output::{Delivery, Output};
 use crate::{AckPolicy, StreamSeq};
 
 /// A message that could be delivered now.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hitherto_protocol::{Subject, Timestamp};
 
 use super::Consumer;
-use crate::stream::{Output, Status};
+use crate::output::{Output, Status};
 
 /// A request for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]

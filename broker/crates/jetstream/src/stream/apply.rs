@@ -2,12 +2,13 @@
 
 use hitherto_protocol::{SubjectFilter, Timestamp};
 
+use super::Stream;
 use super::expectations::Expectations;
-use super::{Outcome, Output, Stream};
 use crate::api::{ApiError, ConsumerInfo, PubAck};
 use crate::command::{Append, Command, Control, Delivered, PutAction, PutConsumer, Settled};
 use crate::consumer::Consumer;
 use crate::index::Selection;
+use crate::output::{Outcome, Output};
 use crate::{LogIndex, StoredMessage, StreamConfig, StreamSeq};
 
 impl Stream {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use hitherto_protocol::{SubjectFilter, Timestamp};
 
-use super::{Output, Stream};
+use super::Stream;
 use crate::api::ApiError;
 use crate::command::{Append, Command, Control};
+use crate::output::Output;
 use crate::{Discard, message_bytes};
 
 /// Header blocks of stored messages, in bytes at most: their length is kept in 16 bits by

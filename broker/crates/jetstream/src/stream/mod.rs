@@ -9,14 +9,12 @@
 //! | `limits` | what a stream may hold |
 //! | `queries` | what others may ask |
 //! | `snapshot` | the state without the index, to be stored |
-//! | `output` | [`Outcome`] and [`Output`] |
 
 mod apply;
 mod batch;
 mod dedupe;
 mod expectations;
 mod limits;
-mod output;
 mod queries;
 mod snapshot;
 
@@ -25,10 +23,10 @@ use std::collections::{BTreeMap, VecDeque};
 use hitherto_protocol::{Subject, Timestamp};
 
 use self::dedupe::Dedupe;
-pub use self::output::{Delivery, Outcome, Output, Status};
 pub use self::snapshot::{RestoreError, StreamSnapshot};
 use crate::consumer::{Ack, Consumer, PullRequest};
 use crate::index::Index;
+use crate::output::Output;
 use crate::{LogIndex, StreamConfig, StreamSeq};
 
 /// The state machine of one stream.

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ack_subject::{AckKind, AckSubject};
 use crate::command::{Append, Command, Control, Purge, PutAction, PutConsumer};
+use crate::output::{Delivery, Outcome};
 use crate::{AckPolicy, ConsumerConfig, ConsumerSeq, Limits, MessageMeta};
 
 /// What happens to the stream; subjects and sequences are taken modulo what there is.
