@@ -1,5 +1,5 @@
 //! The suite, on every broker: in memory, and on server processes where a variable names the binary:
-//! `HITHERTO_TEST_NATS_SERVER` (nats-server 2.12 or later), `HITHERTO_TEST_SERVER` (hitherto).
+//! `HITHERTO_NATS_SERVER` (nats-server 2.12 or later), `HITHERTO_SERVER` (hitherto).
 
 #![cfg(any(feature = "embedded", feature = "remote"))]
 

@@ -31,10 +31,10 @@ pub(crate) async fn in_memory() -> Option<TestBroker> {
     })
 }
 
-/// A NATS server: `HITHERTO_TEST_NATS_SERVER` names the binary, 2.12 or later.
+/// A NATS server: `HITHERTO_NATS_SERVER` names the binary, 2.12 or later.
 #[cfg(feature = "remote")]
 pub(crate) async fn nats_server() -> Option<TestBroker> {
-    remote("HITHERTO_TEST_NATS_SERVER", |command, dir| {
+    remote("HITHERTO_NATS_SERVER", |command, dir| {
         command
             .args(["-js", "-a", "127.0.0.1", "-p", "-1", "-sd"])
             .arg(dir);
@@ -43,10 +43,10 @@ pub(crate) async fn nats_server() -> Option<TestBroker> {
     .await
 }
 
-/// Hitherto as a process: `HITHERTO_TEST_SERVER` names the binary.
+/// Hitherto as a process: `HITHERTO_SERVER` names the binary.
 #[cfg(feature = "remote")]
 pub(crate) async fn hitherto_server() -> Option<TestBroker> {
-    remote("HITHERTO_TEST_SERVER", |command, dir| {
+    remote("HITHERTO_SERVER", |command, dir| {
         command
             .args(["serve", "--port", "0", "--store-dir"])
             .arg(dir.join("data"));
