@@ -71,6 +71,8 @@ pub(crate) struct Checkpointer {
     pub(crate) log: Arc<dyn Log<Receipt>>,
     pub(crate) shards: Vec<Arc<ShardQueue>>,
     pub(crate) activity: Arc<Activity>,
+    /// The position of the last checkpoint this run has saved.
+    pub(crate) saved: Option<WalPosition>,
 }
 
 impl Activity {
@@ -110,6 +112,11 @@ impl Activity {
         state.due = Some(state.due.map_or(soon, |due| due.min(soon)));
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// Streams were deleted since the list was last taken.
+    fn has_deleted(&self) -> bool {
+        !self.lock().deleted.is_empty()
     }
 
     fn stop(&self) {
@@ -187,7 +194,7 @@ impl CheckpointerThread {
 }
 
 impl Checkpointer {
-    fn run(self) -> Self {
+    fn run(mut self) -> Self {
         while let Some(deleted) = self.activity.wait() {
             let done = self.checkpoint(&deleted).unwrap_or_else(|error| {
                 tracing::error!(%error, "cannot write a checkpoint");
@@ -204,17 +211,23 @@ impl Checkpointer {
     }
 
     /// The last checkpoint, when the log has ended and the shards still run.
-    pub(crate) fn last_checkpoint(&self) -> Result<(), Error> {
+    pub(crate) fn last_checkpoint(&mut self) -> Result<(), Error> {
         let deleted = self.activity.lock().reset();
         self.checkpoint(&deleted).map(drop)
     }
 
-    /// Makes a checkpoint of every group, forgets the deleted ones, and releases the log before it;
+    /// Makes a checkpoint of every group, forgets the deleted ones, and releases the log nobody needs;
     /// `false` when a group could not be described.
-    fn checkpoint(&self, deleted: &[GroupId]) -> Result<bool, Error> {
+    fn checkpoint(&mut self, deleted: &[GroupId]) -> Result<bool, Error> {
         let wal = self.log.position();
         let Some(described) = self.describe() else {
             return Ok(false);
+        };
+        // A stream deleted meanwhile was not described, and the meta group's description may still have
+        // it: its last checkpoint stays in use until the next cycle, and needs the log from there.
+        let needed = match self.activity.has_deleted() {
+            true => self.saved,
+            false => Some(wal),
         };
         let mut saved = Vec::with_capacity(described.len());
         for group in described {
@@ -225,6 +238,7 @@ impl Checkpointer {
             .map(|(group, record)| (*group, record))
             .collect();
         self.checkpoints.save_all(&records)?;
+        self.saved = Some(wal);
         for (group, record) in saved {
             if let Some(manifest) = record.manifest {
                 let saved = Input::CheckpointSaved(group, Box::new(manifest));
@@ -236,7 +250,9 @@ impl Checkpointer {
             self.checkpoints.remove(*group)?;
             stream_dirs::remove(&*self.disk, &self.streams_dir, *group)?;
         }
-        self.log.release(wal);
+        if let Some(needed) = needed {
+            self.log.release(needed);
+        }
         Ok(true)
     }
 
@@ -270,5 +286,102 @@ fn to_record(group: GroupCheckpoint, wal: WalPosition) -> Result<(GroupId, Check
 impl fmt::Debug for CheckpointerThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CheckpointerThread")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use hitherto_cluster::{Encode, Refusal, Refused};
+    use hitherto_jetstream::{Limits, Meta};
+    use hitherto_platform::{FaultyDisk, SeededEntropy};
+
+    use super::*;
+
+    /// A log that only has a position, and notes what it may forget.
+    #[derive(Default)]
+    struct Position {
+        file: Mutex<u64>,
+        released: Mutex<Option<u64>>,
+    }
+
+    impl Log<Receipt> for Position {
+        fn propose(&self, _: GroupId, _: &dyn Encode, _: Receipt) -> Result<(), Refused<Receipt>> {
+            unreachable!("a checkpoint proposes nothing")
+        }
+
+        fn open_group(&self, _: GroupId, _: LogIndex) {}
+
+        fn close_group(&self, _: GroupId) {}
+
+        fn release(&self, before: WalPosition) {
+            *self.released.lock().unwrap() = Some(before.file);
+        }
+
+        fn position(&self) -> WalPosition {
+            let file = *self.file.lock().unwrap();
+            WalPosition { file, offset: 512 }
+        }
+
+        fn pressure(&self) -> bool {
+            false
+        }
+
+        fn ended(&self) -> Option<Refusal> {
+            None
+        }
+    }
+
+    /// Answers one order; before that a stream is deleted, if one is named.
+    fn answer(queue: &ShardQueue, activity: &Activity, deleted: Option<GroupId>) {
+        let mut inputs = Vec::new();
+        queue.take(&mut inputs, None);
+        let Some(Input::Checkpoint(order)) = inputs.pop() else {
+            panic!("an order was expected");
+        };
+        if let Some(group) = deleted {
+            activity.add_deleted(group);
+        }
+        let meta = Meta::new(Limits::default());
+        let described = GroupCheckpoint {
+            group: GroupId::META,
+            applied: meta.applied(),
+            state: StateSnapshot::Meta(meta.snapshot()),
+            bodies: None,
+        };
+        assert!(order.answer.send(vec![described]).is_ok());
+    }
+
+    #[test]
+    fn what_the_last_checkpoint_of_a_stream_deleted_meanwhile_needs_is_not_released() {
+        let disk: Arc<dyn Disk> = Arc::new(FaultyDisk::new());
+        let file = Path::new("/state.redb");
+        let (log, queue) = (Arc::new(Position::default()), Arc::new(ShardQueue::new()));
+        let mut checkpointer = Checkpointer {
+            checkpoints: Checkpoints::open(&disk, file, &SeededEntropy::new(1)).unwrap(),
+            disk,
+            streams_dir: PathBuf::from("/streams"),
+            log: Arc::<Position>::clone(&log),
+            shards: vec![Arc::clone(&queue)],
+            activity: Arc::new(Activity::new()),
+            saved: None,
+        };
+        let activity = Arc::clone(&checkpointer.activity);
+        let mut released_by_cycle_at = |file, deleted_meanwhile| {
+            *log.file.lock().unwrap() = file;
+            let deleted = activity.lock().reset();
+            thread::scope(|scope| {
+                scope.spawn(|| answer(&queue, &activity, deleted_meanwhile));
+                assert!(checkpointer.checkpoint(&deleted).unwrap());
+            });
+            *log.released.lock().unwrap()
+        };
+        assert_eq!(released_by_cycle_at(1, Some(GroupId(1))), None);
+        assert_eq!(released_by_cycle_at(2, None), Some(2));
+        assert_eq!(released_by_cycle_at(3, None), Some(3));
+        assert_eq!(released_by_cycle_at(4, Some(GroupId(2))), Some(3));
+        assert_eq!(released_by_cycle_at(5, Some(GroupId(3))), Some(4));
+        assert_eq!(released_by_cycle_at(6, None), Some(6));
     }
 }

@@ -168,6 +168,7 @@ impl JetStream {
             log: Arc::<SoloLog<Receipt>>::clone(&log),
             shards: queues.clone(),
             activity,
+            saved: None,
         };
         let groups = Groups {
             meta: recovered.meta,
@@ -205,7 +206,7 @@ impl JetStream {
         self.log.shutdown();
         let checkpointer = checkpointer.and_then(|mut thread| thread.stop());
         let last = match checkpointer {
-            Some(checkpointer) if with_checkpoint => checkpointer.last_checkpoint(),
+            Some(mut checkpointer) if with_checkpoint => checkpointer.last_checkpoint(),
             Some(_) | None => Ok(()),
         };
         for shard in &self.shards {
