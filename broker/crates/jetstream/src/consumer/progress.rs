@@ -147,10 +147,18 @@ impl Progress {
 
 impl Consumer {
     /// Replays a delivery. On the owner that made it nothing changes.
+    ///
+    /// Where a record is missing before this one, since the disk was full when it was its turn, this
+    /// one is passed over: both messages are delivered again then. Taken, it would carry the place in
+    /// the stream past the first message, which nobody would get again.
     pub(crate) fn apply_delivered(&mut self, delivered: &Delivered, index: &Index) {
+        let expected = self.progress.delivered.consumer_seq.next();
+        if delivered.consumer_seq > expected {
+            return;
+        }
         if delivered.deliveries > 1 {
             self.progress.deliver_again(delivered);
-        } else if delivered.consumer_seq > self.progress.delivered.consumer_seq {
+        } else if delivered.consumer_seq == expected {
             let needs_ack = self.needs_acks();
             let counted = index.contains(delivered.stream_seq);
             self.progress.deliver_first(delivered, needs_ack, counted);

@@ -328,3 +328,22 @@ fn foreign_messages_are_refused() {
     let restored = Stream::restore(world.stream.snapshot(), [stranger]);
     assert!(matches!(restored, Err(RestoreError::Misplaced { .. })));
 }
+
+#[test]
+fn a_delivery_whose_record_is_missing_is_made_again() {
+    let mut world = World::new();
+    for _ in 0..3 {
+        world.run(&Step::Append { subject: 2 });
+    }
+    world.run(&Step::Pull { batch: 2 });
+    // The disk was full when the first of the two was to be recorded.
+    let is_missing = |command: &Command| matches!(command, Command::Delivered(delivered) if delivered.consumer_seq.0 == 1);
+    let kept = world.log.iter().filter(|(_, command)| !is_missing(command));
+    let mut replayed = new_stream();
+    for (index, (_, command)) in (1..).zip(kept) {
+        replayed.apply(LogIndex(index), command.clone());
+    }
+    let info = replayed.consumer_info("c", world.now).unwrap();
+    assert_eq!((info.num_pending, info.num_ack_pending), (3, 0));
+    assert_eq!(info.delivered.stream_seq, 0);
+}
