@@ -66,6 +66,7 @@ impl Command {
                 buf.put_slice(&bytes);
             }),
             Self::Delivered(delivered) => record(buf, KIND_DELIVERED, |buf| {
+                buf.put_u64_le(delivered.incarnation);
                 buf.put_u64_le(delivered.stream_seq.0);
                 buf.put_u64_le(delivered.consumer_seq.0);
                 buf.put_u64_le(delivered.deliveries);
@@ -78,6 +79,7 @@ impl Command {
                     Settlement::Dropped => KIND_DROPPED,
                 };
                 record(buf, kind, |buf| {
+                    buf.put_u64_le(settled.incarnation);
                     buf.put_u64_le(settled.stream_seq.0);
                     buf.put_i64_le(settled.at.unix_nanos());
                     buf.put_slice(settled.consumer.as_bytes());
@@ -236,10 +238,11 @@ fn take_append(mut body: Bytes) -> Result<Append, CommandError> {
 }
 
 fn take_delivered(mut body: Bytes) -> Result<Command, CommandError> {
-    if body.len() < 4 * 8 {
+    if body.len() < 5 * 8 {
         return Err(CommandError::CutShort);
     }
     Ok(Command::Delivered(Delivered {
+        incarnation: body.get_u64_le(),
         stream_seq: StreamSeq(body.get_u64_le()),
         consumer_seq: ConsumerSeq(body.get_u64_le()),
         deliveries: body.get_u64_le(),
@@ -249,10 +252,11 @@ fn take_delivered(mut body: Bytes) -> Result<Command, CommandError> {
 }
 
 fn take_settled(mut body: Bytes, how: Settlement) -> Result<Command, CommandError> {
-    if body.len() < 2 * 8 {
+    if body.len() < 3 * 8 {
         return Err(CommandError::CutShort);
     }
     Ok(Command::Settled(Settled {
+        incarnation: body.get_u64_le(),
         stream_seq: StreamSeq(body.get_u64_le()),
         at: Timestamp::from_unix_nanos(body.get_i64_le()),
         consumer: take_name(&body)?,
@@ -296,6 +300,7 @@ mod tests {
             })),
             Command::Delivered(Delivered {
                 consumer: "c".into(),
+                incarnation: 3,
                 stream_seq: StreamSeq(9),
                 consumer_seq: ConsumerSeq(4),
                 deliveries: 2,
@@ -303,6 +308,7 @@ mod tests {
             }),
             Command::Settled(Settled {
                 consumer: "c".into(),
+                incarnation: 3,
                 stream_seq: StreamSeq(9),
                 how: Settlement::Dropped,
                 at: Timestamp::from_unix_nanos(78),

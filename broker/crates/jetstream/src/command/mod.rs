@@ -114,6 +114,8 @@ pub enum PutAction {
 pub struct Delivered {
     /// The consumer's name.
     pub consumer: String,
+    /// Which consumer of that name: see [`Settled::incarnation`].
+    pub incarnation: u64,
     /// The message.
     pub stream_seq: StreamSeq,
     /// The delivery.
@@ -129,6 +131,9 @@ pub struct Delivered {
 pub struct Settled {
     /// The consumer's name.
     pub consumer: String,
+    /// Which consumer of that name: counts the consumers the stream has ever had, from 1. A record of
+    /// a removed consumer may come out of the log behind its successor's creation, and is not for it.
+    pub incarnation: u64,
     /// The message.
     pub stream_seq: StreamSeq,
     /// Why.

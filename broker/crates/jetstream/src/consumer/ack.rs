@@ -91,6 +91,7 @@ impl Consumer {
     fn settled(&self, now: Timestamp, ack: &Ack, how: Settlement) -> Settled {
         Settled {
             consumer: self.name.clone(),
+            incarnation: self.incarnation,
             stream_seq: ack.stream_seq,
             how,
             at: now,

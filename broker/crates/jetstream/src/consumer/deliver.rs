@@ -76,6 +76,7 @@ impl Consumer {
     ) {
         let delivered = Delivered {
             consumer: self.name.clone(),
+            incarnation: self.incarnation,
             stream_seq: candidate.seq,
             consumer_seq: self.progress.delivered.consumer_seq.next(),
             deliveries: candidate.deliveries,
@@ -187,6 +188,7 @@ impl Consumer {
         out.push_back(Output::Propose {
             command: Command::Settled(Settled {
                 consumer: self.name.clone(),
+                incarnation: self.incarnation,
                 stream_seq: seq,
                 how: Settlement::Dropped,
                 at: now,

@@ -31,6 +31,8 @@ pub use self::pull::PullRequest;
 use self::pull::Waiting;
 use crate::api::{ApiError, ConsumerInfo, SequenceInfo};
 use crate::command::PutConsumer;
+#[cfg(doc)]
+use crate::command::Settled;
 use crate::index::{Index, Selection};
 use crate::{AckPolicy, ConsumerConfig, StreamSeq};
 
@@ -41,6 +43,8 @@ pub struct Consumer {
     name: String,
     config: ConsumerConfig,
     created: Timestamp,
+    /// Tells it from other consumers of the same name, see [`Settled::incarnation`].
+    incarnation: u64,
     selection: Selection,
     /// Replicated; see the module.
     progress: Progress,
@@ -63,11 +67,17 @@ pub(crate) struct ConsumerSnapshot {
     name: String,
     config: ConsumerConfig,
     created: Timestamp,
+    incarnation: u64,
     progress: Progress,
 }
 
 impl Consumer {
-    pub(crate) fn new(stream: &str, put: PutConsumer, index: &Index) -> Result<Self, ApiError> {
+    pub(crate) fn new(
+        stream: &str,
+        incarnation: u64,
+        put: PutConsumer,
+        index: &Index,
+    ) -> Result<Self, ApiError> {
         let selection = selection_of(&put.config)?;
         let progress = start::progress(&put.config, &selection, index);
         Ok(Self {
@@ -75,6 +85,7 @@ impl Consumer {
             name: put.name,
             config: *put.config,
             created: put.at,
+            incarnation,
             selection,
             progress,
             waiting: Waiting::default(),
@@ -164,6 +175,7 @@ impl Consumer {
             name: self.name.clone(),
             config: self.config.clone(),
             created: self.created,
+            incarnation: self.incarnation,
             progress: self.progress.clone(),
         }
     }
@@ -176,6 +188,7 @@ impl Consumer {
             name: snapshot.name,
             config: snapshot.config,
             created: snapshot.created,
+            incarnation: snapshot.incarnation,
             selection,
             progress: snapshot.progress,
             waiting: Waiting::default(),

@@ -153,7 +153,7 @@ impl Consumer {
     /// the stream past the first message, which nobody would get again.
     pub(crate) fn apply_delivered(&mut self, delivered: &Delivered, index: &Index) {
         let expected = self.progress.delivered.consumer_seq.next();
-        if delivered.consumer_seq > expected {
+        if delivered.incarnation != self.incarnation || delivered.consumer_seq > expected {
             return;
         }
         if delivered.deliveries > 1 {
@@ -167,6 +167,9 @@ impl Consumer {
 
     /// Settles messages for good.
     pub(crate) fn apply_settled(&mut self, settled: &Settled) {
+        if settled.incarnation != self.incarnation {
+            return;
+        }
         let all_before =
             settled.how == Settlement::Acked && self.config.ack_policy == AckPolicy::All;
         let gone = self.progress.settle(settled.stream_seq, all_before);

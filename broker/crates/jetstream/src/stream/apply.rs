@@ -183,7 +183,9 @@ impl Stream {
         if self.consumers.len() >= self.consumers_max() {
             return Err(ApiError::maximum_consumers());
         }
-        let consumer = Consumer::new(&self.config.name, put, &self.index)?;
+        let incarnation = self.consumers_created + 1;
+        let consumer = Consumer::new(&self.config.name, incarnation, put, &self.index)?;
+        self.consumers_created = incarnation;
         let info = Box::new(consumer.info(at));
         self.consumers.insert(consumer.name().to_owned(), consumer);
         Ok((info, true))

@@ -43,6 +43,8 @@ pub struct Stream {
     /// The `Nats-Msg-Id` of the last message, for `Nats-Expected-Last-Msg-Id`.
     last_msg_id: Option<String>,
     consumers: BTreeMap<String, Consumer>,
+    /// How many consumers there have ever been.
+    consumers_created: u64,
     applied: LogIndex,
     /// Entries up to here are part of the snapshot this stream was restored from.
     restored: LogIndex,
@@ -69,6 +71,7 @@ impl Stream {
             dedupe: Dedupe::default(),
             last_msg_id: None,
             consumers: BTreeMap::new(),
+            consumers_created: 0,
             applied: LogIndex::default(),
             restored: LogIndex::default(),
             expiry_asked: Timestamp::ZERO,

@@ -29,6 +29,7 @@ pub struct StreamSnapshot {
     last_msg_id: Option<String>,
     dedupe: Vec<Remembered>,
     consumers: Vec<ConsumerSnapshot>,
+    consumers_created: u64,
 }
 
 impl StreamSnapshot {
@@ -73,6 +74,7 @@ impl Stream {
             last_msg_id: self.last_msg_id.clone(),
             dedupe: self.dedupe.snapshot(),
             consumers: self.consumers.values().map(Consumer::snapshot).collect(),
+            consumers_created: self.consumers_created,
         }
     }
 
@@ -118,6 +120,7 @@ impl Stream {
             dedupe: Dedupe::restore(snapshot.dedupe),
             last_msg_id: snapshot.last_msg_id,
             consumers,
+            consumers_created: snapshot.consumers_created,
             applied: snapshot.applied,
             restored: snapshot.applied,
             expiry_asked: Timestamp::ZERO,

@@ -320,6 +320,26 @@ fn entries_of_the_snapshot_change_nothing() {
 }
 
 #[test]
+fn records_of_a_removed_consumer_are_not_for_its_successor() {
+    let mut world = World::new();
+    world.run(&Step::Append { subject: 2 });
+    world.run(&Step::Pull { batch: 1 });
+    let mut late = world.log.iter().map(|(_, command)| command);
+    let late = late.rfind(|command| matches!(command, Command::Delivered(_)));
+    let late = late.cloned().unwrap();
+    world.commit(Command::Control(Control::DeleteConsumer {
+        name: "c".into(),
+    }));
+    let put = world.log.iter().map(|(_, command)| command.clone());
+    let mut put = put.filter(|command| matches!(command, Command::Control(_)));
+    world.commit(put.next().unwrap());
+    let fresh = world.stream.consumer_info("c", world.now).unwrap();
+    world.commit(late);
+    assert_eq!(world.stream.consumer_info("c", world.now).unwrap(), fresh);
+    assert_eq!(fresh.num_pending, 1);
+}
+
+#[test]
 fn foreign_messages_are_refused() {
     let mut world = World::new();
     world.run(&Step::Append { subject: 2 });
