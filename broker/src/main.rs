@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    stop_on_panic();
     let outcome = cli::Cli::parse().run();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -17,4 +18,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A panic is a broken invariant, and a broker without one of its threads would keep its clients waiting:
+/// the process ends at once. What is acknowledged is in the log.
+fn stop_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
