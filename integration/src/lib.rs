@@ -20,10 +20,18 @@ pub use server::{Kind, Server};
 ///
 /// # Examples
 ///
-/// ```ignore
-/// async fn a_stream_has_a_name(server: &mut Server) -> anyhow::Result<()> { .. }
+/// ```no_run
+/// use hitherto_integration::{Server, client, on_both_servers};
 ///
-/// hitherto_integration::on_both_servers!(a_stream_has_a_name);
+/// async fn a_new_stream_is_empty(server: &mut Server) -> anyhow::Result<()> {
+///     let context = client::connect_jetstream(server).await?;
+///     let stream = client::create_orders(&context).await?;
+///     anyhow::ensure!(stream.cached_info().state.messages == 0);
+///     Ok(())
+/// }
+///
+/// on_both_servers!(a_new_stream_is_empty);
+/// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! on_both_servers {

@@ -18,6 +18,10 @@ const FORBIDDEN: &[(&str, &str)] = &[
         concat!("#[ig", "nore"),
         "a test nobody runs; assert today's behaviour instead",
     ),
+    (
+        concat!("```ig", "nore"),
+        "an example nobody compiles; `no_run` compiles it",
+    ),
     ("\t", "a tab"),
     (" \n", "white space at the end of a line"),
     ("\r", "a line end of another system"),
