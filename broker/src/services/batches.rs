@@ -5,15 +5,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bytes::Bytes;
+use hitherto_jetstream::Stream;
 use hitherto_jetstream::api::ApiError;
 use hitherto_protocol::{Headers, Subject};
 
-use bytes::Bytes;
-
 use crate::pubsub::Message;
-
-/// Messages in one batch: 1,000, as in nats-server 2.15.
-pub(crate) const BATCH_MESSAGES_MAX: usize = 1_000;
 
 /// Batches of one stream that may be open: 50, as in nats-server 2.15.
 pub(crate) const BATCHES_OPEN_MAX: usize = 50;
@@ -133,9 +130,9 @@ impl Batches {
         }
         batch.touched = now;
         if place.commit != Commit::WithoutThis {
-            if batch.messages.len() >= BATCH_MESSAGES_MAX {
+            if batch.messages.len() >= Stream::BATCH_MESSAGES_MAX {
                 return Err(ApiError::atomic_publish_too_large(
-                    BATCH_MESSAGES_MAX as u64,
+                    Stream::BATCH_MESSAGES_MAX as u64,
                 ));
             }
             let bytes = message.body_bytes() + message.subject.as_str().len();

@@ -22,7 +22,7 @@ impl Stream {
     pub(super) fn check_limits(&self, append: &Append) -> Result<(), ApiError> {
         self.check_size(append)?;
         self.check_room(1, bytes_of(append))?;
-        self.check_subject_room(append, 0)
+        self.check_subject_room(append, &[])
     }
 
     /// As `check_limits`, for messages that come together.
@@ -31,11 +31,7 @@ impl Stream {
         for (place, append) in batch.iter().enumerate() {
             self.check_size(append)?;
             bytes += bytes_of(append);
-            let before = batch[..place]
-                .iter()
-                .filter(|other| other.subject == append.subject)
-                .count();
-            self.check_subject_room(append, before as u64)?;
+            self.check_subject_room(append, &batch[..place])?;
         }
         self.check_room(batch.len() as u64, bytes)
     }
@@ -66,17 +62,20 @@ impl Stream {
         Ok(())
     }
 
-    fn check_subject_room(&self, append: &Append, coming: u64) -> Result<(), ApiError> {
+    /// `before` are the messages that come before this one in its batch.
+    fn check_subject_room(&self, append: &Append, before: &[Append]) -> Result<(), ApiError> {
         if self.config.discard != Discard::New || !self.config.discard_new_per_subject {
             return Ok(());
         }
-        let stored = || self.index.count_on(append.subject.as_str());
-        match limit(self.config.max_msgs_per_subject) {
-            Some(max) if stored() + coming >= max => {
-                Err(ApiError::maximum_messages_per_subject_exceeded())
-            }
-            _ => Ok(()),
+        let Some(max) = limit(self.config.max_msgs_per_subject) else {
+            return Ok(());
+        };
+        let same = |other: &&Append| other.subject == append.subject;
+        let coming = before.iter().filter(same).count() as u64;
+        if self.index.count_on(append.subject.as_str()) + coming >= max {
+            return Err(ApiError::maximum_messages_per_subject_exceeded());
         }
+        Ok(())
     }
 
     /// Removes what is over the limits, oldest first. `subject` was just appended to.
