@@ -77,17 +77,13 @@ macro_rules! errors {
 }
 
 errors! {
-    account_resources_exceeded(), 400, 10002, "resource limits exceeded for account";
     bad_request(), 400, 10003, "bad request";
     not_available(), 503, 10008, "JetStream system temporarily unavailable";
     cluster_required(), 503, 10010, "JetStream clustering support required";
     consumer_invalid(err: &str), 500, 10012, "{err}";
-    consumer_name_in_use(), 400, 10013, "consumer name already in use";
     consumer_not_found(), 404, 10014, "consumer not found";
-    consumer_durable_not_in_subject(), 400, 10016, "consumer expected to be durable but no durable name set in subject";
     consumer_durable_not_match_subject(), 400, 10017, "consumer name in subject does not match durable name in request";
     consumer_durable_not_set(), 400, 10018, "consumer expected to be durable but a durable name was not set";
-    consumer_ephemeral_with_durable_in_subject(), 400, 10019, "consumer expected to be ephemeral but detected a durable name set in subject";
     consumer_ephemeral_with_durable_name(), 400, 10020, "consumer expected to be ephemeral but a durable name was set in request";
     insufficient_resources(), 503, 10023, "insufficient resources";
     invalid_json(err: &str), 400, 10025, "invalid JSON: {err}";
@@ -95,11 +91,8 @@ errors! {
     maximum_streams(), 400, 10027, "maximum number of streams reached";
     no_message_found(), 404, 10037, "no message found";
     not_empty_request(), 400, 10038, "expected an empty request payload";
-    not_enabled_for_account(), 503, 10039, "JetStream not enabled for account";
-    sequence_not_found(seq: StreamSeq), 400, 10043, "sequence {seq} not found";
     storage_exceeded(), 500, 10047, "insufficient storage resources available";
     stream_create_failed(err: &str), 500, 10049, "{err}";
-    stream_delete_failed(err: &str), 500, 10050, "{err}";
     stream_general(err: &str), 500, 10051, "{err}";
     stream_invalid_config(err: &str), 500, 10052, "{err}";
     message_too_large(), 400, 10054, "message size exceeds maximum allowed";
@@ -109,16 +102,11 @@ errors! {
     stream_not_found(), 404, 10059, "stream not found";
     expected_stream_mismatch(), 400, 10060, "expected stream does not match";
     stream_subjects_overlap(), 400, 10065, "subjects overlap with an existing stream";
-    stream_update_failed(err: &str), 500, 10069, "{err}";
     wrong_last_msg_id(id: &str), 400, 10070, "wrong last msg ID: {id}";
     wrong_last_sequence(seq: StreamSeq), 400, 10071, "wrong last sequence: {seq}";
     replicas_not_supported(), 500, 10074, "replicas > 1 not supported in non-clustered mode";
-    not_enabled(), 503, 10076, "JetStream not enabled";
     store_failed(err: &str), 503, 10077, "{err}";
-    consumer_config_required(), 400, 10078, "consumer config required";
-    consumer_max_ack_pending_needs_policy(), 400, 10082, "consumer requires ack policy for max ack pending";
     consumer_rate_limit_needs_push(), 400, 10086, "consumer in pull mode can not have rate limit set";
-    consumer_max_waiting_negative(), 400, 10087, "consumer max waiting needs to be positive";
     consumer_heartbeat_needs_push(), 400, 10088, "consumer idle heartbeat requires a push based consumer";
     consumer_flow_control_needs_push(), 400, 10089, "consumer flow control requires a push based consumer";
     consumer_direct_needs_push(), 400, 10090, "consumer direct requires a push based consumer";
@@ -126,23 +114,17 @@ errors! {
     consumer_invalid_sampling(err: &str), 400, 10095, "failed to parse consumer sampling configuration: {err}";
     headers_too_large(), 400, 10097, "header size exceeds maximum allowed of 64k";
     consumer_name_too_long(max: usize), 400, 10102, "consumer name is too long, maximum allowed is {max}";
-    consumer_bad_durable_name(), 400, 10103, "durable name can not contain '.', '*', '>'";
-    consumer_exists_and_active(), 400, 10105, "consumer already exists and is still active";
     consumer_description_too_long(max: usize), 400, 10107, "consumer description is too long, maximum allowed is {max}";
     stream_sealed(), 400, 10109, "invalid operation on sealed stream";
     purge_failed(err: &str), 500, 10110, "{err}";
     rollup_failed(err: &str), 500, 10111, "{err}";
-    consumer_invalid_deliver_subject(), 400, 10112, "invalid push consumer deliver subject";
-    consumer_max_batch_negative(), 400, 10114, "consumer max request batch needs to be > 0";
     consumer_max_expires_too_small(), 400, 10115, "consumer max request expires needs to be >= 1ms";
     consumer_max_deliver_backoff(), 400, 10116, "max deliver is required to be > length of backoff values";
     consumer_max_ack_pending_excess(limit: i64), 400, 10121, "consumer max ack pending exceeds system limit of {limit}";
     consumer_replicas_exceed_stream(), 400, 10126, "consumer config replica count exceeds parent stream";
     consumer_name_with_path_separator(), 400, 10127, "Consumer name can not contain path separators";
-    stream_name_with_path_separator(), 400, 10128, "Stream name can not contain path separators";
     consumer_filter_mismatch(), 400, 10131, "Consumer create request did not match filtered subject from create subject";
     consumer_durable_and_name_mismatch(), 400, 10132, "Consumer Durable and Name have to be equal if both are provided";
-    replicas_negative(), 400, 10133, "replicas count cannot be negative";
     consumer_metadata_too_long(limit: &str), 400, 10135, "consumer metadata exceeds maximum size of {limit}";
     consumer_duplicate_filters(), 400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified";
     consumer_multiple_filters_not_allowed(), 400, 10137, "consumer with multiple subject filters cannot use subject based API";
@@ -152,7 +134,6 @@ errors! {
     consumer_does_not_exist(), 400, 10149, "consumer does not exist";
     consumer_inactive_threshold_excess(limit: &str), 400, 10153, "consumer inactive threshold exceeds system limit of {limit}";
     pedantic(err: &str), 400, 10157, "pedantic mode: {err}";
-    duplicate_message_conflict(), 409, 10158, "duplicate message id is in process";
     wrong_last_sequence_in_process(), 400, 10164, "wrong last sequence";
     message_ttl_disabled(), 400, 10166, "per-message TTL is disabled";
     too_many_requests(), 429, 10167, "too many requests";
@@ -162,9 +143,6 @@ errors! {
     atomic_publish_incomplete(), 400, 10176, "atomic publish batch is incomplete";
     atomic_publish_unsupported_header(header: &str), 400, 10177, "atomic publish unsupported header used: {header}";
     atomic_publish_invalid_id(), 400, 10179, "atomic publish batch ID is invalid";
-    consumer_ack_policy_invalid(), 400, 10181, "consumer ack policy invalid";
-    consumer_replay_policy_invalid(), 400, 10182, "consumer replay policy invalid";
-    consumer_ack_wait_negative(), 400, 10183, "consumer ack wait needs to be positive";
     consumer_backoff_negative(), 400, 10184, "consumer backoff needs to be positive";
     required_api_level(), 412, 10185, "JetStream minimum api level required";
     message_schedules_disabled(), 400, 10188, "message schedules is disabled";
@@ -172,9 +150,7 @@ errors! {
     atomic_publish_too_large(size: u64), 400, 10199, "atomic publish batch is too large: {size}";
     atomic_publish_invalid_commit(), 400, 10200, "atomic publish batch commit is invalid";
     atomic_publish_duplicate_id(), 400, 10201, "atomic publish batch contains duplicate message id";
-    batch_publish_disabled(), 400, 10205, "batch publish is disabled";
     atomic_publish_too_many_inflight(), 429, 10210, "atomic publish too many inflight";
-    source_header_not_allowed(), 400, 10227, "message stream source header is not allowed";
 }
 
 /// The texts of errors whose number leaves them free, where clients read them.
@@ -219,12 +195,6 @@ impl ApiError {
     #[must_use]
     pub fn rollup_not_permitted() -> Self {
         Self::rollup_failed("rollup not permitted")
-    }
-
-    /// Error 10111: the header is neither `sub` nor `all`.
-    #[must_use]
-    pub fn rollup_value_invalid() -> Self {
-        Self::rollup_failed("rollup value invalid")
     }
 }
 
