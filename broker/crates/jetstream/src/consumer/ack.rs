@@ -51,6 +51,24 @@ struct Advisory<'a> {
     reason: Option<String>,
 }
 
+/// The delivery an advisory speaks of.
+struct About {
+    stream_seq: StreamSeq,
+    /// `None` when it speaks of all deliveries of the message.
+    consumer_seq: Option<ConsumerSeq>,
+    deliveries: u64,
+}
+
+impl About {
+    fn of(ack: &Ack) -> Self {
+        Self {
+            stream_seq: ack.stream_seq,
+            consumer_seq: Some(ack.consumer_seq),
+            deliveries: ack.deliveries,
+        }
+    }
+}
+
 impl Consumer {
     /// Takes what a client says about a delivery.
     pub(crate) fn handle_ack(&mut self, now: Timestamp, ack: Ack, out: &mut VecDeque<Output>) {
@@ -69,7 +87,7 @@ impl Consumer {
             AckKind::Term { reason } => {
                 if self.is_pending(ack.stream_seq) {
                     let reason = reason.clone();
-                    out.push_back(self.advisory(now, &TERMINATED, &ack, reason));
+                    out.push_back(self.advisory(now, &TERMINATED, &About::of(&ack), reason));
                 }
                 let settled = self.settled(now, &ack, Settlement::Dropped);
                 self.settle(settled, ack.reply, out);
@@ -139,7 +157,7 @@ impl Consumer {
             return;
         };
         let deliveries = pending.deliveries;
-        out.push_back(self.advisory(now, &NAKED, ack, None));
+        out.push_back(self.advisory(now, &NAKED, &About::of(ack), None));
         match delay {
             Some(delay) if !delay.is_zero() => {
                 self.deadlines.set(seq, now.saturating_add(delay));
@@ -194,15 +212,12 @@ impl Consumer {
             return;
         }
         self.deadlines.clear(seq);
-        let ack = Ack {
-            consumer: self.name.clone(),
+        let about = About {
             stream_seq: seq,
-            consumer_seq: ConsumerSeq::default(),
+            consumer_seq: None,
             deliveries,
-            kind: AckKind::Progress,
-            reply: None,
         };
-        out.push_back(self.advisory(now, &MAX_DELIVERIES, &ack, None));
+        out.push_back(self.advisory(now, &MAX_DELIVERIES, &about, None));
         self.drop_pending(now, seq, out);
     }
 
@@ -254,7 +269,7 @@ impl Consumer {
         &self,
         now: Timestamp,
         kind: &AdvisoryKind,
-        ack: &Ack,
+        about: &About,
         reason: Option<String>,
     ) -> Output {
         let (stream, consumer) = (&self.stream, &self.name);
@@ -262,14 +277,14 @@ impl Consumer {
             r#type: kind.schema,
             id: format!(
                 "{}.{stream}.{consumer}.{}.{}",
-                kind.subject, ack.stream_seq, ack.deliveries
+                kind.subject, about.stream_seq, about.deliveries
             ),
             timestamp: now,
             stream,
             consumer,
-            stream_seq: ack.stream_seq,
-            consumer_seq: kind.has_consumer_seq.then_some(ack.consumer_seq),
-            deliveries: ack.deliveries,
+            stream_seq: about.stream_seq,
+            consumer_seq: about.consumer_seq,
+            deliveries: about.deliveries,
             reason,
         };
         let payload = serde_json::to_vec(&advisory).expect("plain fields always serialize");
@@ -286,25 +301,21 @@ impl Consumer {
 struct AdvisoryKind {
     subject: &'static str,
     schema: &'static str,
-    has_consumer_seq: bool,
 }
 
 const MAX_DELIVERIES: AdvisoryKind = AdvisoryKind {
     subject: "MAX_DELIVERIES",
     schema: "io.nats.jetstream.advisory.v1.max_deliver",
-    has_consumer_seq: false,
 };
 
 const TERMINATED: AdvisoryKind = AdvisoryKind {
     subject: "MSG_TERMINATED",
     schema: "io.nats.jetstream.advisory.v1.terminated",
-    has_consumer_seq: true,
 };
 
 const NAKED: AdvisoryKind = AdvisoryKind {
     subject: "MSG_NAKED",
     schema: "io.nats.jetstream.advisory.v1.nak",
-    has_consumer_seq: true,
 };
 
 fn reply_empty(reply: Option<Subject>, out: &mut VecDeque<Output>) {
