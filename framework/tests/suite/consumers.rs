@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hitherto::{
-    App, Broker, Context, Handled, HandlerError, Outcome, Provided, Recorded, RedbStore,
+    App, Broker, Consumer, Context, Handled, HandlerError, Outcome, Provided, Recorded, RedbStore,
     RunningApp, StartError, consumer, read_model,
 };
 use tokio::sync::{Semaphore, mpsc};
@@ -51,6 +51,17 @@ pub(crate) struct Seen {
 async fn see(order: &OrderId, cx: &Context) -> Result<(), HandlerError> {
     let times = cx.row::<Seen>(order).await?.map_or(0, |seen| seen.times) + 1;
     cx.put(order, &Seen { times })
+}
+
+/// Starts an application of one consumer, with its inbox in memory.
+async fn start_alone(broker: &Broker, consumer: impl Consumer, probe: &Arc<Probe>) -> RunningApp {
+    let app = App::new(broker.clone())
+        .aggregate::<Order>()
+        .consumer(consumer);
+    let app = app
+        .inbox(RedbStore::in_memory().unwrap())
+        .provide(Arc::clone(probe));
+    app.start().await.unwrap()
 }
 
 async fn place(app: &RunningApp, name: &str) {
@@ -127,11 +138,7 @@ pub(crate) async fn heartbeats_hold_a_slow_handlers_message(broker: &Broker) {
         Ok(Outcome::Ack)
     }
     let (probe, mut started) = probe();
-    let app = App::new(broker.clone()).aggregate::<Order>().consumer(slow);
-    let app = app
-        .inbox(RedbStore::in_memory().unwrap())
-        .provide(Arc::clone(&probe));
-    let app = app.start().await.unwrap();
+    let app = start_alone(broker, slow, &probe).await;
     place(&app, "o-1").await;
     assert_eq!(next(&mut started).await, ("o-1".to_owned(), 1));
     // Real time must pass: the broker's ack wait is what is tested.
@@ -153,13 +160,7 @@ pub(crate) async fn a_handler_past_its_maximum_is_dropped_and_retried(broker: &B
         Ok(Outcome::Ack)
     }
     let (probe, mut started) = probe();
-    let app = App::new(broker.clone())
-        .aggregate::<Order>()
-        .consumer(stuck);
-    let app = app
-        .inbox(RedbStore::in_memory().unwrap())
-        .provide(Arc::clone(&probe));
-    let app = app.start().await.unwrap();
+    let app = start_alone(broker, stuck, &probe).await;
     place(&app, "o-1").await;
     assert_eq!(next(&mut started).await.1, 1);
     assert_eq!(next(&mut started).await.1, 2);
@@ -186,15 +187,7 @@ pub(crate) async fn failures_and_panics_are_retried_and_leave_no_writes(broker: 
         }
     }
     let (probe, mut started) = probe();
-    let app = App::new(broker.clone())
-        .aggregate::<Order>()
-        .consumer(clumsy);
-    let app = app
-        .inbox(RedbStore::in_memory().unwrap())
-        .provide(probe)
-        .start()
-        .await
-        .unwrap();
+    let app = start_alone(broker, clumsy, &probe).await;
     place(&app, "o-1").await;
     for delivery in 1..=4 {
         assert_eq!(next(&mut started).await.1, delivery);
@@ -211,15 +204,7 @@ pub(crate) async fn a_terminated_message_does_not_come_again(broker: &Broker) {
         Ok(Outcome::Term("not for us".to_owned()))
     }
     let (probe, mut started) = probe();
-    let app = App::new(broker.clone())
-        .aggregate::<Order>()
-        .consumer(picky);
-    let app = app
-        .inbox(RedbStore::in_memory().unwrap())
-        .provide(probe)
-        .start()
-        .await
-        .unwrap();
+    let app = start_alone(broker, picky, &probe).await;
     place(&app, "o-1").await;
     next(&mut started).await;
     let again = tokio::time::timeout(Duration::from_millis(1_200), started.recv()).await;
@@ -278,15 +263,7 @@ pub(crate) async fn a_command_of_a_repeated_handler_takes_effect_once(broker: &B
         Ok(Outcome::Ack)
     }
     let (probe, mut started) = probe();
-    let app = App::new(broker.clone())
-        .aggregate::<Order>()
-        .consumer(add_gift);
-    let app = app
-        .inbox(RedbStore::in_memory().unwrap())
-        .provide(probe)
-        .start()
-        .await
-        .unwrap();
+    let app = start_alone(broker, add_gift, &probe).await;
     place(&app, "o-1").await;
     assert_eq!(next(&mut started).await.1, 2);
     let order = app.load::<Order>(&id("o-1")).await.unwrap().state;
@@ -308,13 +285,7 @@ pub(crate) async fn a_shutdown_waits_for_handlers_at_work(broker: &Broker) {
         Ok(Outcome::Ack)
     }
     let (probe, mut started) = probe();
-    let app = App::new(broker.clone())
-        .aggregate::<Order>()
-        .consumer(patient);
-    let app = app
-        .inbox(RedbStore::in_memory().unwrap())
-        .provide(Arc::clone(&probe));
-    let app = app.start().await.unwrap();
+    let app = start_alone(broker, patient, &probe).await;
     place(&app, "o-1").await;
     next(&mut started).await;
     let shutdown = tokio::spawn({
