@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use bytes::{BufMut, BytesMut};
-use hitherto_jetstream::api::{ApiError, PubAck};
+use hitherto_jetstream::Stored;
+use hitherto_jetstream::api::ApiError;
 
 /// The part of every PubAck of one stream that does not change.
 #[derive(Debug)]
@@ -19,9 +20,9 @@ impl PubAckForm {
     }
 
     /// Writes the PubAck of a publish, or its error.
-    pub(crate) fn write(&self, buf: &mut BytesMut, published: &Result<PubAck, ApiError>) {
+    pub(crate) fn write(&self, buf: &mut BytesMut, published: &Result<Stored, ApiError>) {
         match published {
-            Ok(ack) => self.write_ack(buf, ack),
+            Ok(stored) => self.write_ack(buf, stored),
             Err(error) => self.write_error(buf, error),
         }
     }
@@ -35,19 +36,19 @@ impl PubAckForm {
         );
     }
 
-    fn write_ack(&self, buf: &mut BytesMut, ack: &PubAck) {
+    fn write_ack(&self, buf: &mut BytesMut, stored: &Stored) {
         put(
             buf,
-            format_args!("{{\"stream\":{},\"seq\":{}", self.stream, ack.seq),
+            format_args!("{{\"stream\":{},\"seq\":{}", self.stream, stored.seq),
         );
-        if ack.duplicate {
+        if stored.duplicate {
             buf.put_slice(b",\"duplicate\":true");
         }
-        if let Some(batch) = &ack.batch {
+        if let Some(batch) = &stored.batch {
             let batch = serde_json::to_string(batch).expect("text is always JSON");
             put(buf, format_args!(",\"batch\":{batch}"));
         }
-        if let Some(count) = ack.count {
+        if let Some(count) = stored.count {
             put(buf, format_args!(",\"count\":{count}"));
         }
         buf.put_u8(b'}');
@@ -60,34 +61,76 @@ fn put(buf: &mut BytesMut, text: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use hitherto_jetstream::StreamSeq;
+
     use super::*;
 
-    fn written(published: &Result<PubAck, ApiError>) -> String {
+    fn written(published: &Result<Stored, ApiError>) -> String {
         let mut buf = BytesMut::new();
         PubAckForm::new("ORDERS").write(&mut buf, published);
         String::from_utf8(buf.to_vec()).unwrap()
     }
 
+    /// A PubAck as the serializer writes it, with the fields and the order of nats-server.
+    #[derive(serde::Serialize)]
+    struct PubAck<'a> {
+        stream: &'a str,
+        seq: u64,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        duplicate: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        batch: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        count: Option<u64>,
+    }
+
     #[test]
     fn a_pub_ack_is_what_the_serializer_would_write() {
-        let plain = PubAck {
-            stream: "ORDERS".into(),
-            seq: 42,
-            ..PubAck::default()
-        };
-        let duplicate = PubAck {
-            duplicate: true,
-            ..plain.clone()
-        };
-        let batch = PubAck {
+        let plain = Stored::single(StreamSeq(42), false);
+        let duplicate = Stored::single(StreamSeq(42), true);
+        let batch = Stored {
             batch: Some("a\"b".into()),
             count: Some(3),
-            ..plain.clone()
+            ..plain
         };
-        for ack in [plain, duplicate, batch] {
-            let expected = serde_json::to_string(&ack).unwrap();
-            assert_eq!(written(&Ok(ack)), expected);
+        for stored in [plain, duplicate, batch] {
+            let expected = PubAck {
+                stream: "ORDERS",
+                seq: stored.seq.0,
+                duplicate: stored.duplicate,
+                batch: stored.batch.as_deref(),
+                count: stored.count,
+            };
+            let expected = serde_json::to_string(&expected).unwrap();
+            assert_eq!(written(&Ok(stored)), expected);
         }
+    }
+
+    #[test]
+    fn answers_read_as_on_the_real_server() {
+        let plain = Stored::single(StreamSeq(7), false);
+        let again = Stored::single(StreamSeq(7), true);
+        let batch = Stored {
+            batch: Some("b".into()),
+            count: Some(3),
+            ..plain
+        };
+        assert_eq!(written(&Ok(plain)), r#"{"stream":"ORDERS","seq":7}"#);
+        assert_eq!(
+            written(&Ok(again)),
+            r#"{"stream":"ORDERS","seq":7,"duplicate":true}"#
+        );
+        assert_eq!(
+            written(&Ok(batch)),
+            r#"{"stream":"ORDERS","seq":7,"batch":"b","count":3}"#
+        );
+        assert_eq!(
+            written(&Err(ApiError::expected_stream_mismatch())),
+            concat!(
+                r#"{"error":{"code":400,"err_code":10060,"#,
+                r#""description":"expected stream does not match"},"stream":"ORDERS","seq":0}"#
+            )
+        );
     }
 
     #[test]

@@ -50,5 +50,5 @@ pub use ids::{ConsumerSeq, GroupId, LogIndex, StreamSeq};
 pub use index::Selection;
 pub use message::{MessageMeta, StoredMessage, message_bytes};
 pub use meta::*;
-pub use output::{Delivery, Outcome, Output, Status};
+pub use output::{Delivery, Outcome, Output, Status, Stored};
 pub use stream::{RestoreError, Stream, StreamSnapshot};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hitherto_protocol::Subject;
 
-use crate::api::{ApiError, ConsumerInfo, PubAck};
+use crate::api::{ApiError, ConsumerInfo};
 use crate::command::Command;
 use crate::{StoredMessage, StreamSeq};
 
@@ -11,7 +11,7 @@ use crate::{StoredMessage, StreamSeq};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// Of an append or an atomic batch.
-    Published(Result<PubAck, ApiError>),
+    Published(Result<Stored, ApiError>),
     /// Of putting a consumer. The flag says whether it was created.
     Consumer(Result<(Box<ConsumerInfo>, bool), ApiError>),
     /// Of removing a consumer or a message.
@@ -22,6 +22,31 @@ pub enum Outcome {
     Recorded,
     /// The command was applied before; nothing changed.
     AlreadyApplied,
+}
+
+/// Where a publish is stored: what a PubAck says beside the name of the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The sequence of the message; of the last one of a batch.
+    pub seq: StreamSeq,
+    /// It was stored before, and `seq` is what it got then.
+    pub duplicate: bool,
+    /// The id of the batch this commits; `None` for a message on its own.
+    pub batch: Option<String>,
+    /// How many messages the batch has.
+    pub count: Option<u64>,
+}
+
+impl Stored {
+    /// A message on its own.
+    pub fn single(seq: StreamSeq, duplicate: bool) -> Self {
+        Self {
+            seq,
+            duplicate,
+            batch: None,
+            count: None,
+        }
+    }
 }
 
 /// An effect for the owner to carry out, in order.

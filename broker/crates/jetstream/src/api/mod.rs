@@ -10,14 +10,12 @@
 //! | `info` | what a stream and a consumer are and hold |
 //! | `responses` | the bodies of replies |
 //! | `envelope` | [`Response`]: a reply with its type |
-//! | `pub_ack` | [`PubAck`], the answer to a publish |
 //! | `error` | [`ApiError`] and the table of errors |
 
 mod envelope;
 mod error;
 mod info;
 mod json_fault;
-mod pub_ack;
 mod pull;
 mod requests;
 mod responses;
@@ -25,7 +23,6 @@ mod responses;
 pub use envelope::{Response, ResponseKind};
 pub use error::{ApiError, ErrorRow};
 pub use info::{ClusterInfo, ConsumerInfo, SequenceInfo, StreamInfo, StreamState};
-pub use pub_ack::{PubAck, pub_ack_reply};
 pub use pull::{MsgNextRequest, parse_next_request};
 pub use requests::{
     ConsumerAction, ConsumerCreateRequest, ConsumersRequest, DirectGetRequest, MsgDeleteRequest,

@@ -4,11 +4,11 @@ use hitherto_protocol::{SubjectFilter, Timestamp};
 
 use super::Stream;
 use super::expectations::Expectations;
-use crate::api::{ApiError, ConsumerInfo, PubAck};
+use crate::api::{ApiError, ConsumerInfo};
 use crate::command::{Append, Command, Control, Delivered, PutAction, PutConsumer, Settled};
 use crate::consumer::Consumer;
 use crate::index::Selection;
-use crate::output::{Outcome, Output};
+use crate::output::{Outcome, Output, Stored};
 use crate::{LogIndex, StoredMessage, StreamConfig, StreamSeq};
 
 impl Stream {
@@ -47,7 +47,7 @@ impl Stream {
         }
     }
 
-    fn append(&mut self, append: Append) -> Result<PubAck, ApiError> {
+    fn append(&mut self, append: Append) -> Result<Stored, ApiError> {
         self.check_open()?;
         self.expire(append.at);
         let expected = Expectations::read(append.headers.as_ref())?;
@@ -55,13 +55,13 @@ impl Stream {
             .msg_id
             .and_then(|id| self.dedupe.get(id, append.at))
         {
-            return Ok(self.pub_ack(first, true));
+            return Ok(Stored::single(first, true));
         }
         self.check_expectations(&expected, &append.subject)?;
         self.check_limits(&append)?;
         let msg_id = expected.msg_id.map(str::to_owned);
         let seq = self.store(append, msg_id);
-        Ok(self.pub_ack(seq, false))
+        Ok(Stored::single(seq, false))
     }
 
     /// Refuses changes of a sealed stream.
@@ -70,15 +70,6 @@ impl Stream {
             return Err(ApiError::stream_sealed());
         }
         Ok(())
-    }
-
-    pub(super) fn pub_ack(&self, seq: StreamSeq, duplicate: bool) -> PubAck {
-        PubAck {
-            stream: self.config.name.clone(),
-            seq: seq.0,
-            duplicate,
-            ..PubAck::default()
-        }
     }
 
     /// Appends without asking; everything that may refuse comes before.

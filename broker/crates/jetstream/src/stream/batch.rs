@@ -4,14 +4,15 @@ use std::collections::HashSet;
 
 use super::Stream;
 use super::expectations::{Expectations, header};
-use crate::api::{ApiError, PubAck};
+use crate::api::ApiError;
 use crate::command::Append;
+use crate::output::Stored;
 
 impl Stream {
     /// Messages of one batch at most, as nats-server 2.15.
     pub const BATCH_MESSAGES_MAX: usize = 1_000;
 
-    pub(super) fn append_batch(&mut self, batch: Vec<Append>) -> Result<PubAck, ApiError> {
+    pub(super) fn append_batch(&mut self, batch: Vec<Append>) -> Result<Stored, ApiError> {
         let Some(last) = batch.last() else {
             return Err(ApiError::atomic_publish_incomplete());
         };
@@ -24,10 +25,10 @@ impl Stream {
         for (append, msg_id) in batch.into_iter().zip(msg_ids) {
             seq = self.store(append, msg_id);
         }
-        Ok(PubAck {
+        Ok(Stored {
             batch: id,
             count: Some(count),
-            ..self.pub_ack(seq, false)
+            ..Stored::single(seq, false)
         })
     }
 
