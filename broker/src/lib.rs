@@ -26,6 +26,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | `account` | the two spaces of subjects: the ordinary account and the system account |
 //! | `config` | [`NodeConfig`] and the default of every limit |
 //! | `node` | the composition root: starts, owns and stops all of the below |
 //! | `listener` | accepts connections and owns their tasks |
@@ -66,6 +67,7 @@
 
 #![forbid(unsafe_code)]
 
+mod account;
 pub mod config;
 mod connection;
 mod error;
@@ -79,6 +81,7 @@ mod room;
 mod services;
 mod stop;
 
+pub use account::{ORDINARY_ACCOUNT, SYSTEM_ACCOUNT};
 pub use config::NodeConfig;
 pub use error::Error;
 pub use local::{LocalClient, LocalMessage, LocalSubscription, SubscriptionEnd};

@@ -9,6 +9,7 @@ use hitherto_platform::Listener;
 use hitherto_protocol::ServerInfo;
 use tokio::task::JoinSet;
 
+use crate::account::{Account, AccountSpace, Accounts};
 use crate::connection::Environment;
 use crate::jetstream::{JetStream, JetStreamOptions};
 use crate::local::{LocalClient, LocalClientParts};
@@ -33,8 +34,8 @@ pub struct Node {
     config: NodeConfig,
     server_id: String,
     environment: Arc<Environment>,
-    /// The only lasting reference: dropping it ends the threads of JetStream.
-    jetstream: Arc<JetStream>,
+    /// The only lasting reference: dropping it ends the threads of JetStream. `None` when it is off.
+    jetstream: Option<Arc<JetStream>>,
     stop_source: StopSource,
     stop: StopSignal,
     listen_addr: Option<SocketAddr>,
@@ -64,17 +65,21 @@ impl Node {
     /// opened; [`Error::Listen`] when the address cannot be listened on.
     pub async fn start(config: NodeConfig) -> Result<Self, Error> {
         config.check()?;
-        let router = Router::new(Arc::clone(&config.entropy));
+        let accounts = accounts(&config);
         // Bound first, so that a port in use is noticed at once; accepting comes last, so that who is let
         // in finds everything recovered.
         let listener = open_listener(&config).await?;
         let listen_addr = listener.as_ref().map(|(_, addr)| *addr);
 
-        let jetstream = start_jetstream(&config, &router).await?;
+        let jetstream = if config.jetstream {
+            Some(start_jetstream(&config, accounts.router(Account::Ordinary)).await?)
+        } else {
+            None
+        };
         let server_id = id::server_id(&*config.entropy);
         let environment = Arc::new(Environment {
-            router,
-            room: Room::new(&jetstream),
+            accounts,
+            room: Room::new(jetstream.as_ref()),
             limits: config.limits.clone(),
             info: server_info(&config, &server_id, listen_addr),
             slow_consumers: AtomicU64::new(0),
@@ -102,7 +107,7 @@ impl Node {
     pub fn client(&self) -> LocalClient {
         let limits = &self.environment.limits;
         let parts = LocalClientParts {
-            router: Arc::clone(&self.environment.router),
+            router: Arc::clone(self.environment.accounts.router(Account::Ordinary)),
             room: self.environment.room.clone(),
             stop: self.stop.clone(),
             payload_bytes_max: limits.payload_bytes_max,
@@ -125,7 +130,7 @@ impl Node {
     pub fn stats(&self) -> NodeStats {
         NodeStats {
             connections: self.connections.load(Ordering::Relaxed),
-            subscriptions: self.environment.router.subscriptions(),
+            subscriptions: self.environment.accounts.subscriptions(),
             slow_consumers: self.environment.slow_consumers.load(Ordering::Relaxed),
         }
     }
@@ -139,8 +144,10 @@ impl Node {
     pub async fn shutdown(mut self) -> Result<(), Error> {
         self.stop_source.stop();
         while self.tasks.join_next().await.is_some() {}
-        let jetstream = Arc::clone(&self.jetstream);
-        let ended = unblocked(move || jetstream.shutdown()).await;
+        let ended = match self.jetstream.clone() {
+            Some(jetstream) => unblocked(move || jetstream.shutdown()).await,
+            None => Ok(()),
+        };
         tracing::info!("Server Exiting..");
         Ok(ended?)
     }
@@ -160,7 +167,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.stop_source.stop();
         // Services hold the router and are held by it.
-        self.environment.router.clear();
+        self.environment.accounts.clear();
     }
 }
 
@@ -172,6 +179,17 @@ impl fmt::Debug for Node {
             .field("listen_addr", &self.listen_addr)
             .finish_non_exhaustive()
     }
+}
+
+fn accounts(config: &NodeConfig) -> Accounts {
+    let space = |name: &str| AccountSpace {
+        name: name.into(),
+        router: Router::new(Arc::clone(&config.entropy)),
+    };
+    Accounts::new(
+        space(&config.ordinary_account),
+        space(&config.system_account),
+    )
 }
 
 /// Recovers the streams and starts their threads.
@@ -227,8 +245,8 @@ fn server_info(config: &NodeConfig, server_id: &str, addr: Option<SocketAddr>) -
         port: addr.map_or(0, |addr| addr.port()),
         headers: true,
         max_payload: config.limits.payload_bytes_max,
-        jetstream: true,
-        api_lvl: Some(JETSTREAM_API_LEVEL),
+        jetstream: config.jetstream,
+        api_lvl: config.jetstream.then_some(JETSTREAM_API_LEVEL),
         ..ServerInfo::default()
     }
 }

@@ -7,13 +7,13 @@ use crate::jetstream::JetStream;
 /// A publisher's view of the room in the log.
 ///
 /// Weak, so that a forgotten client does not keep the threads of a stopped node alive. A node that has
-/// stopped has room, as it stores nothing any more.
+/// stopped, or has no JetStream, has room, as it stores nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct Room(Weak<JetStream>);
 
 impl Room {
-    pub(crate) fn new(jetstream: &Arc<JetStream>) -> Self {
-        Self(Arc::downgrade(jetstream))
+    pub(crate) fn new(jetstream: Option<&Arc<JetStream>>) -> Self {
+        Self(jetstream.map(Arc::downgrade).unwrap_or_default())
     }
 
     pub(crate) fn is_there(&self) -> bool {

@@ -6,9 +6,6 @@ use hitherto_protocol::{Connect, ServerInfo};
 
 use crate::pubsub::SubscriberId;
 
-/// The account of every client: the default account of nats-server.
-const DEFAULT_ACCOUNT: &str = "$G";
-
 /// What a client asked for. Before CONNECT the defaults of CONNECT hold (`defaultOpts` in nats-server
 /// 2.15 `server/client.go`), so that one can talk to the broker by hand.
 #[derive(Debug, Clone, Copy)]
@@ -71,9 +68,10 @@ pub(super) fn info_for(node: &ServerInfo, client: SubscriberId, peer: SocketAddr
 }
 
 /// The second INFO, after the first PONG: the same and the client's account (nats-server 2.12).
-pub(super) fn connect_info(mut info: ServerInfo) -> ServerInfo {
+pub(super) fn connect_info(mut info: ServerInfo, account: &str, is_system: bool) -> ServerInfo {
     info.connect_info = true;
-    info.remote_account = Some(DEFAULT_ACCOUNT.into());
+    info.remote_account = Some(account.into());
+    info.acc_is_sys = is_system;
     info
 }
 

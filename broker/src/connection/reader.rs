@@ -19,8 +19,9 @@ use super::handshake::info_for;
 use super::outbound::{CloseReason, Outbound};
 use super::session::{Session, Violation};
 use super::writer;
+use crate::account::Accounts;
 use crate::config::ClientLimits;
-use crate::pubsub::{Router, SubscriberId};
+use crate::pubsub::SubscriberId;
 use crate::room::Room;
 use crate::stop::StopSignal;
 
@@ -37,7 +38,7 @@ const LINGER: Duration = Duration::from_millis(500);
 /// What all connections of a node share.
 #[derive(Debug)]
 pub(crate) struct Environment {
-    pub(crate) router: Arc<Router>,
+    pub(crate) accounts: Accounts,
     pub(crate) room: Room,
     pub(crate) limits: ClientLimits,
     /// INFO without the fields of a single connection.
@@ -53,7 +54,7 @@ pub(crate) async fn serve(
     stop: StopSignal,
 ) {
     let limits = &environment.limits;
-    let id = environment.router.next_subscriber_id();
+    let id = environment.accounts.next_subscriber_id();
     let outbound = Arc::new(Outbound::new(id, limits.pending_bytes_max));
     let (socket, write_half) = connection.split();
     // A set of one, because dropping it stops the writer.
@@ -67,7 +68,7 @@ pub(crate) async fn serve(
 
     let info = info_for(&environment.info, id, peer);
     let session = Session::new(
-        &environment.router,
+        environment.accounts.clone(),
         Arc::clone(&outbound),
         info,
         limits.subscriptions_max,
@@ -105,7 +106,7 @@ pub(crate) async fn refuse(
     peer: SocketAddr,
 ) {
     let limits = &environment.limits;
-    let id = environment.router.next_subscriber_id();
+    let id = environment.accounts.next_subscriber_id();
     let outbound = Arc::new(Outbound::new(id, limits.pending_bytes_max));
     let (socket, write_half) = connection.split();
     let info = info_for(&environment.info, id, peer);

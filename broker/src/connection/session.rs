@@ -14,7 +14,8 @@ use super::Outbound;
 use super::handshake::{ClientOptions, connect_info};
 use super::outbound::Pushed;
 use super::subscriptions::{Subscriptions, TooManySubscriptions};
-use crate::pubsub::{Message, Origin, Publisher, Router, SubscriberId, Target};
+use crate::account::{Account, Accounts};
+use crate::pubsub::{Message, Origin, Publisher, SubscriberId, Target};
 
 /// Subjects of the inside of a cluster: clients may not publish to them, nor ask for answers there.
 const RAFT_PREFIX: &str = "$NRG.";
@@ -32,6 +33,9 @@ pub(super) struct Session {
     outbound: Arc<Outbound>,
     /// Our own answers wait for [`Session::flush`].
     wake_own_writer: bool,
+    /// Whose subjects it sees.
+    account: Account,
+    accounts: Accounts,
     publisher: Publisher,
     subscriptions: Subscriptions,
     /// PINGs of ours without a PONG.
@@ -47,12 +51,14 @@ pub(super) struct Violation {
 impl Session {
     /// A conversation that begins: `info` is on its way to the client.
     pub(super) fn new(
-        router: &Arc<Router>,
+        accounts: Accounts,
         outbound: Arc<Outbound>,
         info: ServerInfo,
         subscriptions_max: usize,
     ) -> Self {
         let id = outbound.subscriber();
+        let account = Account::Ordinary;
+        let router = accounts.router(account);
         let mut session = Self {
             options: ClientOptions::default(),
             id,
@@ -67,6 +73,8 @@ impl Session {
                 subscriptions_max,
             ),
             outbound,
+            account,
+            accounts,
             pings_outstanding: 0,
         };
         session.push_info();
@@ -156,7 +164,10 @@ impl Session {
         self.push_line(encode::pong);
         if self.options.takes_async_info && !self.connect_info_sent {
             self.connect_info_sent = true;
-            self.info = connect_info(std::mem::take(&mut self.info));
+            let account = self.accounts.get(self.account);
+            let is_system = self.account == Account::System;
+            let info = std::mem::take(&mut self.info);
+            self.info = connect_info(info, &account.name, is_system);
             self.push_info();
         }
     }

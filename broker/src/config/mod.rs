@@ -2,6 +2,12 @@
 //!
 //! Limits carry the names and defaults of nats-server 2.15 where it has the same limit; each default is
 //! a constant here.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `limits` | what one client may take up |
+
+mod limits;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,32 +19,13 @@ use hitherto_platform::{
 };
 
 use crate::Error;
+use crate::account::{ORDINARY_ACCOUNT, SYSTEM_ACCOUNT};
 
-/// Largest message in bytes, headers and payload together: 1 MiB.
-pub const MAX_PAYLOAD: usize = 1024 * 1024;
-
-/// Largest protocol line in bytes, CONNECT included: 4,096.
-pub const MAX_CONTROL_LINE: usize = 4_096;
-
-/// Most client connections at a time: 65,536. One more gets INFO, an `-ERR` and is closed.
-pub const MAX_CONNECTIONS: usize = 65_536;
-
-/// Most subscriptions of one connection: 1,000,000. One more gets an `-ERR`; the connection stays.
-/// Differs from nats-server, which has no limit by default: every table fed by a peer is bounded here.
-pub const MAX_SUBSCRIPTIONS: usize = 1_000_000;
-
-/// Most bytes that may wait for one client, or for one local subscription: 64 MiB. With more it is a slow
-/// consumer and is closed.
-pub const MAX_PENDING: usize = 64 * 1024 * 1024;
-
-/// A PING goes to a client this often: every 2 minutes.
-pub const PING_INTERVAL: Duration = Duration::from_secs(2 * 60);
-
-/// A client that left so many PINGs unanswered when the next is due is closed: 2.
-pub const PING_MAX: u32 = 2;
-
-/// A client whose socket takes no byte for so long is a slow consumer: 10 s.
-pub const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) use limits::ClientLimits;
+pub use limits::{
+    MAX_CONNECTIONS, MAX_CONTROL_LINE, MAX_PAYLOAD, MAX_PENDING, MAX_SUBSCRIPTIONS, PING_INTERVAL,
+    PING_MAX, WRITE_DEADLINE,
+};
 
 /// Most memory the indexes of all streams may take, in bytes, by estimate: 2 GiB, some ten million events
 /// of an event-sourced application. Beyond it publishes into streams are refused with JetStream error 10023
@@ -61,6 +48,11 @@ pub const MAX_INDEX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 pub struct NodeConfig {
     pub(crate) store_dir: PathBuf,
     pub(crate) listen: Option<SocketAddr>,
+    pub(crate) http_listen: Option<SocketAddr>,
+    pub(crate) jetstream: bool,
+    /// Names of the accounts, as INFO and the monitoring pages tell them.
+    pub(crate) ordinary_account: String,
+    pub(crate) system_account: String,
     pub(crate) server_name: Option<String>,
     pub(crate) limits: ClientLimits,
     pub(crate) index_bytes_max: u64,
@@ -70,25 +62,16 @@ pub struct NodeConfig {
     pub(crate) net: Arc<dyn Net>,
 }
 
-/// What one client may take up.
-#[derive(Debug, Clone)]
-pub(crate) struct ClientLimits {
-    pub(crate) payload_bytes_max: usize,
-    pub(crate) control_line_bytes_max: usize,
-    pub(crate) connections_max: usize,
-    pub(crate) subscriptions_max: usize,
-    pub(crate) pending_bytes_max: usize,
-    pub(crate) ping_interval: Duration,
-    pub(crate) pings_outstanding_max: u32,
-    pub(crate) write_deadline: Duration,
-}
-
 impl NodeConfig {
     /// A node that keeps its data in `store_dir` and does not listen. The directory is made if needed.
     pub fn new(store_dir: impl Into<PathBuf>) -> Self {
         Self {
             store_dir: store_dir.into(),
             listen: None,
+            http_listen: None,
+            jetstream: true,
+            ordinary_account: ORDINARY_ACCOUNT.into(),
+            system_account: SYSTEM_ACCOUNT.into(),
             server_name: None,
             limits: ClientLimits::default(),
             index_bytes_max: MAX_INDEX_BYTES,
@@ -109,6 +92,22 @@ impl NodeConfig {
     #[must_use]
     pub fn listen(mut self, addr: SocketAddr) -> Self {
         self.listen = Some(addr);
+        self
+    }
+
+    /// Serves the monitoring pages over HTTP on this address; port 0 takes a free one. Without it there is
+    /// no monitoring.
+    #[must_use]
+    pub fn http_listen(mut self, addr: SocketAddr) -> Self {
+        self.http_listen = Some(addr);
+        self
+    }
+
+    /// Whether there are streams; default `true`. A node without them opens no store, and requests to the
+    /// JetStream API find no responders.
+    #[must_use]
+    pub fn jetstream(mut self, on: bool) -> Self {
+        self.jetstream = on;
         self
     }
 
@@ -239,21 +238,6 @@ impl NodeConfig {
             );
         }
         Ok(())
-    }
-}
-
-impl Default for ClientLimits {
-    fn default() -> Self {
-        Self {
-            payload_bytes_max: MAX_PAYLOAD,
-            control_line_bytes_max: MAX_CONTROL_LINE,
-            connections_max: MAX_CONNECTIONS,
-            subscriptions_max: MAX_SUBSCRIPTIONS,
-            pending_bytes_max: MAX_PENDING,
-            ping_interval: PING_INTERVAL,
-            pings_outstanding_max: PING_MAX,
-            write_deadline: WRITE_DEADLINE,
-        }
     }
 }
 
