@@ -24,7 +24,7 @@
 //!
 //! # Not in this version
 //!
-//! Retention other than limits, mirrors, sources, push consumers, republish, subject transforms,
+//! Mirrors, sources, push consumers, republish, subject transforms,
 //! compression, per-message TTL, counters, schedules, roll-ups, priority groups, more than one
 //! replica, `replay_policy: original`, rate limits, pausing. A configuration that asks for one of
 //! them is refused with the error a NATS server uses for an unusable setting.

@@ -375,6 +375,7 @@ impl World {
                     let how = match settled.how {
                         Settlement::Acked => "acked",
                         Settlement::Dropped => "dropped",
+                        Settlement::Exhausted => "exhausted",
                     };
                     writeln!(self.out, "{how} {}", settled.stream_seq).unwrap();
                 }

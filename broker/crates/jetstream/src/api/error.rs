@@ -106,6 +106,7 @@ errors! {
     wrong_last_sequence(seq: StreamSeq), 400, 10071, "wrong last sequence: {seq}";
     replicas_not_supported(), 500, 10074, "replicas > 1 not supported in non-clustered mode";
     store_failed(err: &str), 503, 10077, "{err}";
+    consumer_pull_requires_ack(), 400, 10084, "consumer in pull mode requires explicit ack policy on workqueue stream";
     consumer_rate_limit_needs_push(), 400, 10086, "consumer in pull mode can not have rate limit set";
     consumer_heartbeat_needs_push(), 400, 10088, "consumer idle heartbeat requires a push based consumer";
     consumer_flow_control_needs_push(), 400, 10089, "consumer flow control requires a push based consumer";
@@ -113,6 +114,10 @@ errors! {
     consumer_invalid_policy(err: &str), 400, 10094, "{err}";
     consumer_invalid_sampling(err: &str), 400, 10095, "failed to parse consumer sampling configuration: {err}";
     headers_too_large(), 400, 10097, "header size exceeds maximum allowed of 64k";
+    consumer_queue_requires_explicit_ack(), 400, 10098, "workqueue stream requires explicit ack";
+    consumer_queue_not_filtered(), 400, 10099, "multiple non-filtered consumers not allowed on workqueue stream";
+    consumer_queue_not_unique(), 400, 10100, "filtered consumer not unique on workqueue stream";
+    consumer_queue_not_deliver_all(), 400, 10101, "consumer must be deliver all on workqueue stream";
     consumer_name_too_long(max: usize), 400, 10102, "consumer name is too long, maximum allowed is {max}";
     consumer_description_too_long(max: usize), 400, 10107, "consumer description is too long, maximum allowed is {max}";
     stream_sealed(), 400, 10109, "invalid operation on sealed stream";

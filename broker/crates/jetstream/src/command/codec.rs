@@ -19,6 +19,7 @@ const KIND_CONTROL: u8 = 3;
 const KIND_DELIVERED: u8 = 4;
 const KIND_ACKED: u8 = 5;
 const KIND_DROPPED: u8 = 6;
+const KIND_EXHAUSTED: u8 = 7;
 
 /// Bytes of a message body that have a fixed place.
 const APPEND_FIXED_BYTES: usize = 8 + 2 + 4;
@@ -77,6 +78,7 @@ impl Command {
                 let kind = match settled.how {
                     Settlement::Acked => KIND_ACKED,
                     Settlement::Dropped => KIND_DROPPED,
+                    Settlement::Exhausted => KIND_EXHAUSTED,
                 };
                 record(buf, kind, |buf| {
                     buf.put_u64_le(settled.incarnation);
@@ -198,6 +200,7 @@ fn decode(mut record: Bytes) -> Result<Command, CommandError> {
         KIND_DELIVERED => take_delivered(record),
         KIND_ACKED => take_settled(record, Settlement::Acked),
         KIND_DROPPED => take_settled(record, Settlement::Dropped),
+        KIND_EXHAUSTED => take_settled(record, Settlement::Exhausted),
         kind => Err(CommandError::Kind(kind)),
     }
 }
@@ -311,6 +314,13 @@ mod tests {
                 incarnation: 3,
                 stream_seq: StreamSeq(9),
                 how: Settlement::Dropped,
+                at: Timestamp::from_unix_nanos(78),
+            }),
+            Command::Settled(Settled {
+                consumer: "c".into(),
+                incarnation: 3,
+                stream_seq: StreamSeq(9),
+                how: Settlement::Exhausted,
                 at: Timestamp::from_unix_nanos(78),
             }),
         ];

@@ -147,6 +147,8 @@ pub struct Settled {
 pub enum Settlement {
     /// Acknowledged; with ack policy `all` so is everything before it.
     Acked,
-    /// Terminated by the client, delivered too often, or gone from the stream.
+    /// Terminated by the client, or gone from the stream.
     Dropped,
+    /// Delivered as often as `max_deliver` allows. Nobody has dealt with it: a work queue keeps it.
+    Exhausted,
 }

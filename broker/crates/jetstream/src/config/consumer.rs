@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hitherto_protocol::Timestamp;
+use hitherto_protocol::{SubjectFilter, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{is_default, is_false, metadata, nanos, non_empty};
@@ -158,6 +158,14 @@ impl ConsumerConfig {
             .filter(|filter| !filter.is_empty());
         let many = self.filter_subjects.iter().map(String::as_str);
         one.into_iter().chain(many).collect()
+    }
+
+    /// The same, parsed. Those of a checked configuration are valid; an invalid one is left out.
+    pub(crate) fn subject_filters(&self) -> Vec<SubjectFilter> {
+        let filters = self.filters().into_iter();
+        filters
+            .filter_map(|text| SubjectFilter::try_from(text).ok())
+            .collect()
     }
 
     /// The name, in whichever field it stands; `None` as long as an ephemeral one has none.

@@ -9,7 +9,7 @@ use hitherto_protocol::SubjectFilter;
 
 use super::consumer::{AckPolicy, ConsumerConfig, DeliverPolicy, ReplayPolicy};
 use super::names::{NAME_BYTES_MAX, NameFault, check_name};
-use super::{DESCRIPTION_BYTES_MAX, StreamConfig, metadata, unsupported};
+use super::{DESCRIPTION_BYTES_MAX, Retention, StreamConfig, metadata, unsupported};
 use crate::api::ApiError;
 
 const ACK_WAIT_DEFAULT: Duration = Duration::from_secs(30);
@@ -35,6 +35,7 @@ impl ConsumerConfig {
         self.check_numbers(stream)?;
         self.check_start()?;
         self.check_filters()?;
+        self.check_queue(stream)?;
         self.check_texts()?;
         metadata::set_required_level(&mut self.metadata, 0);
         Ok(self)
@@ -251,6 +252,27 @@ impl ConsumerConfig {
             known.push(filter);
         }
         Ok(())
+    }
+
+    /// What a work queue asks of its consumers; that they share no subject is for the stream to see.
+    fn check_queue(&self, stream: &StreamConfig) -> Result<(), ApiError> {
+        if stream.retention != Retention::WorkQueue {
+            return Ok(());
+        }
+        match self.ack_policy {
+            AckPolicy::None if self.deliver_subject.is_none() => {
+                Err(ApiError::consumer_pull_requires_ack())
+            }
+            AckPolicy::None | AckPolicy::All => {
+                Err(ApiError::consumer_queue_requires_explicit_ack())
+            }
+            AckPolicy::Explicit | AckPolicy::FlowControl
+                if self.deliver_policy != DeliverPolicy::All =>
+            {
+                Err(ApiError::consumer_queue_not_deliver_all())
+            }
+            AckPolicy::Explicit | AckPolicy::FlowControl => Ok(()),
+        }
     }
 
     fn check_texts(&self) -> Result<(), ApiError> {

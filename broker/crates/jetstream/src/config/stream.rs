@@ -192,9 +192,9 @@ pub enum Retention {
     /// The limits of the stream.
     #[default]
     Limits,
-    /// The limits, and that every consumer has acknowledged it. Refused.
+    /// The limits, and that every consumer that wants it has dealt with it.
     Interest,
-    /// The limits, and that one consumer has acknowledged it. Refused.
+    /// The limits, and that its consumer has dealt with it.
     WorkQueue,
 }
 

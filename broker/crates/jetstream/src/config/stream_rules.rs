@@ -74,6 +74,11 @@ impl StreamConfig {
         if self.storage != new.storage {
             return refuse("change storage type");
         }
+        if self.retention != new.retention
+            && [self.retention, new.retention].contains(&Retention::WorkQueue)
+        {
+            return refuse("change retention policy to/from workqueue");
+        }
         if self.deny_delete && !new.deny_delete {
             return refuse("cancel deny message deletes");
         }
@@ -172,11 +177,6 @@ impl StreamConfig {
     fn check_unsupported(&self) -> Result<(), ApiError> {
         let persist_mode = self.persist_mode.as_deref().unwrap_or("default");
         let refused = [
-            (self.retention == Retention::Interest, "retention interest"),
-            (
-                self.retention == Retention::WorkQueue,
-                "retention workqueue",
-            ),
             (self.mirror.is_some(), "a stream mirror"),
             (is_set(self.sources.as_ref()), "a stream source"),
             (is_set(self.placement.as_ref()), "placement"),

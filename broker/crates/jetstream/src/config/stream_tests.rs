@@ -175,8 +175,6 @@ fn reserved_subjects_are_free_without_acknowledgements_and_for_advisories() {
 #[test]
 fn what_is_not_supported_is_refused_and_named() {
     for (fields, what) in [
-        (r#""retention":"interest""#, "retention interest"),
-        (r#""retention":"workqueue""#, "retention workqueue"),
         (r#""mirror":{"name":"Q"}"#, "a stream mirror"),
         (r#""sources":[{"name":"Q"}]"#, "a stream source"),
         (r#""placement":{"cluster":"x"}"#, "placement"),
@@ -228,6 +226,10 @@ fn an_update_keeps_name_and_storage_and_never_loosens_a_lock() {
         storage: Storage::Memory,
         ..named("A")
     };
+    let queue = StreamConfig {
+        retention: Retention::WorkQueue,
+        ..named("A")
+    };
     let roomy = StreamConfig {
         max_msgs: 9,
         description: Some("x".into()),
@@ -239,6 +241,11 @@ fn an_update_keeps_name_and_storage_and_never_loosens_a_lock() {
         (&named("A"), &named("B"), "change name"),
         (&named("A"), &memory, "change storage type"),
         (&locked, &named("A"), "cancel deny message deletes"),
+        (
+            &named("A"),
+            &queue,
+            "change retention policy to/from workqueue",
+        ),
     ] {
         let text = format!("stream configuration update can not {text} (10052)");
         assert_eq!(old.can_update_to(new).unwrap_err().to_string(), text);

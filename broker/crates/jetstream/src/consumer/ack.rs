@@ -218,7 +218,7 @@ impl Consumer {
             deliveries,
         };
         out.push_back(self.advisory(now, &MAX_DELIVERIES, &about, None));
-        self.drop_pending(now, seq, out);
+        self.drop_pending(now, seq, Settlement::Exhausted, out);
     }
 
     fn expire_requests(&mut self, now: Timestamp, out: &mut VecDeque<Output>) {

@@ -169,7 +169,7 @@ impl Consumer {
                     });
                 }
                 // The stream has removed the message: nobody can ever acknowledge it.
-                (Some(_), None) => self.drop_pending(now, seq, out),
+                (Some(_), None) => self.drop_pending(now, seq, Settlement::Dropped, out),
                 (None, _) => {}
             }
             self.deadlines.clear(seq);
@@ -184,13 +184,19 @@ impl Consumer {
     }
 
     /// Has the log settle a message that will not be delivered again.
-    pub(super) fn drop_pending(&self, now: Timestamp, seq: StreamSeq, out: &mut VecDeque<Output>) {
+    pub(super) fn drop_pending(
+        &self,
+        now: Timestamp,
+        seq: StreamSeq,
+        how: Settlement,
+        out: &mut VecDeque<Output>,
+    ) {
         out.push_back(Output::Propose {
             command: Command::Settled(Settled {
                 consumer: self.name.clone(),
                 incarnation: self.incarnation,
                 stream_seq: seq,
-                how: Settlement::Dropped,
+                how,
                 at: now,
             }),
             reply: None,

@@ -152,6 +152,16 @@ impl Consumer {
             + self.progress.initial.len() as u64;
     }
 
+    /// Tells whether the consumer delivers the messages of this subject.
+    pub(crate) fn selects(&self, subject: &str) -> bool {
+        self.selection.matches(subject)
+    }
+
+    /// What its filters select.
+    pub(crate) fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
     /// A message was appended.
     pub(crate) fn message_added(&mut self, seq: StreamSeq, subject: &str) {
         if seq >= self.progress.live_from && self.selection.matches(subject) {

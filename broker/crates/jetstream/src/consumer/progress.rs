@@ -40,6 +40,10 @@ pub(super) struct Progress {
     pub(super) initial: VecDeque<StreamSeq>,
     /// Messages from here on are delivered as they stand in the stream.
     pub(super) live_from: StreamSeq,
+    /// The newest first delivery whose record came out of the log. Without acknowledgements it is
+    /// what retention goes by: the owner delivers ahead of its records.
+    #[serde(default)]
+    pub(super) recorded: StreamSeq,
     /// Messages that match and have not been delivered (`num_pending`).
     pub(super) undelivered: u64,
     pub(super) last_delivered_at: Option<Timestamp>,
@@ -151,10 +155,16 @@ impl Consumer {
     /// Where a record is missing before this one, since the disk was full when it was its turn, this
     /// one is passed over: both messages are delivered again then. Taken, it would carry the place in
     /// the stream past the first message, which nobody would get again.
-    pub(crate) fn apply_delivered(&mut self, delivered: &Delivered, index: &Index) {
+    ///
+    /// Returns the message if the consumer is done with it by the delivery alone.
+    pub(crate) fn apply_delivered(
+        &mut self,
+        delivered: &Delivered,
+        index: &Index,
+    ) -> Option<StreamSeq> {
         let expected = self.progress.delivered.consumer_seq.next();
         if delivered.incarnation != self.incarnation || delivered.consumer_seq > expected {
-            return;
+            return None;
         }
         if delivered.deliveries > 1 {
             self.progress.deliver_again(delivered);
@@ -163,12 +173,15 @@ impl Consumer {
             let counted = index.contains(delivered.stream_seq);
             self.progress.deliver_first(delivered, needs_ack, counted);
         }
+        self.progress.recorded = self.progress.recorded.max(delivered.stream_seq);
+        (!self.needs_acks()).then_some(delivered.stream_seq)
     }
 
-    /// Settles messages for good.
-    pub(crate) fn apply_settled(&mut self, settled: &Settled) {
+    /// Settles messages for good. Returns those the consumer has dealt with, for the retention of
+    /// the stream.
+    pub(crate) fn apply_settled(&mut self, settled: &Settled) -> Vec<StreamSeq> {
         if settled.incarnation != self.incarnation {
-            return;
+            return Vec::new();
         }
         let all_before =
             settled.how == Settlement::Acked && self.config.ack_policy == AckPolicy::All;
@@ -177,8 +190,25 @@ impl Consumer {
             self.progress.last_acked_at = self.progress.last_acked_at.max(Some(settled.at));
             self.ready = true;
         }
-        for seq in gone {
-            self.deadlines.clear(seq);
+        for seq in &gone {
+            self.deadlines.clear(*seq);
+        }
+        match settled.how {
+            Settlement::Acked | Settlement::Dropped => gone,
+            Settlement::Exhausted => Vec::new(),
+        }
+    }
+
+    /// Tells whether a message that matches the filters is still to be delivered or answered for, by
+    /// the replicated state alone. Cheap: asked of every consumer for every acknowledgement in a
+    /// stream with retention `interest`.
+    pub(crate) fn needs(&self, seq: StreamSeq) -> bool {
+        let progress = &self.progress;
+        let wanted = seq >= progress.live_from || progress.initial.binary_search(&seq).is_ok();
+        if self.needs_acks() {
+            progress.pending.contains_key(&seq) || (wanted && seq > progress.delivered.stream_seq)
+        } else {
+            wanted && seq > progress.recorded
         }
     }
 }

@@ -165,7 +165,6 @@ impl Index {
     }
 
     /// The subject of a message; `None` when it is not there.
-    #[cfg(test)]
     pub(crate) fn subject(&self, seq: StreamSeq) -> Option<Subject> {
         self.table.get(seq).map(|slot| self.subject_at(slot.node))
     }
@@ -194,6 +193,7 @@ impl Index {
     }
 
     /// The time of the newest message that is still there; `None` when there is none.
+    #[cfg(test)]
     pub(crate) fn last_at(&self) -> Option<Timestamp> {
         self.get(self.trie.newest()?).map(|entry| entry.at)
     }

@@ -280,6 +280,7 @@ impl Trie {
     }
 
     /// The newest message there is.
+    #[cfg(test)]
     pub(super) fn newest(&self) -> Option<StreamSeq> {
         positive(self.node(NodeId::ROOT).below_max)
     }

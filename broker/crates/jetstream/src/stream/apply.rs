@@ -82,19 +82,29 @@ impl Stream {
             headers: append.headers,
             payload: append.payload,
         };
+        if !self.has_interest(message.subject.as_str()) {
+            self.index.skip_to(seq);
+            self.remember(seq, message.at, msg_id);
+            return seq;
+        }
         self.index.append(&message.meta());
         for consumer in self.consumers.values_mut() {
             consumer.message_added(seq, message.subject.as_str());
         }
-        if let Some(id) = &msg_id {
-            self.dedupe
-                .insert(id, seq, message.at, self.config.duplicate_window);
-        }
-        self.last_msg_id = msg_id;
+        self.remember(seq, message.at, msg_id);
         let subject = message.subject.clone();
         self.outputs.push_back(Output::Store(message));
         self.enforce_limits(Some(subject.as_str()));
         seq
+    }
+
+    fn remember(&mut self, seq: StreamSeq, at: Timestamp, msg_id: Option<String>) {
+        if let Some(id) = &msg_id {
+            let window = self.config.duplicate_window;
+            self.dedupe.insert(id, seq, at, window);
+        }
+        self.last_at = at;
+        self.last_msg_id = msg_id;
     }
 
     /// Removes one message that exists.
@@ -112,7 +122,10 @@ impl Stream {
         let per_subject_lowered = config.max_msgs_per_subject > 0
             && (self.config.max_msgs_per_subject <= 0
                 || config.max_msgs_per_subject < self.config.max_msgs_per_subject);
-        self.config = config;
+        let retention = std::mem::replace(&mut self.config, config).retention;
+        if retention != self.config.retention {
+            self.release_all();
+        }
         self.expire(at);
         self.enforce_limits(None);
         if per_subject_lowered {
@@ -164,9 +177,17 @@ impl Stream {
                     return Err(ApiError::consumer_already_exists());
                 }
                 consumer.config().can_update_to(&put.config)?;
+                let before = consumer.selection().clone();
+                self.check_queue_consumer(&put)?;
+                let consumer = self
+                    .consumers
+                    .get_mut(&put.name)
+                    .expect("it was found just now");
                 consumer.reconfigure(*put.config, &self.index, at);
+                self.release_selected(&before);
             }
-            return Ok((Box::new(consumer.info(at)), false));
+            let info = self.consumers[&put.name].info(at);
+            return Ok((Box::new(info), false));
         }
         if put.action == PutAction::Update {
             return Err(ApiError::consumer_does_not_exist());
@@ -174,6 +195,7 @@ impl Stream {
         if self.consumers.len() >= self.consumers_max() {
             return Err(ApiError::maximum_consumers());
         }
+        self.check_queue_consumer(&put)?;
         let incarnation = self.consumers_created + 1;
         let consumer = Consumer::new(&self.config.name, incarnation, put, &self.index)?;
         self.consumers_created = incarnation;
@@ -188,6 +210,7 @@ impl Stream {
             .remove(name)
             .ok_or_else(ApiError::consumer_not_found)?;
         consumer.close(&mut self.outputs);
+        self.release_selected(consumer.selection());
         Ok(())
     }
 
@@ -199,16 +222,16 @@ impl Stream {
     }
 
     fn record_delivered(&mut self, delivered: &Delivered) -> Outcome {
-        if let Some(consumer) = self.consumers.get_mut(&delivered.consumer) {
-            consumer.apply_delivered(delivered, &self.index);
-        }
+        let consumer = self.consumers.get_mut(&delivered.consumer);
+        let done = consumer.and_then(|one| one.apply_delivered(delivered, &self.index));
+        self.release(done);
         Outcome::Recorded
     }
 
     fn record_settled(&mut self, settled: &Settled) -> Outcome {
-        if let Some(consumer) = self.consumers.get_mut(&settled.consumer) {
-            consumer.apply_settled(settled);
-        }
+        let consumer = self.consumers.get_mut(&settled.consumer);
+        let done = consumer.map(|one| one.apply_settled(settled));
+        self.release(done.into_iter().flatten());
         Outcome::Recorded
     }
 }

@@ -8,6 +8,7 @@
 //! | `dedupe` | the duplicate window |
 //! | `limits` | what a stream may hold |
 //! | `queries` | what others may ask |
+//! | `retention` | what goes when consumers have dealt with it |
 //! | `snapshot` | the state without the index, to be stored |
 
 mod apply;
@@ -16,6 +17,7 @@ mod dedupe;
 mod expectations;
 mod limits;
 mod queries;
+mod retention;
 mod snapshot;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -40,6 +42,8 @@ pub struct Stream {
     created: Timestamp,
     index: Index,
     dedupe: Dedupe,
+    /// When the last message came, whether it is still there or not.
+    last_at: Timestamp,
     /// The `Nats-Msg-Id` of the last message, for `Nats-Expected-Last-Msg-Id`.
     last_msg_id: Option<String>,
     consumers: BTreeMap<String, Consumer>,
@@ -69,6 +73,7 @@ impl Stream {
             created,
             index: Index::new(last),
             dedupe: Dedupe::default(),
+            last_at: Timestamp::ZERO,
             last_msg_id: None,
             consumers: BTreeMap::new(),
             consumers_created: 0,

@@ -40,7 +40,7 @@ impl Stream {
             first_seq: first.0,
             first_ts: self.index.first_at().unwrap_or(Timestamp::ZERO),
             last_seq: last.0,
-            last_ts: self.index.last_at().unwrap_or(Timestamp::ZERO),
+            last_ts: self.last_at,
             num_subjects: self.index.subjects(),
             num_deleted: (last.0 + 1)
                 .saturating_sub(self.index.first_seq().0)

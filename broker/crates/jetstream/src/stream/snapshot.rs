@@ -16,7 +16,7 @@ use crate::index::Index;
 use crate::{LogIndex, MessageMeta, StreamConfig, StreamSeq};
 
 /// Version of the layout; a reader refuses any other.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A stream at one point of its log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,7 @@ pub struct StreamSnapshot {
     created: Timestamp,
     applied: LogIndex,
     last_seq: StreamSeq,
+    last_at: Timestamp,
     last_msg_id: Option<String>,
     dedupe: Vec<Remembered>,
     consumers: Vec<ConsumerSnapshot>,
@@ -71,6 +72,7 @@ impl Stream {
             created: self.created,
             applied: self.applied,
             last_seq: self.index.last_seq(),
+            last_at: self.last_at,
             last_msg_id: self.last_msg_id.clone(),
             dedupe: self.dedupe.snapshot(),
             consumers: self.consumers.values().map(Consumer::snapshot).collect(),
@@ -118,6 +120,7 @@ impl Stream {
             created: snapshot.created,
             index,
             dedupe: Dedupe::restore(snapshot.dedupe),
+            last_at: snapshot.last_at,
             last_msg_id: snapshot.last_msg_id,
             consumers,
             consumers_created: snapshot.consumers_created,
