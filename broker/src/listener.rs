@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hitherto_platform::{Connection, Listener};
@@ -26,7 +25,6 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(crate) async fn run(
     listener: Box<dyn Listener>,
     environment: Arc<Environment>,
-    connections: Arc<AtomicUsize>,
     mut stop: StopSignal,
 ) {
     let mut tasks = JoinSet::new();
@@ -34,16 +32,12 @@ pub(crate) async fn run(
         // Accepting and joining are cancel safe; stopping ends the loop.
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            Some(_) = tasks.join_next() => {
-                connections.store(tasks.len(), Ordering::Relaxed);
-                continue;
-            }
+            Some(_) = tasks.join_next() => continue,
             () = stop.stopped() => break,
         };
         match accepted {
             Ok((connection, peer)) => {
                 admit(&mut tasks, &environment, &stop, connection, peer);
-                connections.store(tasks.len(), Ordering::Relaxed);
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a client connection");
@@ -54,7 +48,6 @@ pub(crate) async fn run(
     drop(listener);
     let all_ended = async { while tasks.join_next().await.is_some() {} };
     timeout(CLOSE_WAIT, all_ended).await.ok();
-    connections.store(0, Ordering::Relaxed);
 }
 
 fn admit(

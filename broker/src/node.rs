@@ -3,14 +3,13 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hitherto_platform::Listener;
 use hitherto_protocol::ServerInfo;
 use tokio::task::JoinSet;
 
 use crate::account::{Account, AccountSpace, Accounts};
-use crate::connection::Environment;
+use crate::connection::{Clients, Environment};
 use crate::jetstream::{JetStream, JetStreamOptions};
 use crate::local::{LocalClient, LocalClientParts};
 use crate::pubsub::Router;
@@ -41,7 +40,6 @@ pub struct Node {
     listen_addr: Option<SocketAddr>,
     /// The accept loop, which owns the tasks of the connections. Dropping the set ends them.
     tasks: JoinSet<()>,
-    connections: Arc<AtomicUsize>,
 }
 
 /// Numbers about a running node.
@@ -82,7 +80,8 @@ impl Node {
             room: Room::new(jetstream.as_ref()),
             limits: config.limits.clone(),
             info: server_info(&config, &server_id, listen_addr),
-            slow_consumers: AtomicU64::new(0),
+            clock: Arc::clone(&config.clock),
+            clients: Clients::default(),
         });
         let (stop_source, stop) = StopSource::new();
         let mut node = Self {
@@ -94,7 +93,6 @@ impl Node {
             stop,
             listen_addr,
             tasks: JoinSet::new(),
-            connections: Arc::new(AtomicUsize::new(0)),
         };
         if let Some((listener, addr)) = listener {
             node.accept_on(listener, addr);
@@ -129,9 +127,9 @@ impl Node {
     /// How the node is doing.
     pub fn stats(&self) -> NodeStats {
         NodeStats {
-            connections: self.connections.load(Ordering::Relaxed),
+            connections: self.environment.clients.count(),
             subscriptions: self.environment.accounts.subscriptions(),
-            slow_consumers: self.environment.slow_consumers.load(Ordering::Relaxed),
+            slow_consumers: self.environment.clients.totals().slow_consumers,
         }
     }
 
@@ -157,7 +155,6 @@ impl Node {
         self.tasks.spawn(listener::run(
             listener,
             Arc::clone(&self.environment),
-            Arc::clone(&self.connections),
             self.stop.clone(),
         ));
     }

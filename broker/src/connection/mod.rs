@@ -8,6 +8,8 @@
 //! | `subscriptions` | the client's subscriptions by `sid` |
 //! | `outbound` | [`Outbound`]: the bytes waiting for the socket; shared with everybody who delivers |
 //! | `writer` | the task that moves them to the socket, many messages per write |
+//! | `client`, `clients` | [`Client`], [`Clients`]: what the node knows about connections, those that ended included |
+//! | `close_reason` | [`CloseReason`] |
 //!
 //! There is no authentication yet: a client may leave CONNECT out, as with a nats-server without users,
 //! and there is no authentication timeout. Credentials in CONNECT are ignored.
@@ -15,6 +17,9 @@
 //! Memory of one connection: a read buffer of at most 64 KiB plus one message, at most `max_pending`
 //! bytes outbound, at most `max_subscriptions` subscriptions. Two tasks.
 
+mod client;
+mod clients;
+mod close_reason;
 mod handshake;
 mod outbound;
 mod reader;
@@ -22,5 +27,7 @@ mod session;
 mod subscriptions;
 mod writer;
 
+pub(crate) use clients::Clients;
+pub(crate) use close_reason::CloseReason;
 pub(crate) use outbound::{Outbound, Pushed};
 pub(crate) use reader::{Environment, refuse, serve};

@@ -12,6 +12,8 @@ use hitherto_protocol::{Subject, encode};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::CloseReason;
+use super::client::Traffic;
 use crate::pubsub::{Message, SubscriberId};
 
 /// A writer is woken before the end of a burst when so many bytes wait: 64 KiB.
@@ -50,6 +52,18 @@ struct State {
     close_reason: Option<CloseReason>,
     /// Subscriptions that got their last message since the reader looked.
     ended_sids: Vec<Bytes>,
+    /// Messages that were added since the start.
+    sent: Traffic,
+    /// How often a publisher gave way.
+    stalls: u64,
+}
+
+/// Numbers about the outbound side of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OutboundFigures {
+    pub(super) pending_bytes: usize,
+    pub(super) sent: Traffic,
+    pub(super) stalls: u64,
 }
 
 /// What became of something pushed to a receiver.
@@ -66,36 +80,9 @@ pub(crate) enum Pushed {
     Closed,
 }
 
-/// Why a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub(crate) enum CloseReason {
-    /// The client closed its side.
-    ClientClosed,
-    /// The socket failed.
-    SocketFailed,
-    /// The client broke the protocol or a limit.
-    ProtocolViolation,
-    /// More bytes waited for the client than `max_pending`, or it took none for `write_deadline`.
-    SlowConsumer,
-    /// The client did not answer PING.
-    StaleConnection,
-    /// There are as many connections as allowed.
-    TooManyConnections,
-    /// The node stops.
-    Shutdown,
-}
-
 impl State {
     fn pending_bytes(&self) -> usize {
         self.buffer.len() + self.writing_bytes
-    }
-}
-
-impl CloseReason {
-    /// The client will not take what waits for it.
-    fn gives_up(self) -> bool {
-        matches!(self, Self::SlowConsumer | Self::SocketFailed)
     }
 }
 
@@ -123,6 +110,8 @@ impl Outbound {
                 crowded: false,
                 close_reason: None,
                 ended_sids: Vec::new(),
+                sent: Traffic::default(),
+                stalls: 0,
             }),
             writer: Notify::new(),
             closing: Notify::new(),
@@ -137,36 +126,39 @@ impl Outbound {
 
     /// Adds one message for the subscription `sid`.
     pub(crate) fn push_message(&self, sid: &[u8], message: &Message) -> Pushed {
-        self.push_with(|buffer, with_headers| {
+        self.push_with(|state| {
+            let headers = message.headers.as_deref().filter(|_| state.headers);
             encode::msg(
-                buffer,
+                &mut state.buffer,
                 message.subject.as_str(),
                 sid,
                 message.reply.as_ref().map(Subject::as_str),
-                message.headers.as_deref().filter(|_| with_headers),
+                headers,
                 &message.payload,
             );
+            let bytes = headers.map_or(0, <[u8]>::len) + message.payload.len();
+            state.sent.messages += 1;
+            state.sent.bytes += bytes as u64;
         })
     }
 
     /// Adds a protocol line such as PONG.
     pub(super) fn push_line(&self, encode: impl FnOnce(&mut BytesMut)) -> Pushed {
-        self.push_with(|buffer, _| encode(buffer))
+        self.push_with(|state| encode(&mut state.buffer))
     }
 
-    fn push_with(&self, encode: impl FnOnce(&mut BytesMut, bool)) -> Pushed {
+    fn push_with(&self, encode: impl FnOnce(&mut State)) -> Pushed {
         let mut state = self.lock();
         if state.close_reason.is_some() {
             return Pushed::Closed;
         }
         let bytes_before = state.buffer.len();
-        let with_headers = state.headers;
-        encode(&mut state.buffer, with_headers);
+        encode(&mut state);
 
         let waiting = state.buffer.len();
         let pending = state.pending_bytes();
         if pending > self.pending_bytes_max {
-            self.close_locked(state, CloseReason::SlowConsumer);
+            self.close_locked(state, CloseReason::PendingTooMuch);
             return Pushed::Closed;
         }
         state.crowded |= self.is_crowd(pending);
@@ -198,9 +190,16 @@ impl Outbound {
         tokio::pin!(uncrowded);
         // Listens before it looks, so that no notice is missed between the two.
         uncrowded.as_mut().enable();
-        if self.lock().crowded {
+        if self.note_stall() {
             timeout(GIVE_WAY_MAX, uncrowded).await.ok();
         }
+    }
+
+    /// Counts a publisher that gives way; `false` when it need not.
+    fn note_stall(&self) -> bool {
+        let mut state = self.lock();
+        state.stalls += u64::from(state.crowded);
+        state.crowded
     }
 
     /// Keeps the promise behind [`Pushed::WakeWriter`].
@@ -215,7 +214,7 @@ impl Outbound {
 
     /// Ends the connection: a last `-ERR` is written if there is one, then the socket is closed. The first
     /// reason stands; later calls do nothing.
-    pub(super) fn close(&self, reason: CloseReason, error_text: Option<&str>) {
+    pub(crate) fn close(&self, reason: CloseReason, error_text: Option<&str>) {
         let mut state = self.lock();
         if state.close_reason.is_some() {
             return;
@@ -242,6 +241,16 @@ impl Outbound {
     /// Why the connection ends; `None` while it lives.
     pub(super) fn close_reason(&self) -> Option<CloseReason> {
         self.lock().close_reason
+    }
+
+    /// How it is doing.
+    pub(super) fn figures(&self) -> OutboundFigures {
+        let state = self.lock();
+        OutboundFigures {
+            pending_bytes: state.pending_bytes(),
+            sent: state.sent,
+            stalls: state.stalls,
+        }
     }
 
     /// Tells whether the connection ended in a way that leaves nothing to write.
@@ -353,7 +362,7 @@ mod tests {
         outbound.take_work(&mut chunk);
         assert_eq!(outbound.push_message(b"1", &message()), Pushed::Done);
         assert_eq!(outbound.push_message(b"1", &message()), Pushed::Closed);
-        assert_eq!(outbound.close_reason(), Some(CloseReason::SlowConsumer));
+        assert_eq!(outbound.close_reason(), Some(CloseReason::PendingTooMuch));
         assert!(
             matches!(outbound.take_work(&mut chunk), Work::End),
             "nothing is kept for it"

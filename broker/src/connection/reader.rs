@@ -5,20 +5,20 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use hitherto_platform::{Connection, ReadHalf};
-use hitherto_protocol::{Decoder, Limits, ServerInfo};
+use hitherto_platform::{Clock, Connection, ReadHalf};
+use hitherto_protocol::{DecodeError, Decoder, Limits, ServerInfo};
 use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
+use super::client::Client;
 use super::handshake::info_for;
-use super::outbound::{CloseReason, Outbound};
-use super::session::{Session, Violation};
-use super::writer;
+use super::outbound::Outbound;
+use super::session::Session;
+use super::{Clients, CloseReason, writer};
 use crate::account::Accounts;
 use crate::config::ClientLimits;
 use crate::pubsub::SubscriberId;
@@ -43,7 +43,8 @@ pub(crate) struct Environment {
     pub(crate) limits: ClientLimits,
     /// INFO without the fields of a single connection.
     pub(crate) info: ServerInfo,
-    pub(crate) slow_consumers: AtomicU64,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clients: Clients,
 }
 
 /// Serves one client until it goes, breaks the rules, or the node stops.
@@ -55,12 +56,13 @@ pub(crate) async fn serve(
 ) {
     let limits = &environment.limits;
     let id = environment.accounts.next_subscriber_id();
-    let outbound = Arc::new(Outbound::new(id, limits.pending_bytes_max));
+    let client = begin(&environment, id, peer);
+    let outbound = client.outbound();
     let (socket, write_half) = connection.split();
     // A set of one, because dropping it stops the writer.
     let mut writer = JoinSet::new();
     writer.spawn(writer::run(
-        Arc::clone(&outbound),
+        Arc::clone(&client),
         write_half,
         limits.write_deadline,
     ));
@@ -69,13 +71,14 @@ pub(crate) async fn serve(
     let info = info_for(&environment.info, id, peer);
     let session = Session::new(
         environment.accounts.clone(),
-        Arc::clone(&outbound),
+        Arc::clone(&client),
         info,
         limits.subscriptions_max,
     );
     let mut reader = Reader {
         environment: &environment,
-        outbound: &outbound,
+        client: &client,
+        outbound,
         socket,
         buffer: BytesMut::new(),
         read_bytes: READ_BYTES_MIN,
@@ -96,7 +99,7 @@ pub(crate) async fn serve(
         writer.abort_all();
     }
     writer.join_next().await;
-    conclude(&environment, &outbound, id, socket).await;
+    conclude(&environment, &client, socket).await;
 }
 
 /// Turns a client away because there are too many: INFO, `-ERR`, close.
@@ -107,7 +110,8 @@ pub(crate) async fn refuse(
 ) {
     let limits = &environment.limits;
     let id = environment.accounts.next_subscriber_id();
-    let outbound = Arc::new(Outbound::new(id, limits.pending_bytes_max));
+    let client = begin(&environment, id, peer);
+    let outbound = client.outbound();
     let (socket, write_half) = connection.split();
     let info = info_for(&environment.info, id, peer);
     outbound.push_line(|buffer| hitherto_protocol::encode::info(&info, buffer));
@@ -115,12 +119,13 @@ pub(crate) async fn refuse(
         CloseReason::TooManyConnections,
         Some("maximum connections exceeded"),
     );
-    writer::run(Arc::clone(&outbound), write_half, limits.write_deadline).await;
-    conclude(&environment, &outbound, id, socket).await;
+    writer::run(Arc::clone(&client), write_half, limits.write_deadline).await;
+    conclude(&environment, &client, socket).await;
 }
 
 struct Reader<'a> {
     environment: &'a Environment,
+    client: &'a Client,
     outbound: &'a Outbound,
     socket: ReadHalf,
     buffer: BytesMut,
@@ -157,8 +162,9 @@ impl Reader<'_> {
             let bytes = match read {
                 Ok(0) => return self.outbound.close(CloseReason::ClientClosed, None),
                 Ok(bytes) => bytes,
-                Err(_) => return self.outbound.close(CloseReason::SocketFailed, None),
+                Err(_) => return self.outbound.close(CloseReason::ReadFailed, None),
             };
+            self.client.note_activity();
             let flow = self.handle_buffer();
             self.session.flush();
             self.adapt_read_bytes(bytes);
@@ -174,22 +180,19 @@ impl Reader<'_> {
     /// Takes every whole operation out of the buffer.
     fn handle_buffer(&mut self) -> ControlFlow<()> {
         loop {
-            let violation = match self.decoder.decode(&mut self.buffer) {
+            let (reason, text) = match self.decoder.decode(&mut self.buffer) {
                 Ok(Some(op)) => match self.session.handle_op(op) {
                     Ok(()) => continue,
-                    Err(violation) => violation,
+                    Err(violation) => (CloseReason::ProtocolViolation, violation.text),
                 },
                 Ok(None) => return ControlFlow::Continue(()),
                 Err(error) => {
                     let client = self.outbound.subscriber().0;
                     tracing::debug!(client, %error, "client broke the protocol");
-                    Violation {
-                        text: error.wire_text(),
-                    }
+                    (reason_of(&error), error.wire_text())
                 }
             };
-            self.outbound
-                .close(CloseReason::ProtocolViolation, violation.text);
+            self.outbound.close(reason, text);
             return ControlFlow::Break(());
         }
     }
@@ -236,28 +239,44 @@ fn ping_timer(period: Duration) -> Interval {
     timer
 }
 
+/// Makes a connection known to the node.
+fn begin(environment: &Environment, id: SubscriberId, peer: SocketAddr) -> Arc<Client> {
+    let outbound = Arc::new(Outbound::new(id, environment.limits.pending_bytes_max));
+    let client = Client::new(outbound, peer, Arc::clone(&environment.clock));
+    let client = Arc::new(client);
+    environment.clients.add(&client);
+    client
+}
+
 /// What is left to do when nothing is written any more.
-async fn conclude(
-    environment: &Environment,
-    outbound: &Outbound,
-    id: SubscriberId,
-    mut socket: ReadHalf,
-) {
-    let reason = outbound.close_reason();
-    tracing::debug!(client = id.0, ?reason, "connection closed");
+async fn conclude(environment: &Environment, client: &Client, mut socket: ReadHalf) {
+    environment.clients.remove(client);
+    let id = client.id().0;
+    let reason = client.outbound().close_reason();
+    let why = reason.map(CloseReason::text);
+    tracing::debug!(client = id, why, "connection closed");
     match reason {
-        Some(CloseReason::SlowConsumer) => {
-            environment.slow_consumers.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(client = id.0, "Slow Consumer Detected");
+        Some(reason) if reason.is_slow_consumer() => {
+            tracing::warn!(client = id, "Slow Consumer Detected");
         }
         Some(
             CloseReason::ProtocolViolation
+            | CloseReason::PayloadTooLarge
+            | CloseReason::ControlLineTooLong
             | CloseReason::TooManyConnections
             | CloseReason::StaleConnection,
         ) => {
             timeout(LINGER, throw_away(&mut socket)).await.ok();
         }
         _ => {}
+    }
+}
+
+fn reason_of(error: &DecodeError) -> CloseReason {
+    match error {
+        DecodeError::PayloadTooLarge { .. } => CloseReason::PayloadTooLarge,
+        DecodeError::ControlLineTooLong { .. } => CloseReason::ControlLineTooLong,
+        _ => CloseReason::ProtocolViolation,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Texts and order of answers follow nats-server 2.15, observed on the wire.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -11,6 +12,7 @@ use hitherto_protocol::{
 };
 
 use super::Outbound;
+use super::client::{Client, Traffic};
 use super::handshake::{ClientOptions, connect_info};
 use super::outbound::Pushed;
 use super::subscriptions::{Subscriptions, TooManySubscriptions};
@@ -30,7 +32,10 @@ pub(super) struct Session {
     /// CONNECT has come.
     connected: bool,
     connect_info_sent: bool,
+    client: Arc<Client>,
     outbound: Arc<Outbound>,
+    /// Published since the last [`Session::flush`].
+    received: Traffic,
     /// Our own answers wait for [`Session::flush`].
     wake_own_writer: bool,
     /// Whose subjects it sees.
@@ -40,6 +45,8 @@ pub(super) struct Session {
     subscriptions: Subscriptions,
     /// PINGs of ours without a PONG.
     pings_outstanding: u32,
+    /// When the first of them went out, by the monotonic clock.
+    pinged_at: Option<Duration>,
 }
 
 /// The client broke the protocol: the connection is closed, after an `-ERR` if there is a text.
@@ -52,11 +59,12 @@ impl Session {
     /// A conversation that begins: `info` is on its way to the client.
     pub(super) fn new(
         accounts: Accounts,
-        outbound: Arc<Outbound>,
+        client: Arc<Client>,
         info: ServerInfo,
         subscriptions_max: usize,
     ) -> Self {
-        let id = outbound.subscriber();
+        let outbound = Arc::clone(client.outbound());
+        let id = client.id();
         let account = Account::Ordinary;
         let router = accounts.router(account);
         let mut session = Self {
@@ -72,10 +80,13 @@ impl Session {
                 Arc::clone(&outbound),
                 subscriptions_max,
             ),
+            client,
             outbound,
             account,
             accounts,
+            received: Traffic::default(),
             pings_outstanding: 0,
+            pinged_at: None,
         };
         session.push_info();
         session
@@ -95,10 +106,11 @@ impl Session {
             } => self.handle_subscribe(&subject, queue.as_deref(), &sid),
             ClientOp::Unsubscribe { sid, max } => {
                 self.subscriptions.unsubscribe(&sid, max);
+                self.client.note_subscriptions(self.subscriptions.len());
                 self.push_ok();
             }
             ClientOp::Ping => self.handle_ping(),
-            ClientOp::Pong => self.pings_outstanding = 0,
+            ClientOp::Pong => self.handle_pong(),
             ClientOp::Connect(connect) => self.handle_connect(&connect)?,
             ClientOp::Info | ClientOp::Ok => {}
             ClientOp::Err(text) => {
@@ -116,6 +128,7 @@ impl Session {
             return false;
         }
         self.pings_outstanding += 1;
+        self.pinged_at.get_or_insert(self.client.monotonic());
         self.push_line(encode::ping);
         true
     }
@@ -123,6 +136,10 @@ impl Session {
     /// Lets the writers of all that was published and answered go to work. To be called before waiting.
     pub(super) fn flush(&mut self) {
         self.publisher.flush();
+        let received = std::mem::take(&mut self.received);
+        if received.messages > 0 {
+            self.client.note_received(received);
+        }
         if std::mem::take(&mut self.wake_own_writer) {
             self.outbound.wake_writer();
         }
@@ -141,6 +158,7 @@ impl Session {
             self.subscriptions.clear();
         }
         self.options = options;
+        self.client.note_connect(connect, self.account);
         self.outbound.set_headers(options.headers);
         self.publisher.set_origin(if options.echo {
             Origin::Client(self.id)
@@ -172,6 +190,14 @@ impl Session {
         }
     }
 
+    fn handle_pong(&mut self) {
+        self.pings_outstanding = 0;
+        if let Some(pinged_at) = self.pinged_at.take() {
+            let rtt = self.client.monotonic().saturating_sub(pinged_at);
+            self.client.note_rtt(rtt);
+        }
+    }
+
     fn handle_subscribe(&mut self, subject: &[u8], queue: Option<&[u8]>, sid: &[u8]) {
         // Copies: the parts belong to the read buffer.
         let filter = std::str::from_utf8(subject)
@@ -186,12 +212,18 @@ impl Session {
             return;
         };
         match self.subscriptions.subscribe(filter, queue, sid) {
-            Ok(()) => self.push_ok(),
+            Ok(()) => {
+                self.client.note_subscriptions(self.subscriptions.len());
+                self.push_ok();
+            }
             Err(TooManySubscriptions) => self.push_err("maximum subscriptions exceeded"),
         }
     }
 
     fn handle_publish(&mut self, publish: Publish) -> Result<(), Violation> {
+        let headers = publish.headers.as_ref().map_or(0, Bytes::len);
+        self.received.messages += 1;
+        self.received.bytes += (headers + publish.payload.len()) as u64;
         if publish.headers.is_some() && !self.options.headers {
             return Err(Violation { text: None });
         }

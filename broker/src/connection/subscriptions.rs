@@ -72,6 +72,11 @@ impl Subscriptions {
         }
     }
 
+    /// How many there are; those that got their last message just now may still be counted.
+    pub(super) fn len(&self) -> usize {
+        self.by_sid.len()
+    }
+
     /// Ends all of them.
     pub(super) fn clear(&mut self) {
         // In any order: ending one has no effect on another.

@@ -9,7 +9,9 @@ use hitherto_platform::WriteHalf;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
-use super::outbound::{CloseReason, Outbound, Work};
+use super::CloseReason;
+use super::client::Client;
+use super::outbound::{Outbound, Work};
 
 /// A buffer that grew beyond this is given back after it was written: 1 MiB.
 const BUSY_BUFFER_BYTES_MAX: usize = 1024 * 1024;
@@ -22,16 +24,17 @@ const IDLE_BUFFER_BYTES_MAX: usize = 16 * 1024;
 /// One socket write carries everything that came in during the write before it. A client whose socket
 /// takes not a single byte for `write_deadline` is a slow consumer. Differs from nats-server 2.15, whose
 /// deadline is for the whole write: a slow but steady client is bounded by `max_pending` alone.
-pub(super) async fn run(outbound: Arc<Outbound>, mut socket: WriteHalf, write_deadline: Duration) {
+pub(super) async fn run(client: Arc<Client>, mut socket: WriteHalf, write_deadline: Duration) {
+    let outbound = client.outbound();
     let mut chunk = BytesMut::new();
     loop {
         match outbound.take_work(&mut chunk) {
             Work::Write => {
-                if let Err(error) = write_all(&outbound, &mut socket, &chunk, write_deadline).await
-                {
+                if let Err(error) = write_all(outbound, &mut socket, &chunk, write_deadline).await {
                     outbound.close(reason_of(&error), None);
                     return;
                 }
+                client.note_activity();
                 give_back(&mut chunk, BUSY_BUFFER_BYTES_MAX);
             }
             Work::Wait => {
@@ -64,9 +67,9 @@ async fn write_all(
 
 fn reason_of(error: &io::Error) -> CloseReason {
     if error.kind() == io::ErrorKind::TimedOut {
-        CloseReason::SlowConsumer
+        CloseReason::WriteTimedOut
     } else {
-        CloseReason::SocketFailed
+        CloseReason::WriteFailed
     }
 }
 

@@ -1,0 +1,198 @@
+//! What a node knows about one client connection: for those who watch it.
+//!
+//! The connection's own tasks write it, once per read or write and not once per message; everybody else
+//! only reads.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hitherto_platform::Clock;
+use hitherto_protocol::{Connect, Timestamp};
+
+use super::{CloseReason, Outbound};
+use crate::account::Account;
+use crate::pubsub::SubscriberId;
+
+/// How many messages, and the bytes of their headers and payloads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+}
+
+/// One connection, while it lives.
+pub(crate) struct Client {
+    id: SubscriberId,
+    peer: SocketAddr,
+    started: Timestamp,
+    outbound: Arc<Outbound>,
+    clock: Arc<dyn Clock>,
+    received_messages: AtomicU64,
+    received_bytes: AtomicU64,
+    /// Nanoseconds since 1970.
+    last_activity: AtomicI64,
+    /// 0 while it is not known.
+    rtt_nanos: AtomicU64,
+    subscriptions: AtomicUsize,
+    identity: Mutex<Identity>,
+}
+
+/// Who a client is, by its CONNECT; empty before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) account: Account,
+    pub(crate) name: Option<String>,
+    pub(crate) lang: Option<String>,
+    pub(crate) version: Option<String>,
+}
+
+/// A connection at one moment, or at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientReport {
+    pub(crate) id: SubscriberId,
+    pub(crate) peer: SocketAddr,
+    pub(crate) identity: Identity,
+    pub(crate) started: Timestamp,
+    /// Of this report, or of the end of the connection.
+    pub(crate) at: Timestamp,
+    pub(crate) last_activity: Timestamp,
+    /// `None` while it is not known.
+    pub(crate) rtt: Option<Duration>,
+    pub(crate) pending_bytes: usize,
+    /// What came from the client.
+    pub(crate) received: Traffic,
+    /// What was delivered to it.
+    pub(crate) sent: Traffic,
+    /// How often a publisher waited for it.
+    pub(crate) stalls: u64,
+    pub(crate) subscriptions: usize,
+    /// `None` while it lives.
+    pub(crate) reason: Option<CloseReason>,
+}
+
+impl Traffic {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
+}
+
+impl Client {
+    /// A connection that begins.
+    pub(super) fn new(outbound: Arc<Outbound>, peer: SocketAddr, clock: Arc<dyn Clock>) -> Self {
+        let started = Timestamp::from(clock.now());
+        Self {
+            id: outbound.subscriber(),
+            peer,
+            started,
+            outbound,
+            clock,
+            received_messages: AtomicU64::new(0),
+            received_bytes: AtomicU64::new(0),
+            last_activity: AtomicI64::new(started.unix_nanos()),
+            rtt_nanos: AtomicU64::new(0),
+            subscriptions: AtomicUsize::new(0),
+            identity: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> SubscriberId {
+        self.id
+    }
+
+    /// Its side of the socket.
+    pub(crate) fn outbound(&self) -> &Arc<Outbound> {
+        &self.outbound
+    }
+
+    /// Something was read from the client or written to it.
+    pub(super) fn note_activity(&self) {
+        let now = Timestamp::from(self.clock.now());
+        self.last_activity
+            .store(now.unix_nanos(), Ordering::Relaxed);
+    }
+
+    /// The client published so much since the last call.
+    pub(super) fn note_received(&self, received: Traffic) {
+        let messages = &self.received_messages;
+        messages.fetch_add(received.messages, Ordering::Relaxed);
+        self.received_bytes
+            .fetch_add(received.bytes, Ordering::Relaxed);
+    }
+
+    /// The client has so many subscriptions now.
+    pub(super) fn note_subscriptions(&self, subscriptions: usize) {
+        self.subscriptions.store(subscriptions, Ordering::Relaxed);
+    }
+
+    /// CONNECT has come. As in nats-server, the time since the socket was accepted stands for the round
+    /// trip until the first PING is answered.
+    pub(super) fn note_connect(&self, connect: &Connect, account: Account) {
+        *self.identity() = Identity {
+            account,
+            name: connect.name.clone(),
+            lang: connect.lang.clone(),
+            version: connect.version.clone(),
+        };
+        if self.rtt_nanos.load(Ordering::Relaxed) == 0 {
+            let now = Timestamp::from(self.clock.now());
+            self.note_rtt(now.saturating_duration_since(self.started));
+        }
+    }
+
+    /// The clock of intervals.
+    pub(super) fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// A PING was answered after so long.
+    pub(super) fn note_rtt(&self, rtt: Duration) {
+        let nanos = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
+        self.rtt_nanos.store(nanos.max(1), Ordering::Relaxed);
+    }
+
+    /// The connection as it is now.
+    pub(crate) fn report(&self) -> ClientReport {
+        let outbound = self.outbound.figures();
+        let rtt = self.rtt_nanos.load(Ordering::Relaxed);
+        ClientReport {
+            id: self.id,
+            peer: self.peer,
+            identity: self.identity().clone(),
+            started: self.started,
+            at: Timestamp::from(self.clock.now()),
+            last_activity: Timestamp::from_unix_nanos(self.last_activity.load(Ordering::Relaxed)),
+            rtt: (rtt > 0).then(|| Duration::from_nanos(rtt)),
+            pending_bytes: outbound.pending_bytes,
+            received: self.received(),
+            sent: outbound.sent,
+            stalls: outbound.stalls,
+            subscriptions: self.subscriptions.load(Ordering::Relaxed),
+            reason: self.outbound.close_reason(),
+        }
+    }
+
+    /// What came from the client so far.
+    pub(crate) fn received(&self) -> Traffic {
+        Traffic {
+            messages: self.received_messages.load(Ordering::Relaxed),
+            bytes: self.received_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    fn identity(&self) -> std::sync::MutexGuard<'_, Identity> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("id", &self.id)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
