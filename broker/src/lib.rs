@@ -84,6 +84,7 @@ mod stop;
 pub use account::{ORDINARY_ACCOUNT, SYSTEM_ACCOUNT};
 pub use config::NodeConfig;
 pub use error::Error;
+pub use jetstream::{DAMAGE_KEPT_MAX, Damage, DamageReport};
 pub use local::{LocalClient, LocalMessage, LocalSubscription, SubscriptionEnd};
 pub use node::{JETSTREAM_API_LEVEL, NATS_VERSION, Node, NodeStats};
 

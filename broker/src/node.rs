@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::account::{Account, AccountSpace, Accounts};
 use crate::connection::{Clients, Environment};
-use crate::jetstream::{JetStream, JetStreamOptions};
+use crate::jetstream::{DamageReport, JetStream, JetStreamOptions};
 use crate::local::{LocalClient, LocalClientParts};
 use crate::pubsub::Router;
 use crate::room::Room;
@@ -131,6 +131,14 @@ impl Node {
             subscriptions: self.environment.accounts.subscriptions(),
             slow_consumers: self.environment.clients.totals().slow_consumers,
         }
+    }
+
+    /// What is known to be damaged in the store. The value stays up to date.
+    pub fn damage(&self) -> DamageReport {
+        let jetstream = self.jetstream.as_ref();
+        jetstream.map_or_else(DamageReport::default, |jetstream| {
+            jetstream.damage().clone()
+        })
     }
 
     /// Stops in order: no new clients, what waits for clients is written (5 seconds at most), then the

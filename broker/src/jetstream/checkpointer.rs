@@ -5,6 +5,7 @@
 //! lies before that position was in those queues already, so each group's answer contains it: the
 //! position is where the replay of every group begins, also of those that were idle.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use hitherto_storage::{Checkpoint, Checkpoints, Error, Manifest, PendingCheckpoi
 
 use super::commits::shard_of;
 use super::input::{Input, ShardQueue};
+use super::offline::LOG_START;
 use super::receipt::Receipt;
 use super::state_record::StateSnapshot;
 use super::stream_dirs;
@@ -33,9 +35,21 @@ pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
 /// Time after which a checkpoint is made that something waits for: 1 s, so that many share it.
 const HASTE_DELAY: Duration = Duration::from_secs(1);
 
+/// Longest pause before a failed checkpoint is tried again: 1 minute. The first is [`HASTE_DELAY`], each next
+/// one twice as long.
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
+
 /// A request to a shard to describe its groups. It is sent to every shard; a shard that ends drops it.
 pub(crate) struct CheckpointOrder {
-    pub(crate) answer: SyncSender<Vec<GroupCheckpoint>>,
+    pub(crate) answer: SyncSender<Described>,
+}
+
+/// The groups of a shard, or of all.
+#[derive(Default)]
+pub(crate) struct Described {
+    pub(crate) groups: Vec<GroupCheckpoint>,
+    /// Those whose files cannot be written. Their last checkpoint stays in use.
+    pub(crate) failed: Vec<GroupId>,
 }
 
 /// One group, described at one moment by the thread that owns it.
@@ -73,6 +87,11 @@ pub(crate) struct Checkpointer {
     pub(crate) activity: Arc<Activity>,
     /// The position of the last checkpoint this run has saved.
     pub(crate) saved: Option<WalPosition>,
+    /// Where the log begins that the last checkpoint of each group needs.
+    pub(crate) positions: BTreeMap<GroupId, WalPosition>,
+    /// Groups whose last checkpoint is not of the last cycle: offline streams, and those that cannot write
+    /// their files. The log is kept for them.
+    pub(crate) behind: BTreeSet<GroupId>,
 }
 
 impl Activity {
@@ -107,8 +126,19 @@ impl Activity {
 
     /// A checkpoint is wanted soon.
     pub(crate) fn hasten(&self) {
+        self.want_within(HASTE_DELAY);
+    }
+
+    /// A checkpoint failed: it is made again, whether or not anything else happens. These groups still are
+    /// to be forgotten.
+    fn retry(&self, deleted: Vec<GroupId>, delay: Duration) {
+        self.lock().deleted.extend(deleted);
+        self.want_within(delay);
+    }
+
+    fn want_within(&self, delay: Duration) {
         let mut state = self.lock();
-        let soon = Instant::now() + HASTE_DELAY;
+        let soon = Instant::now() + delay;
         state.due = Some(state.due.map_or(soon, |due| due.min(soon)));
         drop(state);
         self.wake.notify_one();
@@ -195,17 +225,22 @@ impl CheckpointerThread {
 
 impl Checkpointer {
     fn run(mut self) -> Self {
+        let mut delay = HASTE_DELAY;
         while let Some(deleted) = self.activity.wait() {
-            let done = self.checkpoint(&deleted).unwrap_or_else(|error| {
-                tracing::error!(%error, "cannot write a checkpoint");
-                false
-            });
-            if !done {
-                // The log keeps what the checkpoint would have let go; the next one tries again.
-                for group in deleted {
-                    self.activity.add_deleted(group);
+            // The log keeps what a failed checkpoint would have let go.
+            match self.checkpoint(&deleted) {
+                Ok(Done::All) => {
+                    delay = HASTE_DELAY;
+                    continue;
+                }
+                Ok(Done::Part) => self.activity.retry(Vec::new(), delay),
+                Ok(Done::Nothing) => self.activity.retry(deleted, delay),
+                Err(error) => {
+                    tracing::error!(%error, ?delay, "cannot write a checkpoint; trying again");
+                    self.activity.retry(deleted, delay);
                 }
             }
+            delay = (delay * 2).min(RETRY_DELAY_MAX);
         }
         self
     }
@@ -216,12 +251,11 @@ impl Checkpointer {
         self.checkpoint(&deleted).map(drop)
     }
 
-    /// Makes a checkpoint of every group, forgets the deleted ones, and releases the log nobody needs;
-    /// `false` when a group could not be described.
-    fn checkpoint(&mut self, deleted: &[GroupId]) -> Result<bool, Error> {
+    /// Makes a checkpoint of every group, forgets the deleted ones, and releases the log nobody needs.
+    fn checkpoint(&mut self, deleted: &[GroupId]) -> Result<Done, Error> {
         let wal = self.log.position();
         let Some(described) = self.describe() else {
-            return Ok(false);
+            return Ok(Done::Nothing);
         };
         // A stream deleted meanwhile was not described, and the meta group's description may still have
         // it: its last checkpoint stays in use until the next cycle, and needs the log from there.
@@ -229,10 +263,7 @@ impl Checkpointer {
             true => self.saved,
             false => Some(wal),
         };
-        let mut saved = Vec::with_capacity(described.len());
-        for group in described {
-            saved.push(to_record(group, wal)?);
-        }
+        let (saved, done) = self.sync(described, wal);
         let records: Vec<_> = saved
             .iter()
             .map(|(group, record)| (*group, record))
@@ -240,6 +271,7 @@ impl Checkpointer {
         self.checkpoints.save_all(&records)?;
         self.saved = Some(wal);
         for (group, record) in saved {
+            self.positions.insert(group, wal);
             if let Some(manifest) = record.manifest {
                 let saved = Input::CheckpointSaved(group, Box::new(manifest));
                 shard_of(&self.shards, group).push(saved);
@@ -249,38 +281,88 @@ impl Checkpointer {
         for group in deleted {
             self.checkpoints.remove(*group)?;
             stream_dirs::remove(&*self.disk, &self.streams_dir, *group)?;
+            self.positions.remove(group);
+            self.behind.remove(group);
         }
-        if let Some(needed) = needed {
-            self.log.release(needed);
-        }
-        Ok(true)
+        self.release(needed);
+        Ok(done)
     }
 
-    /// Asks every shard; `None` when one of them has ended or could not describe a group.
-    fn describe(&self) -> Option<Vec<GroupCheckpoint>> {
+    /// Makes the descriptions true. A stream that cannot write its files does not hold up the others.
+    fn sync(
+        &mut self,
+        described: Described,
+        wal: WalPosition,
+    ) -> (Vec<(GroupId, Checkpoint)>, Done) {
+        let mut saved = Vec::with_capacity(described.groups.len());
+        let mut done = match described.failed.is_empty() {
+            true => Done::All,
+            false => Done::Part,
+        };
+        self.behind.extend(described.failed);
+        for description in described.groups {
+            let group = description.group;
+            match to_record(description, wal) {
+                Ok(record) => {
+                    self.behind.remove(&group);
+                    saved.push((group, record));
+                }
+                Err(error) => {
+                    tracing::error!(%group, %error, "cannot sync the segments of a stream");
+                    self.behind.insert(group);
+                    done = Done::Part;
+                }
+            }
+        }
+        (saved, done)
+    }
+
+    /// Releases the log before `needed`, but not what the groups left behind need.
+    fn release(&self, needed: Option<WalPosition>) {
+        let position = |group| self.positions.get(group).copied().unwrap_or(LOG_START);
+        let behind = self.behind.iter().map(position).min();
+        if let Some(needed) = needed {
+            self.log
+                .release(behind.map_or(needed, |behind| behind.min(needed)));
+        }
+    }
+
+    /// Asks every shard; `None` when one of them has ended.
+    fn describe(&self) -> Option<Described> {
         let (answer, answers) = sync_channel(self.shards.len());
         for shard in &self.shards {
             let answer = answer.clone();
             shard.push(Input::Checkpoint(CheckpointOrder { answer }));
         }
         drop(answer);
-        let mut groups = Vec::new();
+        let mut all = Described::default();
         for _ in &self.shards {
-            groups.append(&mut answers.recv().ok()?);
+            let mut described: Described = answers.recv().ok()?;
+            all.groups.append(&mut described.groups);
+            all.failed.append(&mut described.failed);
         }
-        Some(groups)
+        Some(all)
     }
 }
 
-fn to_record(group: GroupCheckpoint, wal: WalPosition) -> Result<(GroupId, Checkpoint), Error> {
+/// What became of a checkpoint.
+#[derive(Debug, PartialEq, Eq)]
+enum Done {
+    All,
+    /// Some groups cannot write their files.
+    Part,
+    /// A shard has ended.
+    Nothing,
+}
+
+fn to_record(group: GroupCheckpoint, wal: WalPosition) -> Result<Checkpoint, Error> {
     let manifest: Option<Manifest> = group.bodies.map(PendingCheckpoint::sync).transpose()?;
-    let record = Checkpoint {
+    Ok(Checkpoint {
         applied: group.applied,
         wal,
         state: group.state.encode(),
         manifest,
-    };
-    Ok((group.group, record))
+    })
 }
 
 impl fmt::Debug for CheckpointerThread {
@@ -334,7 +416,12 @@ mod tests {
     }
 
     /// Answers one order; before that a stream is deleted, if one is named.
-    fn answer(queue: &ShardQueue, activity: &Activity, deleted: Option<GroupId>) {
+    fn answer(
+        queue: &ShardQueue,
+        activity: &Activity,
+        deleted: Option<GroupId>,
+        failed: Vec<GroupId>,
+    ) {
         let mut inputs = Vec::new();
         queue.take(&mut inputs, None);
         let Some(Input::Checkpoint(order)) = inputs.pop() else {
@@ -350,30 +437,40 @@ mod tests {
             state: StateSnapshot::Meta(meta.snapshot()),
             bodies: None,
         };
-        assert!(order.answer.send(vec![described]).is_ok());
+        let described = Described {
+            groups: vec![described],
+            failed,
+        };
+        assert!(order.answer.send(described).is_ok());
+    }
+
+    fn checkpointer(log: &Arc<Position>, queue: &Arc<ShardQueue>) -> Checkpointer {
+        let disk: Arc<dyn Disk> = Arc::new(FaultyDisk::new());
+        let file = Path::new("/state.redb");
+        Checkpointer {
+            checkpoints: Checkpoints::open(&disk, file, &SeededEntropy::new(1)).unwrap(),
+            disk,
+            streams_dir: PathBuf::from("/streams"),
+            log: Arc::<Position>::clone(log),
+            shards: vec![Arc::clone(queue)],
+            activity: Arc::new(Activity::new()),
+            saved: None,
+            positions: BTreeMap::new(),
+            behind: BTreeSet::new(),
+        }
     }
 
     #[test]
     fn what_the_last_checkpoint_of_a_stream_deleted_meanwhile_needs_is_not_released() {
-        let disk: Arc<dyn Disk> = Arc::new(FaultyDisk::new());
-        let file = Path::new("/state.redb");
         let (log, queue) = (Arc::new(Position::default()), Arc::new(ShardQueue::new()));
-        let mut checkpointer = Checkpointer {
-            checkpoints: Checkpoints::open(&disk, file, &SeededEntropy::new(1)).unwrap(),
-            disk,
-            streams_dir: PathBuf::from("/streams"),
-            log: Arc::<Position>::clone(&log),
-            shards: vec![Arc::clone(&queue)],
-            activity: Arc::new(Activity::new()),
-            saved: None,
-        };
+        let mut checkpointer = checkpointer(&log, &queue);
         let activity = Arc::clone(&checkpointer.activity);
         let mut released_by_cycle_at = |file, deleted_meanwhile| {
             *log.file.lock().unwrap() = file;
             let deleted = activity.lock().reset();
             thread::scope(|scope| {
-                scope.spawn(|| answer(&queue, &activity, deleted_meanwhile));
-                assert!(checkpointer.checkpoint(&deleted).unwrap());
+                scope.spawn(|| answer(&queue, &activity, deleted_meanwhile, Vec::new()));
+                assert_eq!(checkpointer.checkpoint(&deleted).unwrap(), Done::All);
             });
             *log.released.lock().unwrap()
         };
@@ -383,5 +480,43 @@ mod tests {
         assert_eq!(released_by_cycle_at(4, Some(GroupId(2))), Some(3));
         assert_eq!(released_by_cycle_at(5, Some(GroupId(3))), Some(4));
         assert_eq!(released_by_cycle_at(6, None), Some(6));
+    }
+
+    #[test]
+    fn a_stream_that_cannot_write_its_files_keeps_the_log_and_not_the_checkpoints_of_others() {
+        let (log, queue) = (Arc::new(Position::default()), Arc::new(ShardQueue::new()));
+        let mut checkpointer = checkpointer(&log, &queue);
+        let stuck = GroupId(7);
+        let at = |file| WalPosition { file, offset: 512 };
+        checkpointer.positions.insert(stuck, at(2));
+        let activity = Arc::clone(&checkpointer.activity);
+        for (file, failed, done, released) in [
+            (3, vec![stuck], Done::Part, 2),
+            (4, vec![stuck], Done::Part, 2),
+        ] {
+            *log.file.lock().unwrap() = file;
+            thread::scope(|scope| {
+                scope.spawn(|| answer(&queue, &activity, None, failed));
+                assert_eq!(checkpointer.checkpoint(&[]).unwrap(), done);
+            });
+            assert_eq!(*log.released.lock().unwrap(), Some(released));
+            assert_eq!(checkpointer.positions[&GroupId::META], at(file));
+        }
+        // Its deletion lets the log go.
+        *log.file.lock().unwrap() = 5;
+        thread::scope(|scope| {
+            scope.spawn(|| answer(&queue, &activity, None, Vec::new()));
+            assert_eq!(checkpointer.checkpoint(&[stuck]).unwrap(), Done::All);
+        });
+        assert_eq!(*log.released.lock().unwrap(), Some(5));
+    }
+
+    #[test]
+    fn a_failed_checkpoint_is_due_again_without_new_activity() {
+        let activity = Activity::new();
+        assert!(activity.lock().due.is_none());
+        activity.retry(vec![GroupId(3)], Duration::ZERO);
+        assert_eq!(activity.wait(), Some(vec![GroupId(3)]));
+        assert!(activity.lock().due.is_none());
     }
 }

@@ -6,13 +6,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hitherto_jetstream::GroupId;
+use hitherto_jetstream::api::ApiError;
 
+use super::capture::Intake;
 use super::input::ShardQueue;
+use super::offline::{OfflineStream, Refusing};
 
-/// The open streams of the node by name. Streams come and go with the orders of the meta group.
+/// The streams of the node by name. Streams come and go with the orders of the meta group.
 #[derive(Default)]
 pub(crate) struct Directory {
     streams: RwLock<HashMap<String, Arc<StreamEntry>>>,
+    /// Those that do not serve. None are added once the node runs.
+    offline: RwLock<HashMap<GroupId, (OfflineStream, Refusing)>>,
 }
 
 /// What is known of a stream outside its owner.
@@ -67,6 +72,45 @@ impl Directory {
     pub(crate) fn clear(&self) {
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         streams.clear();
+        drop(streams);
+        self.offline_mut().clear();
+    }
+
+    /// Makes an offline stream known, and refuses what is published to it.
+    pub(crate) fn insert_offline(&self, stream: OfflineStream, intake: &Arc<Intake>) {
+        let refusing = Refusing::start(&stream, intake);
+        self.offline_mut().insert(stream.group, (stream, refusing));
+    }
+
+    /// Forgets an offline stream, which is deleted, and returns its name; `None` when it is not offline.
+    pub(crate) fn remove_offline(&self, group: GroupId) -> Option<String> {
+        let (stream, _) = self.offline_mut().remove(&group)?;
+        Some(stream.config.name)
+    }
+
+    /// Why the stream of a group does not answer.
+    pub(crate) fn why_missing(&self, group: GroupId) -> ApiError {
+        let offline = self.offline.read().unwrap_or_else(PoisonError::into_inner);
+        let stream = offline.get(&group);
+        stream.map_or_else(ApiError::stream_not_found, |(stream, _)| stream.error())
+    }
+
+    /// Why a stream is offline; `None` when it is not.
+    pub(crate) fn offline_reason(&self, name: &str) -> Option<String> {
+        let offline = self.offline.read().unwrap_or_else(PoisonError::into_inner);
+        #[allow(clippy::iter_over_hash_type, reason = "names are unique")]
+        for (stream, _) in offline.values() {
+            if stream.config.name == name {
+                return Some(stream.reason.clone());
+            }
+        }
+        None
+    }
+
+    fn offline_mut(
+        &self,
+    ) -> std::sync::RwLockWriteGuard<'_, HashMap<GroupId, (OfflineStream, Refusing)>> {
+        self.offline.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn usage(&self) -> Usage {

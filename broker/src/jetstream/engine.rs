@@ -16,9 +16,11 @@ use hitherto_storage::Error;
 use super::capture::Intake;
 use super::checkpointer::{Activity, Checkpointer, CheckpointerThread};
 use super::commits::{ToShards, shard_of};
+use super::damage::DamageReport;
 use super::directory::Directory;
 use super::input::{Input, ShardQueue};
 use super::meta_owner::MetaOwner;
+use super::offline::OfflineStream;
 use super::order::{self, StreamOrder};
 use super::outlet::{ApiFigures, Outlet};
 use super::receipt::Receipt;
@@ -54,6 +56,7 @@ pub(crate) struct JetStream {
     shards: Vec<Arc<ShardQueue>>,
     waiting_room: Arc<WaitingRoom>,
     directory: Arc<Directory>,
+    damage: DamageReport,
     router: Arc<Router>,
     running: Mutex<Running>,
 }
@@ -71,6 +74,7 @@ struct Seams {
 struct Groups {
     meta: Meta,
     streams: BTreeMap<GroupId, RecoveredStream>,
+    offline: BTreeMap<GroupId, OfflineStream>,
     deleted: Vec<GroupId>,
 }
 
@@ -87,7 +91,8 @@ impl JetStream {
     /// Blocks while it reads the log.
     ///
     /// # Errors
-    /// When the store cannot be opened or is damaged; nothing was changed or cut then.
+    /// When the store cannot be opened, or its log or list of streams is damaged; nothing was changed or
+    /// cut then. A stream whose own files are damaged is offline, and the others serve.
     pub(crate) fn start(options: JetStreamOptions) -> Result<Arc<Self>, Error> {
         let dir = options.store_dir.join("jetstream");
         let stores = Stores::new(options.disk, dir.join("streams"));
@@ -114,6 +119,11 @@ impl JetStream {
     /// Waits until publishers may send more. May be dropped at any time.
     pub(crate) async fn wait_for_room(&self) {
         self.waiting_room.wait_until(|| self.has_room()).await;
+    }
+
+    /// What is known to be damaged.
+    pub(crate) fn damage(&self) -> &DamageReport {
+        &self.damage
     }
 
     /// Ends JetStream: takes nothing any more, writes what was taken, makes a last checkpoint, and joins
@@ -160,7 +170,12 @@ impl JetStream {
             waiting_room: Arc::clone(&waiting_room),
             entropy: seams.entropy,
             figures,
+            damage: DamageReport::default(),
         };
+        let needs = |stream: &OfflineStream| (stream.group, stream.needs);
+        let replayed =
+            |(group, stream): (&GroupId, &RecoveredStream)| (*group, stream.replayed_from);
+        let offline = recovered.offline.values();
         let checkpointer = Checkpointer {
             disk: Arc::clone(&parts.stores.disk),
             streams_dir: parts.stores.streams_dir.clone(),
@@ -169,10 +184,16 @@ impl JetStream {
             shards: queues.clone(),
             activity,
             saved: None,
+            behind: recovered.offline.keys().copied().collect(),
+            positions: offline
+                .map(needs)
+                .chain(recovered.streams.iter().map(replayed))
+                .collect(),
         };
         let groups = Groups {
             meta: recovered.meta,
             streams: recovered.streams,
+            offline: recovered.offline,
             deleted: recovered.deleted,
         };
         let shards = groups.give_to_shards(&parts, &queues);
@@ -189,6 +210,7 @@ impl JetStream {
             shards: queues,
             waiting_room,
             directory: parts.directory,
+            damage: parts.damage,
             router,
             running: Mutex::new(running),
         }))
@@ -243,7 +265,12 @@ impl Groups {
                 shard_of(queues, known.group).push(Input::Order(Box::new(order)));
             }
         }
-        for (group, RecoveredStream { stream, store }) in self.streams {
+        for (_, offline) in self.offline {
+            let name = &offline.config.name;
+            parts.damage.add_offline(name, &offline.reason);
+            parts.directory.insert_offline(offline, &parts.intake);
+        }
+        for (group, RecoveredStream { stream, store, .. }) in self.streams {
             let shard = usize::try_from(group.0).unwrap_or_default() % shards.len();
             log.open_group(group, stream.applied());
             let replica = order::open(group, stream, store, parts, &queues[shard]);

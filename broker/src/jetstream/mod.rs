@@ -16,6 +16,8 @@
 //! | `checkpointer` | the thread that makes checkpoints and releases the log |
 //! | `state_record`, `stores`, `stream_dirs` | the files of the groups |
 //! | `directory` | stream names, for the threads that take messages in |
+//! | `damage`, `offline` | [`DamageReport`], and the streams that do not serve because of it |
+//! | `unreadable` | the damaged messages of a stream that serves |
 //! | `room` | waiting while too much is under way |
 //!
 //! A message goes one way: publisher -> capture -> log -> shard -> replica -> outlet. What clients ask for
@@ -24,10 +26,12 @@
 mod capture;
 mod checkpointer;
 mod commits;
+mod damage;
 mod directory;
 mod engine;
 mod input;
 mod meta_owner;
+mod offline;
 mod order;
 mod outlet;
 mod pub_ack;
@@ -39,7 +43,9 @@ mod shard;
 mod state_record;
 mod stores;
 mod stream_dirs;
+mod unreadable;
 
+pub use damage::{DAMAGE_KEPT_MAX, Damage, DamageReport};
 pub(crate) use engine::{JetStream, JetStreamOptions};
 pub(crate) use input::{Input, ShardQueue};
 pub(crate) use meta_owner::MetaOwner;

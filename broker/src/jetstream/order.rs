@@ -80,16 +80,20 @@ impl Opening {
 }
 
 impl Question {
-    /// Answers it; `None` when the stream has gone since it was asked.
-    pub(crate) fn answer(self, replica: Option<&Replica>, now: Timestamp, outlet: &mut Outlet) {
+    /// Answers it; an error when the stream is offline or has gone since it was asked.
+    pub(crate) fn answer(
+        self,
+        replica: Result<&Replica, ApiError>,
+        now: Timestamp,
+        outlet: &mut Outlet,
+    ) {
         match self {
             Self::Created(receipt) => {
                 let info = replica.map(|replica| changes::stream_info(replica, now));
-                let info = info.ok_or_else(ApiError::stream_not_found);
                 changes::accept(&receipt, info, outlet);
             }
             Self::Listed(listing, place) => {
-                let info = replica.map(|replica| replica.stream.info(now));
+                let info = replica.ok().map(|replica| replica.info(now));
                 listing.fill(place, info, outlet);
             }
         }
@@ -115,7 +119,8 @@ pub(crate) fn open(
     let entry = Arc::new(StreamEntry::new(name, group, Arc::clone(queue)));
     let last_at = stream.state().last_ts;
     let captured = Captured::new(Arc::clone(&parts.intake), Arc::clone(&entry), last_at);
-    let mut replica = Replica::new(Arc::clone(&entry), stream, store, captured);
+    let report = parts.damage.clone();
+    let mut replica = Replica::new(Arc::clone(&entry), stream, store, captured, report);
     replica.publish_usage();
     // First the name, then the subjects: whoever gets a PubAck finds the stream.
     parts.directory.insert(entry);

@@ -4,6 +4,9 @@
 //! Half-done work is finished: a stream whose creation is committed is opened, one whose deletion is
 //! committed is left out, and its files go with the first checkpoint. Nothing is deleted because it is
 //! missing somewhere: what nobody knows is an error.
+//!
+//! Damage of one stream's files takes that stream offline, see `offline`, and no other. Damage of the log,
+//! which all streams share, or of the meta group is an error: nothing is known for certain then.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,9 +20,10 @@ use hitherto_jetstream::{
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
 use hitherto_storage::{
-    Checkpoint, Checkpoints, Entry, Error, StreamStore, Wal, WalOptions, WalRange,
+    Checkpoint, Checkpoints, Entry, Error, StreamStore, Wal, WalOptions, WalPosition, WalRange,
 };
 
+use super::offline::{LOG_START, OfflineStream};
 use super::replica::keep_body;
 use super::shard::TAIL_BYTES_MAX;
 use super::state_record;
@@ -32,6 +36,8 @@ pub(crate) struct Recovered {
     pub(crate) checkpoints: Checkpoints,
     pub(crate) meta: Meta,
     pub(crate) streams: BTreeMap<GroupId, RecoveredStream>,
+    /// Streams whose files are damaged.
+    pub(crate) offline: BTreeMap<GroupId, OfflineStream>,
     /// Groups of deleted streams of which there still are files.
     pub(crate) deleted: Vec<GroupId>,
 }
@@ -40,7 +46,11 @@ pub(crate) struct Recovered {
 pub(crate) struct RecoveredStream {
     pub(crate) stream: Stream,
     pub(crate) store: StreamStore,
+    /// Where its replay begins.
+    pub(crate) replayed_from: WalPosition,
 }
+
+type Saved = BTreeMap<GroupId, Result<Checkpoint, Error>>;
 
 /// Reads everything.
 pub(crate) fn recover(
@@ -51,7 +61,7 @@ pub(crate) fn recover(
 ) -> Result<Recovered, Error> {
     let state_file = dir.join("state.redb");
     let checkpoints = Checkpoints::open(&stores.disk, &state_file, &**entropy)?;
-    let mut saved: BTreeMap<_, _> = checkpoints.load_all()?.into_iter().collect();
+    let mut saved: Saved = checkpoints.load_each()?.into_iter().collect();
     let wal_dir = dir.join("wal");
     let options = WalOptions {
         entropy: Arc::clone(entropy),
@@ -60,12 +70,14 @@ pub(crate) fn recover(
     };
     let (wal, replay) = Wal::open(Arc::clone(&stores.disk), &wal_dir, options)?;
 
-    let meta = open_meta(saved.remove(&GroupId::META), &state_file, limits)?;
+    let saved_meta = saved.remove(&GroupId::META).transpose()?;
+    let meta = open_meta(saved_meta, &state_file, limits)?;
     let mut recovery = Recovery {
         stores,
         wal_dir,
         meta,
         streams: BTreeMap::new(),
+        offline: BTreeMap::new(),
     };
     recovery.open_checkpointed(&mut saved, &state_file)?;
     for entry in replay {
@@ -78,17 +90,14 @@ pub(crate) fn recover(
         checkpoints,
         meta: recovery.meta,
         streams: recovery.streams,
+        offline: recovery.offline,
         deleted,
     })
 }
 
 /// The part of the log the checkpoints know of.
-fn wal_range(saved: &BTreeMap<GroupId, Checkpoint>) -> Option<WalRange> {
-    let positions = saved.values().map(|checkpoint| checkpoint.wal);
-    Some(WalRange {
-        from: positions.clone().min()?,
-        to: positions.max()?,
-    })
+fn wal_range(saved: &Saved) -> Option<WalRange> {
+    WalRange::covering(saved.values().flatten().map(|checkpoint| checkpoint.wal))
 }
 
 fn open_meta(saved: Option<Checkpoint>, file: &Path, limits: &Limits) -> Result<Meta, Error> {
@@ -105,25 +114,52 @@ struct Recovery<'a> {
     wal_dir: PathBuf,
     meta: Meta,
     streams: BTreeMap<GroupId, RecoveredStream>,
+    offline: BTreeMap<GroupId, OfflineStream>,
 }
 
 impl Recovery<'_> {
     /// Opens the streams the meta group's checkpoint knows.
-    fn open_checkpointed(
-        &mut self,
-        saved: &mut BTreeMap<GroupId, Checkpoint>,
-        state_file: &Path,
-    ) -> Result<(), Error> {
+    fn open_checkpointed(&mut self, saved: &mut Saved, state_file: &Path) -> Result<(), Error> {
         let known = self.meta.iter().map(|(_, entry)| entry.clone());
         for entry in known.collect::<Vec<_>>() {
             let group = entry.group;
-            let stream = match saved.remove(&group) {
-                None => self.create(group, entry.config, entry.created)?,
-                Some(checkpoint) => self.restore(group, checkpoint, state_file)?,
+            let mut needs = LOG_START;
+            let opened = match saved.remove(&group) {
+                None => self.create(group, entry.config, entry.created),
+                Some(Err(error)) => Err(error),
+                Some(Ok(checkpoint)) => {
+                    needs = checkpoint.wal;
+                    self.restore(group, checkpoint, state_file)
+                }
             };
-            self.streams.insert(group, stream);
+            match opened {
+                Ok(stream) => {
+                    self.streams.insert(group, stream);
+                }
+                Err(error) if concerns_one_stream(&error) => {
+                    self.take_offline(group, &error, needs);
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
+    }
+
+    fn take_offline(&mut self, group: GroupId, error: &Error, needs: WalPosition) {
+        self.streams.remove(&group);
+        let known = self.meta.iter().find(|(_, entry)| entry.group == group);
+        let Some((name, entry)) = known else {
+            return;
+        };
+        let reason = with_cause(error);
+        tracing::error!(stream = name, %group, reason, "a stream is offline: its files are damaged");
+        let offline = OfflineStream {
+            group,
+            config: entry.config.clone(),
+            reason,
+            needs,
+        };
+        self.offline.insert(group, offline);
     }
 
     fn create(
@@ -135,6 +171,7 @@ impl Recovery<'_> {
         Ok(RecoveredStream {
             stream: Stream::new(config, created),
             store: self.stores.create(group)?,
+            replayed_from: LOG_START,
         })
     }
 
@@ -156,7 +193,11 @@ impl Recovery<'_> {
         let metas = store.metas().collect::<Result<Vec<_>, _>>()?;
         let stream = Stream::restore(snapshot, metas)
             .map_err(|error| unusable(state_file, group, &error))?;
-        Ok(RecoveredStream { stream, store })
+        Ok(RecoveredStream {
+            stream,
+            store,
+            replayed_from: checkpoint.wal,
+        })
     }
 
     fn replay(&mut self, entry: &Entry) -> Result<(), Error> {
@@ -165,18 +206,23 @@ impl Recovery<'_> {
         }
         let Some(recovered) = self.streams.get_mut(&entry.group) else {
             if self.meta.has_given_out(entry.group) {
-                // Its stream was deleted, which the meta group's checkpoint knows already.
+                // Its stream is offline, or was deleted, which the meta group's checkpoint knows already.
                 return Ok(());
             }
             return Err(self.damaged(entry, "an entry belongs to a stream nobody knows"));
         };
-        if !recovered.replay(entry.index, entry.body.clone()) {
-            return Err(self.damaged(entry, "an entry of a stream is unreadable or out of order"));
+        let needs = recovered.replayed_from;
+        let replayed = match recovered.replay(entry.index, entry.body.clone()) {
+            true => recovered.keep_tail_short(),
+            false => Err(self.damaged(entry, "an entry of a stream is unreadable or out of order")),
+        };
+        match replayed {
+            Err(error) if concerns_one_stream(&error) => {
+                self.take_offline(entry.group, &error, needs);
+                Ok(())
+            }
+            done => done,
         }
-        if recovered.store.tail_bytes() >= TAIL_BYTES_MAX {
-            recovered.store.flush()?;
-        }
-        Ok(())
     }
 
     fn replay_meta(&mut self, entry: &Entry) -> Result<(), Error> {
@@ -198,6 +244,7 @@ impl Recovery<'_> {
                 }
                 MetaOutcome::Deleted { group } => {
                     self.streams.remove(&group);
+                    self.offline.remove(&group);
                 }
                 // A new configuration is put into the stream's own log, if it is not there yet.
                 MetaOutcome::Created { .. }
@@ -217,7 +264,8 @@ impl Recovery<'_> {
     ) -> Result<Vec<GroupId>, Error> {
         let dirs = stream_dirs::list(&*self.stores.disk, &self.stores.streams_dir)?;
         let mut groups: Vec<_> = checkpointed.chain(dirs).collect();
-        groups.retain(|group| !self.streams.contains_key(group));
+        groups
+            .retain(|group| !self.streams.contains_key(group) && !self.offline.contains_key(group));
         groups.sort_unstable();
         groups.dedup();
         let (deleted, unknown): (Vec<_>, Vec<_>) = groups
@@ -235,7 +283,8 @@ impl Recovery<'_> {
             .values()
             .map(|recovered| recovered.stream.state().messages)
             .sum();
-        tracing::info!(streams = self.streams.len(), messages, "recovered");
+        let offline = self.offline.len();
+        tracing::info!(streams = self.streams.len(), offline, messages, "recovered");
     }
 
     fn damaged(&self, entry: &Entry, what: &'static str) -> Error {
@@ -249,6 +298,21 @@ impl Recovery<'_> {
 }
 
 impl RecoveredStream {
+    /// Writes bodies to segments when many are in memory. A full disk must not keep a node from
+    /// starting, as it may be there to free room.
+    fn keep_tail_short(&mut self) -> Result<(), Error> {
+        if self.store.tail_bytes() < TAIL_BYTES_MAX {
+            return Ok(());
+        }
+        match self.store.flush() {
+            Err(Error::Full { file }) => {
+                tracing::warn!(file = %file.display(), "the disk is full; bodies stay in memory");
+                Ok(())
+            }
+            flushed => flushed,
+        }
+    }
+
     /// Applies an entry again; `false` when it cannot be.
     fn replay(&mut self, index: LogIndex, body: Bytes) -> bool {
         if index > self.stream.applied().next() {
@@ -265,6 +329,21 @@ impl RecoveredStream {
             }
         }
         true
+    }
+}
+
+/// Tells damage of one stream's files from what concerns the whole node.
+fn concerns_one_stream(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Damaged { .. } | Error::NewerFormat { .. } | Error::Io { .. }
+    )
+}
+
+fn with_cause(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 

@@ -1,27 +1,32 @@
 //! One stream on the thread that owns it: the state machine, the bodies, and what it still has to say.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use hitherto_cluster::{Committed, Encode, Log, LogError, Refusal, Refused};
-use hitherto_jetstream::api::ApiError;
+use hitherto_jetstream::ack_subject::{AckKind, AckSubject};
+use hitherto_jetstream::api::{ApiError, StreamInfo};
 use hitherto_jetstream::command::{Control, decode_all};
 use hitherto_jetstream::{
-    Command, Delivery, LogIndex, Outcome, Output, Status, StoredMessage, Stream, StreamConfig,
-    StreamSeq,
+    Ack, AckPolicy, Command, Delivery, LogIndex, Outcome, Output, Status, StoredMessage, Stream,
+    StreamConfig, StreamSeq,
 };
 use hitherto_platform::Entropy;
 use hitherto_protocol::{HeadersBuilder, Subject, Timestamp};
 use hitherto_storage::{Error, PendingCheckpoint, StreamStore};
 
 use super::capture::Captured;
+use super::damage::{Damage, DamageReport};
 use super::directory::StreamEntry;
 use super::outlet::Outlet;
 use super::pub_ack::PubAckForm;
 use super::receipt::{Receipt, failure_error, refusal_error};
 use super::state_record::StateSnapshot;
+use super::unreadable::Unreadable;
 use crate::pubsub::Message;
 use crate::services::changes;
 
@@ -33,6 +38,9 @@ pub(crate) struct Replica {
     /// Takes messages in for this stream.
     pub(crate) captured: Captured,
     pub_ack: PubAckForm,
+    report: DamageReport,
+    /// Found by whoever reads, also by those who only look.
+    unreadable: RefCell<Unreadable>,
     /// Commands the log had no room for, in order. While there are some nothing is delivered, so that
     /// they stay few.
     unproposed: VecDeque<(Command, Receipt)>,
@@ -56,6 +64,7 @@ impl Replica {
         stream: Stream,
         store: StreamStore,
         captured: Captured,
+        report: DamageReport,
     ) -> Self {
         let pub_ack = PubAckForm::new(&entry.name);
         Self {
@@ -64,6 +73,8 @@ impl Replica {
             store,
             captured,
             pub_ack,
+            report,
+            unreadable: RefCell::default(),
             unproposed: VecDeque::new(),
             touched: false,
             due: None,
@@ -131,6 +142,7 @@ impl Replica {
 
     /// Serves the waiting pulls and does what is due.
     pub(crate) fn look_after(&mut self, hands: &mut Hands<'_>) {
+        self.say_what_is_damaged(hands);
         if !self.propose_again(hands) {
             return;
         }
@@ -162,7 +174,7 @@ impl Replica {
     pub(crate) fn carry_out(&mut self, hands: &mut Hands<'_>) {
         while let Some(output) = self.stream.poll_output() {
             match output {
-                Output::Deliver(delivery) => self.deliver(&delivery, hands.outlet),
+                Output::Deliver(delivery) => self.deliver(&delivery, hands),
                 Output::Status(status) => say(&status, hands.outlet),
                 Output::Reply { to, payload } => hands.outlet.reply(&to, payload),
                 Output::Propose { command, reply } => {
@@ -177,12 +189,42 @@ impl Replica {
         }
     }
 
-    /// Reads a message. Damage is logged here, once per attempt.
+    /// Reads a message. Damage is noted and reported here.
     pub(crate) fn read(&self, seq: StreamSeq) -> Result<Option<StoredMessage>, Error> {
-        self.store.get(seq).inspect_err(|error| {
-            let stream = &self.entry.name;
-            tracing::error!(%stream, %seq, %error, "a stored message cannot be read");
+        let stored = match self.store.get(seq) {
+            Ok(None) if self.stream.contains(seq) => Err(self.store.missing(seq)),
+            stored => stored,
+        };
+        stored.inspect_err(|error| match error {
+            Error::Damaged { .. } => {
+                self.note_damage(self.store.unreadable_with(seq), &error.to_string());
+            }
+            error => {
+                let stream = &self.entry.name;
+                tracing::error!(%stream, %seq, %error, "a stored message cannot be read");
+            }
         })
+    }
+
+    /// Notes that these sequences cannot be read, and reports it the first time.
+    pub(crate) fn note_damage(&self, sequences: RangeInclusive<u64>, problem: &str) {
+        let is_new = self.unreadable.borrow_mut().add(sequences.clone(), problem);
+        if is_new {
+            let stream = &self.entry.name;
+            tracing::error!(%stream, ?sequences, problem, "messages are damaged");
+            self.report.add(Damage {
+                stream: stream.clone(),
+                sequences: Some(sequences),
+                problem: problem.to_owned(),
+            });
+        }
+    }
+
+    /// The stream as the API shows it, with what is damaged.
+    pub(crate) fn info(&self, now: Timestamp) -> StreamInfo {
+        let mut info = self.stream.info(now);
+        info.state.lost = self.stream.messages_in(self.unreadable.borrow().ranges());
+        info
     }
 
     /// Writes complete blocks of the tail to the disk; `false` when that fails.
@@ -272,11 +314,25 @@ impl Replica {
         }
     }
 
-    fn deliver(&self, delivery: &Delivery, outlet: &mut Outlet) {
-        // A message that cannot be read is not delivered; its consumer asks again after the ack wait.
-        let Ok(Some(stored)) = self.read(delivery.stream_seq) else {
+    fn say_what_is_damaged(&self, hands: &mut Hands<'_>) {
+        if !self.unreadable.borrow().has_unsaid() {
             return;
+        }
+        let mut unreadable = self.unreadable.borrow_mut();
+        for (subject, payload) in unreadable.take_advisories(&self.entry.name, hands.now) {
+            if let Some(subject) = subject {
+                hands.outlet.publish(&subject, payload);
+            }
+        }
+    }
+
+    fn deliver(&mut self, delivery: &Delivery, hands: &mut Hands<'_>) {
+        let stored = match self.read(delivery.stream_seq) {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return,
+            Err(error) => return self.pass_over(delivery, &error, hands.now),
         };
+        let outlet = &mut *hands.outlet;
         let reply = Some(delivery.ack_subject.clone());
         let message = if delivery.headers_only {
             headers_only(stored, reply)
@@ -284,6 +340,40 @@ impl Replica {
             to_message(stored, reply)
         };
         outlet.deliver(&delivery.to, &message);
+    }
+}
+
+/// Deliveries of a message that cannot be read, for another reason than damage, before it is given up.
+const READ_ATTEMPTS_MAX: u64 = 5;
+
+impl Replica {
+    /// A message that cannot be read is not delivered. Damage does not go away, so its consumer gives it up
+    /// as if the client had terminated it, with the advisory for that; other errors may, so it is tried
+    /// again after the ack wait. With ack policy `all` the next ack settles it.
+    fn pass_over(&mut self, delivery: &Delivery, error: &Error, now: Timestamp) {
+        let Some(about) = AckSubject::parse(delivery.ack_subject.as_str()) else {
+            return;
+        };
+        let is_damaged = matches!(error, Error::Damaged { .. });
+        let settles_others = self
+            .stream
+            .consumer(&about.consumer)
+            .is_none_or(|consumer| consumer.config().ack_policy == AckPolicy::All);
+        if settles_others || !(is_damaged || about.deliveries >= READ_ATTEMPTS_MAX) {
+            return;
+        }
+        let reason = format!("the message cannot be read: {error}");
+        let ack = Ack {
+            consumer: about.consumer,
+            stream_seq: about.stream_seq,
+            consumer_seq: about.consumer_seq,
+            deliveries: about.deliveries,
+            kind: AckKind::Term {
+                reason: Some(reason),
+            },
+            reply: None,
+        };
+        self.stream.handle_ack(now, ack);
     }
 }
 

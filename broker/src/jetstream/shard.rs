@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use hitherto_cluster::{Committed, LogError};
 use hitherto_jetstream::GroupId;
+use hitherto_jetstream::api::ApiError;
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
 use hitherto_storage::Manifest;
 
 use super::capture::Intake;
-use super::checkpointer::{Activity, CheckpointOrder, GroupCheckpoint};
+use super::checkpointer::{Activity, CheckpointOrder, Described, GroupCheckpoint};
+use super::damage::DamageReport;
 use super::directory::Directory;
 use super::input::{Input, ShardQueue};
 use super::meta_owner::MetaOwner;
@@ -78,6 +80,7 @@ pub(crate) struct ShardParts {
     pub(crate) waiting_room: Arc<WaitingRoom>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) figures: Arc<ApiFigures>,
+    pub(crate) damage: DamageReport,
 }
 
 impl Shard {
@@ -186,7 +189,8 @@ impl Shard {
 
     fn call(&mut self, group: GroupId, call: StreamCall) {
         if !self.replicas.contains_key(&group) {
-            services::stream_is_gone(&call, &mut self.outlet);
+            let error = ApiError::stream_not_found();
+            services::stream_is_gone(&call, error, &mut self.outlet);
             return;
         }
         self.with_replica(group, |replica, hands| {
@@ -218,13 +222,19 @@ impl Shard {
             }
             StreamOrder::Describe(group, question) => {
                 let now = self.now();
-                question.answer(self.replicas.get(&group), now, &mut self.outlet);
+                let replica = self.replicas.get(&group);
+                let replica = replica.ok_or_else(|| self.parts.directory.why_missing(group));
+                question.answer(replica, now, &mut self.outlet);
             }
             StreamOrder::Delete(group, receipt) => {
                 if let Some(replica) = self.replicas.remove(&group) {
                     self.forget_alarm(&replica);
                     self.parts.directory.remove(&replica.entry);
+                    self.parts.damage.forget(&replica.entry.name);
                     services::delete(replica, &mut hands(&self.parts, &mut self.outlet));
+                }
+                if let Some(name) = self.parts.directory.remove_offline(group) {
+                    self.parts.damage.forget(&name);
                 }
                 self.parts.activity.add_deleted(group);
                 order::tell_deleted(receipt.as_deref(), &mut self.outlet);
@@ -321,25 +331,27 @@ impl Shard {
 
     fn describe(&mut self, order: &CheckpointOrder) {
         let meta = self.meta.as_ref().map(MetaOwner::checkpoint);
-        let mut groups: Vec<GroupCheckpoint> = meta.into_iter().collect();
+        let mut described = Described {
+            groups: meta.into_iter().collect(),
+            failed: Vec::new(),
+        };
         for (group, replica) in &mut self.replicas {
             match replica.checkpoint() {
-                Ok((applied, state, bodies)) => groups.push(GroupCheckpoint {
+                Ok((applied, state, bodies)) => described.groups.push(GroupCheckpoint {
                     group: *group,
                     applied,
                     state,
                     bodies: Some(bodies),
                 }),
-                // No answer: the whole checkpoint is left out, and the log is kept.
                 Err(error) => {
                     let stream = &replica.entry.name;
                     tracing::error!(%stream, %error, "cannot prepare a checkpoint");
-                    return;
+                    described.failed.push(*group);
                 }
             }
         }
         // The checkpointer may have given up.
-        order.answer.send(groups).ok();
+        order.answer.send(described).ok();
     }
 
     fn checkpoint_saved(&mut self, group: GroupId, manifest: &Manifest) {

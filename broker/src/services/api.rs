@@ -42,7 +42,11 @@ impl Api {
     fn to_stream(&self, stream: &str, api: StreamApi, request: Request) {
         let Some(entry) = self.parts.directory.get(stream) else {
             let call = StreamCall { api, request };
-            super::stream_is_gone(&call, &mut self.outlet());
+            let offline = self.parts.directory.offline_reason(stream);
+            let error = offline.map_or_else(ApiError::stream_not_found, |reason| {
+                ApiError::stream_offline_reason(&reason)
+            });
+            super::stream_is_gone(&call, error, &mut self.outlet());
             return;
         };
         if matches!(api, StreamApi::DirectGet(_)) && !entry.answers_direct_gets() {

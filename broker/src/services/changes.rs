@@ -71,7 +71,7 @@ pub(crate) fn consumer_info(mut info: ConsumerInfo) -> ConsumerInfo {
 
 /// The stream as answers about it alone show it.
 pub(crate) fn stream_info(replica: &Replica, now: Timestamp) -> StreamInfo {
-    let mut info = replica.stream.info(now);
+    let mut info = replica.info(now);
     info.config = info.config.for_reply();
     info
 }

@@ -1,5 +1,6 @@
 //! A page of stream infos, which the owners of the streams write together.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,16 +13,24 @@ use crate::jetstream::Outlet;
 pub(crate) struct Listing {
     reply: Subject,
     page: Paged,
+    /// Streams that do not serve, with the reason.
+    offline: BTreeMap<String, String>,
     places: Mutex<Vec<Option<StreamInfo>>>,
     missing: AtomicUsize,
 }
 
 impl Listing {
-    /// A page with so many places; at least one.
-    pub(crate) fn new(reply: Subject, page: Paged, places: usize) -> Self {
+    /// A page with so many places.
+    pub(crate) fn new(
+        reply: Subject,
+        page: Paged,
+        offline: BTreeMap<String, String>,
+        places: usize,
+    ) -> Self {
         Self {
             reply,
             page,
+            offline,
             places: Mutex::new(vec![None; places]),
             missing: AtomicUsize::new(places),
         }
@@ -36,13 +45,17 @@ impl Listing {
         if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
             let streams = std::mem::take(&mut *places).into_iter().flatten().collect();
             drop(places);
-            send(&self.reply, self.page, streams, outlet);
+            self.send(streams, outlet);
         }
     }
-}
 
-/// Sends a page.
-pub(crate) fn send(reply: &Subject, page: Paged, streams: Vec<StreamInfo>, outlet: &mut Outlet) {
-    let list = StreamList { page, streams };
-    outlet.answer(ResponseKind::StreamList, reply, Ok(list));
+    /// Sends the page.
+    pub(crate) fn send(&self, streams: Vec<StreamInfo>, outlet: &mut Outlet) {
+        let list = StreamList {
+            page: self.page,
+            streams,
+            offline: self.offline.clone(),
+        };
+        outlet.answer(ResponseKind::StreamList, &self.reply, Ok(list));
+    }
 }

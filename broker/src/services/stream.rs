@@ -76,11 +76,11 @@ pub(crate) fn handle(replica: &mut Replica, call: StreamCall, hands: &mut Hands<
     }
 }
 
-/// Answers a request to a stream that is not there.
-pub(crate) fn stream_is_gone(call: &StreamCall, outlet: &mut Outlet) {
+/// Answers a request to a stream that is not there or does not serve.
+pub(crate) fn stream_is_gone(call: &StreamCall, error: ApiError, outlet: &mut Outlet) {
     let Request { subject, reply, .. } = &call.request;
     match call.api.response() {
-        Some(kind) => changes::refuse_as(kind, reply, ApiError::stream_not_found(), outlet),
+        Some(kind) => changes::refuse_as(kind, reply, error, outlet),
         None => outlet.no_responders(reply, Some(subject)),
     }
     outlet.flush();

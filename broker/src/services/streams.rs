@@ -1,5 +1,6 @@
 //! Requests about which streams there are, answered by the owner of the meta group.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,7 +13,7 @@ use hitherto_protocol::SubjectFilter;
 
 use super::call::ApiCall;
 use super::request::Request;
-use super::{Listing, changes, listing};
+use super::{Listing, changes};
 use crate::jetstream::{ApiChange, Hands, MetaOwner, Outlet};
 
 /// A request on its way to the owner of the meta group.
@@ -48,6 +49,7 @@ pub(crate) fn handle_meta(meta: &mut MetaOwner, call: MetaCall, hands: &mut Hand
             .and_then(|config| meta.create(config, reply, hands))
             .map_err(|error| (ApiChange::StreamCreate, error)),
         ApiCall::StreamUpdate(name) => read_config(&name, &request)
+            .and_then(|config| check_online(meta, &name).map(|()| config))
             .and_then(|config| meta.update(config, reply, hands))
             .map_err(|error| (ApiChange::StreamUpdate, error)),
         ApiCall::StreamDelete(name) => request
@@ -68,6 +70,13 @@ fn read_config(name: &str, request: &Request) -> Result<StreamConfig, ApiError> 
         return Err(ApiError::stream_name_mismatch());
     }
     Ok(config)
+}
+
+fn check_online(meta: &MetaOwner, stream: &str) -> Result<(), ApiError> {
+    match meta.parts().directory.offline_reason(stream) {
+        Some(reason) => Err(ApiError::stream_offline_reason(&reason)),
+        None => Ok(()),
+    }
 }
 
 fn account_info(meta: &MetaOwner) -> AccountInfo {
@@ -96,13 +105,20 @@ fn names(meta: &MetaOwner, request: &Request) -> Result<StreamNames, ApiError> {
 fn list(meta: &MetaOwner, request: &Request, outlet: &mut Outlet) -> Result<(), ApiError> {
     let (offset, filter) = read_streams_request(request)?;
     let streams = meta.streams(filter.as_ref()).into_iter();
-    let groups = streams.map(|(_, group)| group).collect();
-    let (page, groups) = Paged::cut(groups, offset, LIST_PAGE);
+    let (page, streams) = Paged::cut(streams.collect(), offset, LIST_PAGE);
+    let (mut groups, mut offline) = (Vec::new(), BTreeMap::new());
+    for (name, group) in streams {
+        match meta.parts().directory.offline_reason(name) {
+            Some(reason) => drop(offline.insert(name.to_owned(), reason)),
+            None => groups.push(group),
+        }
+    }
+    let listing = Listing::new(request.reply.clone(), page, offline, groups.len());
     if groups.is_empty() {
-        listing::send(&request.reply, page, Vec::new(), outlet);
+        listing.send(Vec::new(), outlet);
         return Ok(());
     }
-    let listing = Arc::new(Listing::new(request.reply.clone(), page, groups.len()));
+    let listing = Arc::new(listing);
     for (place, group) in groups.into_iter().enumerate() {
         meta.ask_for_listing(group, &listing, place);
     }

@@ -1,16 +1,14 @@
 //! A disk that crashes, fills up, fails to sync, or flips a bit: nothing acknowledged is lost, nothing
 //! wrong is delivered, and publishers are told.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hitherto_broker::{Node, NodeConfig};
-use hitherto_platform::{Disk, FaultyDisk};
+use hitherto_broker::NodeConfig;
+use hitherto_platform::FaultyDisk;
 use serde_json::json;
 
-use crate::harness::{JetStream, header, status, subject, text};
+use crate::harness::{JetStream, header, subject, text};
 
 #[tokio::test]
 async fn acked_messages_survive_a_crash_at_any_point() {
@@ -155,55 +153,6 @@ async fn failed_sync_is_answered_and_later_publishes_are_refused() {
     js.stop().await;
 }
 
-/// A stream whose first messages lie in a segment, and the path of that segment.
-async fn fill_a_segment(disk: &FaultyDisk) -> PathBuf {
-    let js = JetStream::on(disk).await;
-    js.stream("S", &["s"], json!({ "allow_direct": true }))
-        .await;
-    for number in 0..80 {
-        js.publish("s", &format!("{number:04}{}", "x".repeat(2_000)))
-            .await;
-    }
-    js.stop().await;
-    segment_of_the_only_stream(disk)
-}
-
-#[tokio::test]
-async fn damaged_message_is_an_error_and_is_not_delivered() {
-    let disk = FaultyDisk::new();
-    let segment = fill_a_segment(&disk).await;
-    let js = JetStream::on(&disk).await;
-    disk.flip_bit(&segment, 5_000, 1).unwrap();
-    js.consumer("S", "C", json!({})).await;
-    let error = js.api_error("STREAM.MSG.GET.S", json!({ "seq": 3 })).await;
-    assert_eq!(error, 10051);
-    let got = js
-        .request("$JS.API.DIRECT.GET.S", None, r#"{"seq":3}"#)
-        .await
-        .unwrap();
-    assert_eq!(status(&got).map(|(code, _)| code), Some(500));
-    let mut delivered = 0;
-    for message in js.fetch("S", "C", 200).await {
-        let reply = message.reply.as_ref().unwrap().as_str();
-        let seq: usize = reply.split('.').nth(5).unwrap().parse().unwrap();
-        assert!(text(&message).starts_with(&format!("{:04}", seq - 1)));
-        delivered += 1;
-    }
-    assert!((1..80).contains(&delivered), "{delivered}");
-    js.stop().await;
-}
-
-#[tokio::test]
-async fn damage_found_at_the_start_is_an_error_that_names_the_file() {
-    let disk = FaultyDisk::new();
-    let segment = fill_a_segment(&disk).await;
-    disk.flip_bit(&segment, 5_000, 1).unwrap();
-    let config = NodeConfig::in_memory().disk(Arc::new(disk.clone()));
-    let error = Node::start(config).await.unwrap_err();
-    let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert!(cause.contains(segment.to_str().unwrap()), "{cause}");
-}
-
 #[tokio::test]
 async fn publishes_without_reply_are_stored_in_order() {
     let js = JetStream::start().await;
@@ -228,17 +177,6 @@ async fn publishes_without_reply_are_stored_in_order() {
     }
     assert_eq!(js.state("S").await["messages"], 5_001);
     js.stop().await;
-}
-
-fn segment_of_the_only_stream(disk: &FaultyDisk) -> PathBuf {
-    let streams = Path::new("/memory/jetstream/streams");
-    let stream = streams.join(&disk.list(streams).unwrap()[0].name);
-    let files = disk.list(&stream).unwrap();
-    let is_segment = |name: &str| name.starts_with("seg-");
-    let segment = files
-        .iter()
-        .find(|file| is_segment(file.name.to_str().unwrap()));
-    stream.join(&segment.unwrap().name)
 }
 
 fn base64(text: &str) -> String {

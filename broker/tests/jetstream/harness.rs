@@ -173,6 +173,12 @@ impl JetStream {
         subscription
     }
 
+    /// Listens on a subject.
+    pub(crate) fn listen(&self, filter: &str) -> LocalSubscription {
+        let filter = SubjectFilter::new(filter.to_owned()).unwrap();
+        self.client.subscribe(filter, None).unwrap()
+    }
+
     /// Fetches what is there, up to `batch` messages.
     pub(crate) async fn fetch(
         &self,

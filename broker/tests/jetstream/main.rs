@@ -9,6 +9,7 @@
 
 mod batches;
 mod consumers;
+mod damage;
 mod faults;
 mod harness;
 mod reads;

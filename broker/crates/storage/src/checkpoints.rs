@@ -134,15 +134,27 @@ impl Checkpoints {
     /// # Errors
     /// [`Error::Damaged`] when one is unreadable, [`Error::NewerFormat`], [`Error::Checkpoints`].
     pub fn load_all(&self) -> Result<Vec<(GroupId, Checkpoint)>, Error> {
-        let mut checkpoints = Vec::new();
-        for (group, bytes) in self.read_all().map_err(failed("load", &self.path))? {
+        let each = self.load_each()?.into_iter();
+        each.map(|(group, checkpoint)| Ok((group, checkpoint?)))
+            .collect()
+    }
+
+    /// Loads the checkpoints of all groups, ordered by group; one that is unreadable is an error
+    /// in its place.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoints`] or [`Error::Damaged`] when the database does not read.
+    #[allow(clippy::type_complexity, reason = "a list of results by group")]
+    pub fn load_each(&self) -> Result<Vec<(GroupId, Result<Checkpoint, Error>)>, Error> {
+        let records = self.read_all().map_err(failed("load", &self.path))?;
+        let decode = |(group, bytes): (GroupId, Vec<u8>)| {
             let checkpoint = record::decode(&bytes).map_err(|why| match why {
                 Unreadable::Damaged(what) => Error::damaged(&self.path, 0, what),
                 Unreadable::Newer(found) => self.newer(found),
-            })?;
-            checkpoints.push((group, checkpoint));
-        }
-        Ok(checkpoints)
+            });
+            (group, checkpoint)
+        };
+        Ok(records.into_iter().map(decode).collect())
     }
 
     fn read_all(&self) -> Result<Vec<(GroupId, Vec<u8>)>, redb::Error> {

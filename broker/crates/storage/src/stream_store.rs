@@ -24,6 +24,7 @@ mod manifest;
 mod metas;
 mod segment;
 mod tail;
+mod unreadable;
 
 use std::collections::BTreeSet;
 use std::path::Path;

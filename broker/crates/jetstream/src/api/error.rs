@@ -125,6 +125,7 @@ errors! {
     rollup_failed(err: &str), 500, 10111, "{err}";
     consumer_max_expires_too_small(), 400, 10115, "consumer max request expires needs to be >= 1ms";
     consumer_max_deliver_backoff(), 400, 10116, "max deliver is required to be > length of backoff values";
+    stream_offline(), 500, 10118, "stream is offline";
     consumer_max_ack_pending_excess(limit: i64), 400, 10121, "consumer max ack pending exceeds system limit of {limit}";
     consumer_replicas_exceed_stream(), 400, 10126, "consumer config replica count exceeds parent stream";
     consumer_name_with_path_separator(), 400, 10127, "Consumer name can not contain path separators";
@@ -152,6 +153,7 @@ errors! {
     required_api_level(), 412, 10185, "JetStream minimum api level required";
     message_schedules_disabled(), 400, 10188, "message schedules is disabled";
     expected_subject_sequence_missing(), 400, 10193, "missing sequence for expected last sequence per subject";
+    stream_offline_reason(err: &str), 500, 10194, "stream is offline: {err}";
     atomic_publish_too_large(size: u64), 400, 10199, "atomic publish batch is too large: {size}";
     atomic_publish_invalid_commit(), 400, 10200, "atomic publish batch commit is invalid";
     atomic_publish_duplicate_id(), 400, 10201, "atomic publish batch contains duplicate message id";

@@ -58,8 +58,25 @@ pub struct StreamState {
     /// Which ones; only when asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deleted: Vec<u64>,
+    /// What cannot be read because its bytes are damaged; left out when nothing is known to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<LostMessages>,
     /// How many consumers it has.
     pub consumer_count: usize,
+}
+
+/// Messages a stream has in its index and cannot read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostMessages {
+    /// Their sequences, ascending; the first [`LostMessages::LISTED_MAX`].
+    pub msgs: Vec<u64>,
+    /// The size of all of them.
+    pub bytes: u64,
+}
+
+impl LostMessages {
+    /// Sequences that are listed: 10,000.
+    pub const LISTED_MAX: usize = 10_000;
 }
 
 /// Where a stream or consumer lives.

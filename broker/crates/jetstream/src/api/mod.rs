@@ -22,7 +22,7 @@ mod responses;
 
 pub use envelope::{Response, ResponseKind};
 pub use error::{ApiError, ErrorRow};
-pub use info::{ClusterInfo, ConsumerInfo, SequenceInfo, StreamInfo, StreamState};
+pub use info::{ClusterInfo, ConsumerInfo, LostMessages, SequenceInfo, StreamInfo, StreamState};
 pub use pull::{MsgNextRequest, parse_next_request};
 pub use requests::{
     ConsumerAction, ConsumerCreateRequest, ConsumersRequest, DirectGetRequest, MsgDeleteRequest,

@@ -1,5 +1,7 @@
 //! The bodies of the replies of the JetStream API, where they are more than an info.
 
+use std::collections::BTreeMap;
+
 use data_encoding::BASE64;
 use hitherto_protocol::Timestamp;
 use serde::{Serialize, Serializer};
@@ -68,6 +70,9 @@ pub struct StreamList {
     pub page: Paged,
     /// Its streams, sorted by name.
     pub streams: Vec<StreamInfo>,
+    /// Streams that do not serve, with the reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub offline: BTreeMap<String, String>,
 }
 
 /// `STREAM.INFO`: [`Paged`] counts the subjects when they are asked for and is zero otherwise.
@@ -259,6 +264,7 @@ mod tests {
         let list = StreamList {
             page: page_of_list,
             streams,
+            offline: BTreeMap::new(),
         };
         assert_eq!(
             json(ResponseKind::StreamList, list),

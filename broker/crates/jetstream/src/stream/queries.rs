@@ -1,9 +1,11 @@
 //! What others may ask a stream. Nothing here changes it.
 
+use std::ops::RangeInclusive;
+
 use hitherto_protocol::{SubjectFilter, Timestamp};
 
 use super::Stream;
-use crate::api::{ConsumerInfo, StreamInfo, StreamState};
+use crate::api::{ConsumerInfo, LostMessages, StreamInfo, StreamState};
 use crate::consumer::Consumer;
 use crate::index::Selection;
 use crate::{LogIndex, StreamConfig, StreamSeq};
@@ -105,6 +107,23 @@ impl Stream {
     /// Tells whether the message is there.
     pub fn contains(&self, seq: StreamSeq) -> bool {
         self.index.contains(seq)
+    }
+
+    /// The messages within these ranges of sequences; `None` when there are none.
+    pub fn messages_in(
+        &self,
+        ranges: impl IntoIterator<Item = RangeInclusive<u64>>,
+    ) -> Option<LostMessages> {
+        let mut found = LostMessages::default();
+        for seq in ranges.into_iter().flatten() {
+            if let Some(entry) = self.index.get(StreamSeq(seq)) {
+                found.bytes += entry.bytes;
+                if found.msgs.len() < LostMessages::LISTED_MAX {
+                    found.msgs.push(seq);
+                }
+            }
+        }
+        (!found.msgs.is_empty()).then_some(found)
     }
 
     /// The sequence of the newest message ever stored.

@@ -232,16 +232,46 @@ impl Segment {
         if let Some(index) = self.index.get() {
             return Ok(index);
         }
-        self.check_head(disk)?;
+        match self.check_head(disk) {
+            // The blocks say everything once more, and each has a checksum of its own.
+            Ok(()) | Err(Error::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let index = match self.record.sealed {
-            true => self.read_footer(disk)?,
+            true => self.read_footer(disk).or_else(|error| match error {
+                Error::Damaged { .. } => self.rebuild_footer(disk).map_err(|_| error),
+                _ => Err(error),
+            })?,
             false => self.walk_blocks(disk)?,
         };
+        self.check_count(&index)?;
+        Ok(self.index.get_or_init(|| index))
+    }
+
+    fn check_count(&self, index: &[BlockRef]) -> Result<(), Error> {
         let count: u64 = index.iter().map(|block| u64::from(block.count)).sum();
         if count != self.record.count {
             return Err(self.damaged(0, "the segment holds another number of messages"));
         }
-        Ok(self.index.get_or_init(|| index))
+        Ok(())
+    }
+
+    /// Finds the blocks of a sealed segment whose footer is unreadable. Their number of messages
+    /// must be the one the manifest knows.
+    fn rebuild_footer(&self, disk: &dyn Disk) -> Result<Vec<BlockRef>, Error> {
+        let mut index = Vec::new();
+        let mut offset = HEADER_BYTES as u64;
+        let mut bytes = [0; block::HEADER_BYTES];
+        while offset + (block::HEADER_BYTES as u64) <= self.record.len {
+            self.read_exact(disk, &mut bytes, offset)?;
+            let Some(header) = BlockHeader::decode(&bytes) else {
+                break;
+            };
+            index.push(BlockRef::new(&header, offset));
+            offset += header.block_len() as u64;
+        }
+        self.check_count(&index)?;
+        Ok(index)
     }
 
     fn check_head(&self, disk: &dyn Disk) -> Result<(), Error> {
