@@ -1,8 +1,9 @@
 //! The benchmark: our broker beside a stock nats-server, in one run, on the same disk.
 //!
-//! Each round runs every scenario against every server, each with a fresh process and store; the
-//! order of the servers turns with the rounds, so that none always comes after the same neighbour.
-//! Reported are medians over the rounds and their ratios.
+//! Each round runs every scenario against every server; the order of the servers turns with the rounds,
+//! so that none always comes after the same neighbour. What writes gets a fresh process and store each
+//! time; what reads shares one store per server, filled once. Reported are medians and ratios, and
+//! whether they reach what is aimed at.
 
 #![allow(
     clippy::print_stdout,
@@ -10,38 +11,56 @@
     reason = "a command line program"
 )]
 
+mod api;
+mod closed_loop;
+mod consume;
+mod core_publish;
+mod create_consumer;
+mod delivery;
+mod direct_get;
+mod goal;
+mod loaded;
 mod measure;
+mod memory;
 mod probe;
 mod publish;
+mod replay;
 mod report;
+mod scenario;
+mod servers;
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
-use hitherto_integration::server::kind_program;
-use hitherto_integration::{Kind, Server, programs, skip};
 
-use crate::measure::{Sample, Watched};
-use crate::publish::Publish;
+use crate::loaded::Loaded;
 use crate::report::Report;
+use crate::scenario::{Extent, Scenario};
+use crate::servers::{Servers, Which};
 
 const EXAMPLES: &str = "\
 Examples:
   cargo run --release -p hitherto-integration --bin bench
-  cargo run --release -p hitherto-integration --bin bench -- --seconds 3 --rounds 3
-  cargo run --release -p hitherto-integration --bin bench -- --in-flight 64 --report bench.md
+  cargo run --release -p hitherto-integration --bin bench -- --scenario core,publish-1 --rounds 5
+  cargo run --release -p hitherto-integration --bin bench -- --messages 100000 --report bench.md
 
 HITHERTO_NATS_SERVER names the nats-server to compare with (integration/fetch-oracle gets one);
 without it only our broker is measured. Ours always syncs before it acknowledges.";
 
-/// Measures publishing into a file stream, each message acknowledged.
+/// Aggregates or subjects that are published to.
+const SUBJECTS: usize = 10_000;
+
+/// Measures our broker beside nats-server.
 #[derive(Debug, Parser)]
 #[command(name = "bench", after_help = EXAMPLES)]
 struct Args {
-    /// How long each measurement lasts, in seconds, after a short warm-up.
+    /// What is measured; several after commas. Default: everything.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    scenario: Vec<Scenario>,
+
+    /// How long a measurement lasts, in seconds, where it has no end of its own.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
 
@@ -49,25 +68,13 @@ struct Args {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
 
+    /// How many messages each stream holds that is read or restarted.
+    #[arg(long, default_value_t = 1_000_000)]
+    messages: usize,
+
     /// Which servers; several after commas.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Which::ALL)]
     servers: Vec<Which>,
-
-    /// How many messages may wait for their ack on the one connection; several after commas.
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 4096])]
-    in_flight: Vec<usize>,
-
-    /// How many connections wait for each of their acks in a further scenario; 0 leaves it out.
-    #[arg(long, default_value_t = 64)]
-    publishers: usize,
-
-    /// The size of each payload, in bytes.
-    #[arg(long, default_value_t = 128)]
-    payload_bytes: usize,
-
-    /// How many subjects the messages are spread over.
-    #[arg(long, default_value_t = 10_000)]
-    subjects: usize,
 
     /// Where the stores are put; the disk that is measured. Default: the build folder's disk.
     #[arg(long)]
@@ -78,68 +85,41 @@ struct Args {
     report: Option<PathBuf>,
 }
 
-/// The servers by the names the command line takes; ours first, as in the tables.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Which {
-    /// Our broker; it syncs before each ack.
-    Hitherto,
-    /// nats-server with `sync_interval: always`.
-    NatsServerSynced,
-    /// nats-server with its defaults: it syncs every 2 minutes.
-    NatsServer,
-}
-
-impl Which {
-    const ALL: [Self; 3] = [Self::Hitherto, Self::NatsServerSynced, Self::NatsServer];
-
-    fn kind(self) -> Kind {
-        match self {
-            Self::Hitherto => Kind::Hitherto,
-            Self::NatsServerSynced => Kind::NatsServerSynced,
-            Self::NatsServer => Kind::NatsServer,
-        }
-    }
-}
-
-impl fmt::Display for Which {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.to_possible_value();
-        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
-    }
-}
-
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
     ensure!(!args.servers.is_empty(), "--servers must name one");
     ensure!(args.rounds > 0, "--rounds must be at least 1");
-    ensure!(args.subjects > 0, "--subjects must be at least 1");
-    ensure!(
-        args.in_flight.iter().all(|count| *count > 0),
-        "--in-flight must be at least 1"
-    );
-    let duration = Duration::try_from_secs_f64(args.seconds).context("--seconds")?;
-    let programs = programs(&args.servers)?;
+    ensure!(args.messages > 0, "--messages must be at least 1");
+    let extent = Extent {
+        duration: Duration::try_from_secs_f64(args.seconds).context("--seconds")?,
+        loaded: Loaded {
+            messages: args.messages,
+        },
+        subjects: SUBJECTS,
+    };
     let dir = tempfile::Builder::new()
         .prefix("hitherto-bench-")
         .tempdir_in(parent(&args)?)?;
+    let mut servers = Servers::find(&args.servers, dir.path())?;
 
     if cfg!(debug_assertions) {
         eprintln!("WARNING: built without --release; the figures say nothing");
     }
     eprintln!("probing the disk under {}", dir.path().display());
-    let mut report = Report::new(&probe::disk(dir.path(), Duration::from_secs(1))?);
+    let disk = probe::disk(dir.path(), Duration::from_secs(1))?;
+    let mut report = Report::new(&disk, servers.kinds());
     for round in 0..args.rounds {
-        for scenario in args.scenarios(duration) {
-            for turn in 0..programs.len() {
-                let (kind, program) = &programs[(turn + round) % programs.len()];
-                let sample = one(*kind, program, dir.path(), scenario).await?;
+        for scenario in args.scenarios() {
+            for kind in servers.in_turn(round, scenario) {
+                let sample = servers.measure(kind, scenario, extent).await?;
                 eprintln!(
-                    "round {}/{}: {scenario}: {kind}: {sample}",
+                    "round {}/{}: {}: {kind}: {sample}",
                     round + 1,
-                    args.rounds
+                    args.rounds,
+                    scenario.title()
                 );
-                report.add(scenario.to_string(), *kind, sample);
+                report.add(scenario, kind, sample);
             }
         }
     }
@@ -152,56 +132,27 @@ async fn main() -> Result<()> {
 }
 
 impl Args {
-    /// One connection with each number in flight, then many connections with one each.
-    fn scenarios(&self, duration: Duration) -> Vec<Publish> {
-        let scenario = |connections, in_flight| Publish {
-            connections,
-            in_flight,
-            payload_bytes: self.payload_bytes,
-            subjects: self.subjects,
-            duration,
-        };
-        let mut scenarios: Vec<_> = self
-            .in_flight
-            .iter()
-            .map(|count| scenario(1, *count))
-            .collect();
-        if self.publishers > 0 {
-            scenarios.push(scenario(self.publishers, 1));
+    fn scenarios(&self) -> Vec<Scenario> {
+        if self.scenario.is_empty() {
+            return Scenario::value_variants().to_vec();
         }
-        scenarios
+        self.scenario.clone()
     }
 
     /// The command that repeats this run.
     fn command_line(&self) -> String {
-        let in_flight: Vec<String> = self.in_flight.iter().map(usize::to_string).collect();
-        format!(
+        let mut command = format!(
             "cargo run --release -p hitherto-integration --bin bench -- --seconds {} --rounds {} \
-             --in-flight {} --publishers {} --payload-bytes {} --subjects {}",
-            self.seconds,
-            self.rounds,
-            in_flight.join(","),
-            self.publishers,
-            self.payload_bytes,
-            self.subjects
-        )
-    }
-}
-
-/// The programs of those servers that are there.
-fn programs(servers: &[Which]) -> Result<Vec<(Kind, PathBuf)>> {
-    let mut found = Vec::new();
-    for kind in servers.iter().map(|which| which.kind()) {
-        match kind_program(kind)? {
-            Some(program) => found.push((kind, program)),
-            None => {
-                let why = format!("{} names no nats-server", programs::NATS_SERVER_VARIABLE);
-                skip::loudly(&kind.to_string(), &why);
-            }
+             --messages {}",
+            self.seconds, self.rounds, self.messages
+        );
+        if !self.scenario.is_empty() {
+            let names = self.scenario.iter().filter_map(Scenario::to_possible_value);
+            let names: Vec<String> = names.map(|name| name.get_name().to_owned()).collect();
+            command += &format!(" --scenario {}", names.join(","));
         }
+        command
     }
-    ensure!(!found.is_empty(), "none of these servers is installed");
-    Ok(found)
 }
 
 /// A folder on a real disk: the system's temporary folder is often memory.
@@ -215,20 +166,4 @@ fn parent(args: &Args) -> Result<PathBuf> {
         .parent()
         .context("a program is in a folder")?
         .to_owned())
-}
-
-async fn one(kind: Kind, program: &Path, dir: &Path, scenario: Publish) -> Result<Sample> {
-    let server = Server::start(kind, program.to_owned(), dir).await?;
-    let (addr, pid, dir) = (server.addr(), server.pid(), dir.to_owned());
-    let run = tokio::task::spawn_blocking(move || {
-        scenario.run(
-            addr,
-            Watched {
-                server: pid,
-                dir: &dir,
-            },
-        )
-    });
-    run.await?
-        .with_context(|| format!("{scenario}: {kind}\n{}", server.log()))
 }

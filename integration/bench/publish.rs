@@ -1,220 +1,127 @@
-//! Scenario: connections publish into one stream and keep a fixed number of messages in flight each;
-//! every ack makes room for the next message.
+//! Scenario: connections publish into one stream, and wait for the ack of each message.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use hitherto_integration::raw::{RawClient, RawMessage};
-use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::measure::{Latencies, Sample, Usage, Watched};
+use crate::api;
+use crate::closed_loop::{ClosedLoop, End, Requests, pub_ack_seq};
+use crate::measure::{Figure, Latencies, Sample, Usage, Watched};
 
+const STREAM: &str = "BENCH";
+
+/// Before anything is measured.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// How long several connections wait for an ack before the run fails.
-const PATIENCE: Timespec = Timespec {
-    tv_sec: 30,
-    tv_nsec: 0,
-};
-
-const STREAM: &[u8] = br#"{"name":"BENCH","subjects":["bench.>"],"storage":"file"}"#;
-
-/// One scenario.
+/// How it is published.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Publish {
     pub(crate) connections: usize,
     /// On each connection.
     pub(crate) in_flight: usize,
     pub(crate) payload_bytes: usize,
+    /// All connections together.
     pub(crate) subjects: usize,
-    pub(crate) duration: Duration,
-}
-
-impl fmt::Display for Publish {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.connections, self.in_flight) {
-            (1, count) => write!(f, "one connection, {count} in flight"),
-            (connections, 1) => write!(f, "{connections} connections, each waiting"),
-            (connections, count) => write!(f, "{connections} connections, {count} in flight each"),
-        }
-    }
+    /// Each message says what its subject's last sequence is, as appends to an aggregate do.
+    pub(crate) conditional: bool,
 }
 
 impl Publish {
-    /// Measures the server at `addr`.
-    pub(crate) fn run(self, addr: SocketAddr, watched: Watched<'_>) -> Result<Sample> {
+    /// Measures the server at `addr` for `duration`.
+    pub(crate) fn run(
+        self,
+        addr: SocketAddr,
+        watched: Watched<'_>,
+        duration: Duration,
+    ) -> Result<Sample> {
         let mut client = RawClient::connect(addr)?;
-        let created = client.request("$JS.API.STREAM.CREATE.BENCH", STREAM)?;
-        let created = String::from_utf8_lossy(&created).into_owned();
-        ensure!(
-            !created.contains("\"error\""),
-            "creating the stream: {created}"
-        );
-        let mut publishers = Vec::with_capacity(self.connections);
-        publishers.push(Publisher::new(client, self, 0));
-        for number in 1..self.connections {
-            publishers.push(Publisher::new(RawClient::connect(addr)?, self, number));
-        }
-        run_until(
-            &mut publishers,
-            Instant::now() + WARM_UP,
-            &mut Latencies::new()?,
-        )?;
+        let config = format!(r#"{{"name":"{STREAM}","subjects":["bench.>"],"storage":"file"}}"#);
+        api::call(&mut client, &format!("STREAM.CREATE.{STREAM}"), &config)?;
+        let mut publishers =
+            ClosedLoop::connect(addr, self.in_flight, Publisher::several("bench", self))?;
+        publishers.run(End::At(Instant::now() + WARM_UP), &mut Latencies::new()?)?;
         let mut latencies = Latencies::new()?;
         let start = Usage::of(watched)?;
-        run_until(
-            &mut publishers,
-            Instant::now() + self.duration,
-            &mut latencies,
-        )?;
+        publishers.run(End::At(Instant::now() + duration), &mut latencies)?;
+        let time = start.elapsed();
         let end = Usage::of(watched)?;
         ensure!(
             latencies.count() > 0,
-            "no message was acknowledged within {:?}",
-            self.duration
+            "no message was acknowledged within {duration:?}"
         );
-        check_stored(&mut publishers)?;
-        Ok(start.until(&end, &latencies, self.payload_bytes))
+        // Every message that was acknowledged is in the stream: nobody is fast by forgetting.
+        let (acknowledged, stored) = (publishers.answered(), api::messages(&mut client, STREAM)?);
+        ensure!(
+            stored >= acknowledged,
+            "{acknowledged} were acknowledged, {stored} are stored"
+        );
+        let payload_bytes = latencies.count() * u64::try_from(self.payload_bytes)?;
+        let mut figures = vec![Figure::rate(latencies.count(), time)];
+        figures.extend(latencies.figures());
+        Ok(Sample {
+            figures,
+            cost: Some(start.until(&end, payload_bytes)),
+            way: None,
+        })
     }
 }
 
-/// Every message that was acknowledged is in the stream: nobody is fast by forgetting.
-fn check_stored(publishers: &mut [Publisher]) -> Result<()> {
-    let acknowledged: u64 = publishers
-        .iter()
-        .map(|publisher| publisher.acknowledged)
-        .sum();
-    let info = publishers[0]
-        .client
-        .request("$JS.API.STREAM.INFO.BENCH", b"")?;
-    let info: serde_json::Value = serde_json::from_slice(&info)?;
-    let stored = info["state"]["messages"].as_u64();
-    ensure!(
-        stored >= Some(acknowledged),
-        "{acknowledged} were acknowledged, stored: {info}"
-    );
-    Ok(())
-}
-
-/// Publishes until `deadline`; what is in flight then is the next call's.
-fn run_until(
-    publishers: &mut [Publisher],
-    deadline: Instant,
-    latencies: &mut Latencies,
-) -> Result<()> {
-    for publisher in &mut *publishers {
-        publisher.fill_up()?;
-    }
-    while Instant::now() < deadline {
-        for at in readable(publishers)? {
-            publishers[at].receive(latencies)?;
-            publishers[at].fill_up()?;
-        }
-    }
-    Ok(())
-}
-
-/// Which publishers have input; waits until one has. A single one is left to its blocking read.
-fn readable(publishers: &[Publisher]) -> Result<Vec<usize>> {
-    if publishers.len() == 1 {
-        return Ok(vec![0]);
-    }
-    let mut polled: Vec<PollFd<'_>> = publishers
-        .iter()
-        .map(|publisher| PollFd::new(&publisher.client, PollFlags::IN))
-        .collect();
-    if rustix::event::poll(&mut polled, Some(&PATIENCE))? == 0 {
-        bail!("no ack came within {} s", PATIENCE.tv_sec);
-    }
-    let ready = polled
-        .iter()
-        .enumerate()
-        .filter(|(_, polled)| !polled.revents().is_empty());
-    Ok(ready.map(|(at, _)| at).collect())
-}
-
-/// A message in flight has a slot; the slot's number ends its reply subject.
-struct Publisher {
-    client: RawClient,
+/// What one connection publishes: payloads of one size, its subjects in turn.
+pub(crate) struct Publisher {
     subjects: Vec<String>,
-    next_subject: usize,
+    next: usize,
     payload: Vec<u8>,
-    replies: Vec<String>,
-    sent_at: Vec<Instant>,
-    free: Vec<usize>,
-    acknowledged: u64,
+    /// Of each subject; only where messages are conditional.
+    last_seqs: Vec<u64>,
+    /// The subject a slot published to; only where messages are conditional.
+    under_way: Vec<usize>,
+    headers: String,
 }
 
 impl Publisher {
-    /// Publisher number `number` of the scenario; each starts at another subject.
-    fn new(mut client: RawClient, scenario: Publish, number: usize) -> Self {
-        let inbox = format!("_INBOX.bench{number}");
-        client.subscribe(&format!("{inbox}.*"), 1);
-        Self {
-            client,
-            subjects: (0..scenario.subjects)
-                .map(|number| format!("bench.{number}"))
-                .collect(),
-            next_subject: number * scenario.subjects / scenario.connections,
-            payload: vec![b'x'; scenario.payload_bytes],
-            replies: (0..scenario.in_flight)
-                .map(|slot| format!("{inbox}.{slot}"))
-                .collect(),
-            sent_at: vec![Instant::now(); scenario.in_flight],
-            free: (0..scenario.in_flight).rev().collect(),
-            acknowledged: 0,
-        }
-    }
-
-    /// Sends a message for each free slot.
-    fn fill_up(&mut self) -> Result<()> {
-        let now = Instant::now();
-        while let Some(slot) = self.free.pop() {
-            let subject = &self.subjects[self.next_subject];
-            self.next_subject = (self.next_subject + 1) % self.subjects.len();
-            self.sent_at[slot] = now;
-            self.client
-                .publish(subject, &self.replies[slot], &self.payload);
-        }
-        Ok(self.client.flush()?)
-    }
-
-    fn receive(&mut self, latencies: &mut Latencies) -> Result<()> {
-        let (sent_at, free) = (&self.sent_at, &mut self.free);
-        let free_before = free.len();
-        let mut refused = None;
-        let mut now = None;
-        self.client.receive(|ack| {
-            let now = *now.get_or_insert_with(Instant::now);
-            match slot(ack, sent_at.len()) {
-                Ok(slot) => {
-                    latencies.add(now.duration_since(sent_at[slot]));
-                    free.push(slot);
-                }
-                Err(error) => refused = Some(error),
+    /// The publishers of a scenario; each has its own share of the subjects.
+    pub(crate) fn several(prefix: &str, publish: Publish) -> impl Iterator<Item = Self> {
+        let prefix = prefix.to_owned();
+        (0..publish.connections).map(move |number| {
+            let of_mine = (number..publish.subjects).step_by(publish.connections);
+            let subjects: Vec<_> = of_mine.map(|at| format!("{prefix}.{at}")).collect();
+            let conditional = |count| vec![0; if publish.conditional { count } else { 0 }];
+            Self {
+                last_seqs: vec![0; conditional(subjects.len()).len()],
+                under_way: conditional(publish.in_flight),
+                subjects,
+                next: 0,
+                payload: vec![b'x'; publish.payload_bytes],
+                headers: String::new(),
             }
-        })?;
-        self.acknowledged += u64::try_from(self.free.len() - free_before)?;
-        refused.map_or(Ok(()), Err)
+        })
     }
 }
 
-/// The slot an ack belongs to; an error when it is a refusal.
-fn slot(ack: RawMessage<'_>, slots: usize) -> Result<usize> {
-    if !ack.payload.starts_with(br#"{"stream":"#) {
-        bail!(
-            "refused: {}",
-            String::from_utf8_lossy(&[ack.headers, ack.payload].concat())
-        );
+impl Requests for Publisher {
+    fn queue(&mut self, client: &mut RawClient, slot: usize, reply: &str) {
+        let at = self.next;
+        self.next = (self.next + 1) % self.subjects.len();
+        let subject = &self.subjects[at];
+        let Some(under_way) = self.under_way.get_mut(slot) else {
+            return client.publish(subject, reply, &self.payload);
+        };
+        *under_way = at;
+        self.headers.clear();
+        self.headers
+            .push_str("NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: ");
+        self.headers.push_str(&self.last_seqs[at].to_string());
+        self.headers.push_str("\r\n\r\n");
+        client.publish_with_headers(subject, reply, self.headers.as_bytes(), &self.payload);
     }
-    let number = ack
-        .subject
-        .rsplit('.')
-        .next()
-        .and_then(|text| text.parse().ok());
-    number
-        .filter(|slot| *slot < slots)
-        .with_context(|| format!("an ack on {}", ack.subject))
+
+    fn take_answer(&mut self, slot: usize, message: RawMessage<'_>) -> Result<bool> {
+        let seq = pub_ack_seq(message)?;
+        if let Some(at) = self.under_way.get(slot) {
+            self.last_seqs[*at] = seq;
+        }
+        Ok(true)
+    }
 }

@@ -30,6 +30,8 @@ pub struct RawClient {
 pub struct RawMessage<'a> {
     /// The subject it was sent to.
     pub subject: &'a str,
+    /// Where an answer goes; for a delivery of JetStream where its ack goes.
+    pub reply: Option<&'a str>,
     /// The header block with its closing blank line; empty when the message has none.
     pub headers: &'a [u8],
     /// The body.
@@ -84,9 +86,10 @@ impl RawClient {
         self.queue(format!("SUB {subject} {sid}\r\n").as_bytes());
     }
 
-    /// Queues a publish; [`flush`](Self::flush) sends it.
+    /// Queues a publish, without a reply subject when `reply` is empty; [`flush`](Self::flush) sends it.
     pub fn publish(&mut self, subject: &str, reply: &str, payload: &[u8]) {
-        for part in ["PUB ", subject, " ", reply, " "] {
+        let space = if reply.is_empty() { "" } else { " " };
+        for part in ["PUB ", subject, space, reply, " "] {
             self.output.extend_from_slice(part.as_bytes());
         }
         self.output
@@ -94,6 +97,22 @@ impl RawClient {
         self.output.extend_from_slice(b"\r\n");
         self.output.extend_from_slice(payload);
         self.output.extend_from_slice(b"\r\n");
+    }
+
+    /// Queues a publish with a header block, which begins with `NATS/1.0` and ends with a blank line;
+    /// [`flush`](Self::flush) sends it.
+    pub fn publish_with_headers(
+        &mut self,
+        subject: &str,
+        reply: &str,
+        headers: &[u8],
+        payload: &[u8],
+    ) {
+        let (headers_bytes, total_bytes) = (headers.len(), headers.len() + payload.len());
+        let line = format!("HPUB {subject} {reply} {headers_bytes} {total_bytes}\r\n");
+        for part in [line.as_bytes(), headers, payload, b"\r\n"] {
+            self.output.extend_from_slice(part);
+        }
     }
 
     /// Queues bytes as they are; [`flush`](Self::flush) sends them.
@@ -121,6 +140,16 @@ impl RawClient {
     pub fn receive(&mut self, handle: impl FnMut(RawMessage<'_>)) -> io::Result<()> {
         self.fill()?;
         self.take_frames(handle, || ())
+    }
+
+    /// Waits for input, throws it away unread, and returns how many bytes it was.
+    ///
+    /// # Errors
+    ///
+    /// When the socket fails.
+    pub fn discard(&mut self) -> io::Result<usize> {
+        self.fill()?;
+        Ok(std::mem::take(&mut self.input_filled))
     }
 
     /// Sends a request and waits for the first answer.
@@ -201,7 +230,7 @@ enum Frame<'a> {
 
 /// The first frame of `input` and its length; `None` while it is incomplete.
 fn parse(input: &[u8]) -> io::Result<Option<(Frame<'_>, usize)>> {
-    let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
+    let Some(end) = memchr::memchr(b'\n', input) else {
         return Ok(None);
     };
     let line = std::str::from_utf8(&input[..end])
@@ -234,7 +263,14 @@ fn message<'a>(
     } else {
         0
     };
-    let subject = line.split(' ').nth(1).ok_or_else(malformed)?;
+    // What is left of the line: `MSG <subject> <sid> [reply]`.
+    let mut from_start = line.split(' ').skip(1);
+    let subject = from_start.next().ok_or_else(malformed)?;
+    let sizes = if has_headers { 2 } else { 1 };
+    let reply = match line.split(' ').count() {
+        words if words == 4 + sizes => from_start.nth(1),
+        _ => None,
+    };
     let frame_end = body + total + 2;
     if input.len() < frame_end || headers > total {
         return if headers > total {
@@ -245,6 +281,7 @@ fn message<'a>(
     }
     let message = RawMessage {
         subject,
+        reply,
         headers: &input[body..body + headers],
         payload: &input[body + headers..body + total],
     };
@@ -286,6 +323,21 @@ mod tests {
         assert_eq!(
             (headers.as_slice(), payload.as_slice()),
             (&b"NATS/1.0\r\n\r\n"[..], &b"hi"[..])
+        );
+    }
+
+    #[test]
+    fn a_reply_is_there_or_not() {
+        let reply = |input: &'static [u8]| match parse(input).unwrap() {
+            Some((Frame::Message(message), _)) => message.reply,
+            _ => panic!("no message"),
+        };
+        assert_eq!(reply(b"MSG a 1 2\r\nhi\r\n"), None);
+        assert_eq!(reply(b"MSG a 1 back 2\r\nhi\r\n"), Some("back"));
+        assert_eq!(reply(b"HMSG a 1 12 12\r\nNATS/1.0\r\n\r\n\r\n"), None);
+        assert_eq!(
+            reply(b"HMSG a 1 back 12 12\r\nNATS/1.0\r\n\r\n\r\n"),
+            Some("back")
         );
     }
 
