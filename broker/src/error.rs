@@ -52,6 +52,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A host to listen on has no address.
+    #[error("host {host:?} has no address")]
+    Host {
+        /// The host.
+        host: String,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
     /// The store cannot be opened, or not be left in order.
     #[error("cannot use the store")]
     Store(

@@ -6,11 +6,9 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
     stop_on_panic();
-    let outcome = cli::Cli::parse().run();
+    let outcome = cli::run();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -159,7 +159,12 @@ impl Node {
     }
 
     fn accept_on(&mut self, listener: Box<dyn Listener>, addr: SocketAddr) {
-        tracing::info!("Listening for client connections on {addr}");
+        let host = &self.environment.info.host;
+        let shown = match host.contains(':') {
+            true => format!("[{host}]:{}", addr.port()),
+            false => format!("{host}:{}", addr.port()),
+        };
+        tracing::info!("Listening for client connections on {shown}");
         self.tasks.spawn(listener::run(
             listener,
             Arc::clone(&self.environment),
@@ -240,13 +245,18 @@ async fn open_listener(
 
 fn server_info(config: &NodeConfig, server_id: &str, addr: Option<SocketAddr>) -> ServerInfo {
     let name = config.server_name.as_deref().unwrap_or(server_id);
+    let host = match (&config.listen_host, addr) {
+        (Some(host), _) => host.clone(),
+        (None, Some(addr)) => addr.ip().to_string(),
+        (None, None) => String::new(),
+    };
     ServerInfo {
         server_id: server_id.into(),
         server_name: name.into(),
         version: NATS_VERSION.into(),
         proto: 1,
         git_commit: Some(format!("hitherto-{}", env!("CARGO_PKG_VERSION"))),
-        host: addr.map(|addr| addr.ip().to_string()).unwrap_or_default(),
+        host,
         port: addr.map_or(0, |addr| addr.port()),
         headers: true,
         max_payload: config.limits.payload_bytes_max,

@@ -1,12 +1,27 @@
 //! The command line: its commands, its log, and how it reports errors.
 
-mod hint;
-mod serve;
+//!
+//! | file | noun |
+//! |---|---|
+//! | `serve` | the command `hitherto serve` |
+//! | `drop_in` | the command line of nats-server |
+//! | `process` | a broker as a process; what both of them run |
+//! | `log`, `ports`, `signals` | its log, ports file and signals |
+//! | `send_signal` | `--signal` |
+//! | `hint` | what to do about an error |
 
-use std::io::IsTerminal as _;
+mod drop_in;
+mod hint;
+mod log;
+mod ports;
+mod process;
+mod send_signal;
+mod serve;
+mod signals;
+
+use std::path::Path;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 /// An event-sourcing broker that speaks the NATS client protocol and the JetStream API.
 #[derive(Debug, Parser)]
@@ -14,9 +29,11 @@ use tracing_subscriber::EnvFilter;
     name = "hitherto",
     version,
     max_term_width = 100,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    after_help = "The flags of nats-server work too, without a command: `hitherto -js -sd DIR`; \
+                  `hitherto help serve` and the book say more."
 )]
-pub(crate) struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -27,29 +44,28 @@ enum Command {
     Serve(serve::Serve),
 }
 
-impl Cli {
-    pub(crate) fn run(self) -> anyhow::Result<()> {
-        start_log();
-        match self.command {
-            Command::Serve(serve) => serve.run(),
-        }
+/// Runs the command line of the process.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let args: Vec<_> = std::env::args().collect();
+    if drop_in::is_meant(&program(), args.get(1).map(String::as_str)) {
+        return drop_in::run(args.into_iter().skip(1).collect());
+    }
+    match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
     }
 }
 
-/// The log goes to stderr; `RUST_LOG` chooses what is in it, `info` by default.
-fn start_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+/// The name the program was started under, without its folder.
+fn program() -> String {
+    let path = std::env::args().next().unwrap_or_default();
+    let name = Path::new(&path).file_stem().and_then(|name| name.to_str());
+    name.unwrap_or("hitherto").to_owned()
 }
 
 /// Prints an error with its causes, and what to do about it where we know.
 #[allow(clippy::print_stderr, reason = "the command line talks to its user")]
 pub(crate) fn report(error: &anyhow::Error) {
-    eprintln!("hitherto: {error}");
+    eprintln!("{}: {error}", program());
     for cause in error.chain().skip(1) {
         eprintln!("  because: {cause}");
     }

@@ -1,13 +1,13 @@
 //! `hitherto serve`: a broker as a process.
 
-use std::fs;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Args;
-use hitherto_broker::{NATS_VERSION, Node, NodeConfig};
+use hitherto_broker::config::ServerOptions;
+
+use super::log::Form;
+use super::process::Process;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,7 +20,9 @@ Examples:
   RUST_LOG=hitherto_broker=debug hitherto serve
       Log every connection
 
-It stops on SIGINT (Ctrl-C) and SIGTERM.";
+It stops on SIGINT (Ctrl-C) and SIGTERM.
+
+The flags of nats-server work too, without a command: `hitherto -js -sd DIR`.";
 
 /// The arguments of `serve`.
 #[derive(Debug, Args)]
@@ -45,6 +47,9 @@ pub(super) struct Serve {
     /// Most memory the indexes of all streams may take, in bytes; beyond it publishes are refused
     #[arg(long, value_name = "BYTES", default_value_t = hitherto_broker::config::MAX_INDEX_BYTES)]
     max_index_bytes: u64,
+    /// Port for monitoring over HTTP; 0 for a free one. Without it there is no monitoring
+    #[arg(short = 'm', long, value_name = "PORT")]
+    http_port: Option<u16>,
     /// File to write the address to as JSON once the broker is ready, like the ports file of nats-server
     #[arg(long, value_name = "FILE")]
     ports_file: Option<PathBuf>,
@@ -52,79 +57,20 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .context("cannot start the runtime")?;
-        runtime.block_on(self.serve())
+        let mut options = ServerOptions::default();
+        options.jetstream = true;
+        options.host = self.host.to_string();
+        options.port = self.port;
+        options.store_dir = self.store_dir;
+        options.server_name = self.name;
+        options.index_bytes_max = self.max_index_bytes;
+        options.http_port = self.http_port;
+        options.set_max_payload(self.max_payload);
+        let process = Process {
+            options,
+            form: Form::Ours,
+            ports_file: self.ports_file,
+        };
+        process.run()
     }
-
-    async fn serve(self) -> anyhow::Result<()> {
-        // Before anything else, so that an early signal is not missed.
-        let interrupted = interrupted().context("cannot listen for signals")?;
-        tracing::info!("Starting hitherto");
-        tracing::info!("  Version:  {}", env!("CARGO_PKG_VERSION"));
-        tracing::info!("  NATS:     {NATS_VERSION}");
-        tracing::info!("  Store Directory: \"{}\"", self.store_dir.display());
-
-        let node = Node::start(self.config()).await?;
-        if let (Some(path), Some(addr)) = (&self.ports_file, node.listen_addr()) {
-            write_ports_file(path, addr)
-                .with_context(|| format!("cannot write the ports file {}", path.display()))?;
-        }
-        let signal = interrupted.await;
-        tracing::info!("Initiating Shutdown: {signal}");
-        node.shutdown().await?;
-        if let Some(path) = &self.ports_file {
-            // Whoever waits for the file of the next run should not find this one.
-            fs::remove_file(path).ok();
-        }
-        Ok(())
-    }
-
-    fn config(&self) -> NodeConfig {
-        let config = NodeConfig::new(&self.store_dir)
-            .listen(SocketAddr::new(self.host, self.port))
-            .max_payload(self.max_payload)
-            .max_index_bytes(self.max_index_bytes);
-        match &self.name {
-            Some(name) => config.server_name(name),
-            None => config,
-        }
-    }
-}
-
-/// `{"nats":["nats://127.0.0.1:4222"]}`. Written under another name and renamed, so that nobody reads half
-/// of it.
-fn write_ports_file(path: &Path, addr: SocketAddr) -> io::Result<()> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".tmp");
-    fs::write(&unfinished, format!("{{\"nats\":[\"nats://{addr}\"]}}\n"))?;
-    fs::rename(&unfinished, path)
-}
-
-/// Registers for SIGINT and SIGTERM; the future ends with the first one's name.
-#[cfg(unix)]
-fn interrupted() -> io::Result<impl Future<Output = &'static str>> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        // Either ends the program.
-        tokio::select! {
-            _ = interrupt.recv() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
-        }
-    })
-}
-
-/// Waits for Ctrl-C.
-#[cfg(not(unix))]
-#[allow(clippy::unnecessary_wraps, reason = "the same form as on unix")]
-fn interrupted() -> io::Result<impl Future<Output = &'static str>> {
-    Ok(async {
-        tokio::signal::ctrl_c().await.ok();
-        "Ctrl-C"
-    })
 }

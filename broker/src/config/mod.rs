@@ -6,8 +6,10 @@
 //! | file | noun |
 //! |---|---|
 //! | `limits` | what one client may take up |
+//! | `options` | [`ServerOptions`]: what the command line and the configuration file say |
 
 mod limits;
+mod options;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,10 @@ pub use limits::{
     MAX_CONNECTIONS, MAX_CONTROL_LINE, MAX_PAYLOAD, MAX_PENDING, MAX_SUBSCRIPTIONS, PING_INTERVAL,
     PING_MAX, WRITE_DEADLINE,
 };
+pub use options::{ProcessOptions, ServerOptions};
+
+/// The port for clients: 4222.
+pub const CLIENT_PORT: u16 = 4222;
 
 /// Most memory the indexes of all streams may take, in bytes, by estimate: 2 GiB, some ten million events
 /// of an event-sourced application. Beyond it publishes into streams are refused with JetStream error 10023
@@ -48,6 +54,8 @@ pub const MAX_INDEX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 pub struct NodeConfig {
     pub(crate) store_dir: PathBuf,
     pub(crate) listen: Option<SocketAddr>,
+    /// What INFO and the log call the host; `None` means the address.
+    pub(crate) listen_host: Option<String>,
     pub(crate) http_listen: Option<SocketAddr>,
     pub(crate) jetstream: bool,
     /// Names of the accounts, as INFO and the monitoring pages tell them.
@@ -68,6 +76,7 @@ impl NodeConfig {
         Self {
             store_dir: store_dir.into(),
             listen: None,
+            listen_host: None,
             http_listen: None,
             jetstream: true,
             ordinary_account: ORDINARY_ACCOUNT.into(),

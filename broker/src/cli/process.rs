@@ -1,0 +1,99 @@
+//! A broker as a process: log, process id, ports, signals.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use hitherto_broker::config::{ProcessOptions, ServerOptions};
+use hitherto_broker::{NATS_VERSION, Node};
+
+use super::log::{Form, Log};
+use super::ports::PortsFile;
+use super::signals::{Signal, Signals};
+
+/// What is to run, and how it presents itself.
+pub(super) struct Process {
+    /// What to run.
+    pub(super) options: ServerOptions,
+    /// How its log looks.
+    pub(super) form: Form,
+    /// A ports file under a name the user chose, beside the one in `ports_file_dir`.
+    pub(super) ports_file: Option<PathBuf>,
+}
+
+impl Process {
+    /// Runs the broker until a signal ends it.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let log = Log::start(self.form, &self.options.process)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the runtime")?;
+        runtime.block_on(self.serve(&log))
+    }
+
+    async fn serve(self, log: &Log) -> anyhow::Result<()> {
+        // Before anything else, so that an early signal is not missed.
+        let mut signals = Signals::new().context("cannot listen for signals")?;
+        self.log_heading();
+        let config = self.options.node_config()?;
+        if let Some(path) = &self.options.process.pid_file {
+            write_pid_file(path)?;
+        }
+        let node = Node::start(config).await?;
+        let ports_files = self.write_ports_files(&node)?;
+        loop {
+            match signals.next().await {
+                Signal::Stop(name) => {
+                    tracing::info!("Initiating Shutdown: {name}");
+                    break;
+                }
+                Signal::ReopenLog => log.reopen(),
+            }
+        }
+        node.shutdown().await?;
+        drop(ports_files);
+        Ok(())
+    }
+
+    /// The first lines of the log; launchers look for some of them.
+    fn log_heading(&self) {
+        let version = env!("CARGO_PKG_VERSION");
+        match self.form {
+            Form::Ours => {
+                tracing::info!("Starting hitherto");
+                tracing::info!("  Version:  {version}");
+                tracing::info!("  NATS:     {NATS_VERSION}");
+            }
+            Form::NatsServer => {
+                tracing::info!("Starting nats-server (hitherto {version})");
+                tracing::info!("  Version:  {NATS_VERSION}");
+            }
+        }
+        if self.options.jetstream {
+            let dir = self.options.store_dir.join("jetstream");
+            tracing::info!("  Store Directory: \"{}\"", dir.display());
+        }
+    }
+
+    fn write_ports_files(&self, node: &Node) -> anyhow::Result<Vec<PortsFile>> {
+        let mut files = Vec::new();
+        if let Some(path) = &self.ports_file {
+            files.push(PortsFile::write(path, node)?);
+        }
+        if let ProcessOptions {
+            ports_file_dir: Some(folder),
+            ..
+        } = &self.options.process
+        {
+            files.push(PortsFile::write_in(folder, &super::program(), node)?);
+        }
+        Ok(files)
+    }
+}
+
+/// As nats-server: a bare number, and the file stays when the process ends.
+fn write_pid_file(path: &Path) -> anyhow::Result<()> {
+    fs::write(path, std::process::id().to_string())
+        .with_context(|| format!("cannot write the pid file {}", path.display()))
+}

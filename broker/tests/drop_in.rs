@@ -1,0 +1,202 @@
+//! The command line of nats-server: what launchers give to it, and what they read from it.
+
+#![cfg(all(unix, feature = "cli"))]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod support;
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use support::{QUIET, RawClient};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn command(program: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .kill_on_drop(true)
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped());
+    command.env_remove("RUST_LOG");
+    command
+}
+
+async fn output(program: &str, args: &[&str]) -> Output {
+    timeout(PATIENCE, command(program, args).output())
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Starts it as the launcher of async-nats does, and waits for the log to say the address.
+async fn launch(program: &str, folder: &Path, more: &[&str]) -> (Child, u16) {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let (store, log, pid) = (path("store"), path("log"), path("pid"));
+    let mut args = vec![
+        "--store_dir",
+        &store,
+        "-p",
+        "-1",
+        "-l",
+        &log,
+        "-P",
+        &pid,
+        "-a",
+        "127.0.0.1",
+    ];
+    args.extend(more);
+    let child = command(program, &args).spawn().unwrap();
+    let port = timeout(PATIENCE, async {
+        loop {
+            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+            if let (Some(port), true) = (port_in(&log), log.contains("Server is ready")) {
+                return port;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    (child, port.await.unwrap())
+}
+
+fn port_in(log: &str) -> Option<u16> {
+    let (_, rest) = log.split_once("client connections on 127.0.0.1:")?;
+    rest.lines().next()?.parse().ok()
+}
+
+fn hitherto() -> &'static str {
+    env!("CARGO_BIN_EXE_hitherto")
+}
+
+#[tokio::test]
+async fn a_launcher_finds_the_port_in_the_log_and_the_pid_in_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, port) = launch(hitherto(), folder.path(), &["-js"]).await;
+    let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap();
+    assert_eq!(pid, child.id().unwrap().to_string());
+
+    let client = RawClient::connect_to(([127, 0, 0, 1], port).into()).await;
+    assert!(
+        client.info.contains("\"jetstream\":true"),
+        "{}",
+        client.info
+    );
+    let signal = format!("term={}", folder.path().join("pid").display());
+    let sent = output(hitherto(), &["--signal", &signal]).await;
+    assert!(sent.status.success(), "{}", text(&sent.stderr));
+    let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(0));
+
+    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(log.contains("Server Exiting.."), "{log}");
+    for line in log.lines() {
+        // [26105] 2026/11/25 18:29:34.548542 [INF] Starting nats-server
+        let rest = line.strip_prefix(&format!("[{pid}] ")).unwrap();
+        let (time, rest) = rest.split_at(26);
+        assert!(
+            time.bytes()
+                .all(|b| b.is_ascii_digit() || b" /:.".contains(&b)),
+            "{line}"
+        );
+        assert!(rest.starts_with(" [INF] "), "{line}");
+    }
+    assert!(log.contains("[INF] Starting nats-server"), "{log}");
+}
+
+#[tokio::test]
+async fn without_js_there_are_no_streams() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_child, port) = launch(hitherto(), folder.path(), &[]).await;
+    let mut client = RawClient::connect_to(([127, 0, 0, 1], port).into()).await;
+    assert!(!client.info.contains("jetstream"), "{}", client.info);
+    let connect = QUIET.replace('}', ",\"headers\":true,\"no_responders\":true}");
+    client
+        .send(format!(
+            "{connect}SUB inbox 1\r\nPUB $JS.API.INFO inbox 0\r\n\r\n"
+        ))
+        .await;
+    assert!(client.barrier().await.contains("NATS/1.0 503"));
+    assert!(!folder.path().join("store").exists());
+}
+
+#[tokio::test]
+async fn the_ports_file_is_named_after_the_program_and_goes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("nats-server");
+    symlink(hitherto(), &program).unwrap();
+    let ports = folder.path().join("ports");
+    std::fs::create_dir(&ports).unwrap();
+    let dir = ports.display().to_string();
+    let (mut child, port) = launch(
+        program.to_str().unwrap(),
+        folder.path(),
+        &["--ports_file_dir", &dir],
+    )
+    .await;
+    let file = ports.join(format!("nats-server_{}.ports", child.id().unwrap()));
+    let written = timeout(PATIENCE, async {
+        while !file.exists() {
+            tokio::task::yield_now().await;
+        }
+    });
+    written.await.unwrap();
+    let json = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        json.contains(&format!("\"nats\":[\"nats://127.0.0.1:{port}\"]")),
+        "{json}"
+    );
+    let pid = child.id().unwrap().to_string();
+    output("kill", &["-TERM", &pid]).await;
+    timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn the_version_is_where_tools_look_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("nats-server");
+    symlink(hitherto(), &program).unwrap();
+    let version = output(program.to_str().unwrap(), &["-v"]).await;
+    assert_eq!(
+        text(&version.stdout),
+        format!("nats-server: v{}\n", hitherto_broker::NATS_VERSION)
+    );
+    let version = output(hitherto(), &["-v"]).await;
+    assert!(
+        text(&version.stdout).starts_with("hitherto "),
+        "{version:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_flag_shows_the_usage_and_fails() {
+    let refused = output(hitherto(), &["-p", "-1", "--bogus"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        text(&refused.stdout).contains("Usage: nats-server"),
+        "{refused:?}"
+    );
+    assert!(
+        text(&refused.stderr).contains("not defined: -bogus"),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_fatal() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let refused = output(hitherto(), &["-a", "127.0.0.1", "-p", &port]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let log = text(&refused.stderr);
+    assert!(log.contains("[FTL] cannot listen for clients"), "{log}");
+}
