@@ -1,18 +1,24 @@
 //! Streams through `async-nats`: life cycle, publish conditions, duplicates, reads and limits.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail, ensure};
-use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::consumer::AckPolicy;
+use async_nats::jetstream::consumer::pull::Config as PullConfig;
 use async_nats::jetstream::context::{
     CreateStreamErrorKind, GetStreamErrorKind, PublishError, PublishErrorKind,
 };
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
-use async_nats::jetstream::stream::DiscardPolicy;
+use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy};
+use async_nats::jetstream::{AckKind, ErrorCode};
 use futures_util::TryStreamExt;
 use hitherto_integration::client::{
-    connect_jetstream, create_orders, orders_config, publish, publish_message,
+    PATIENCE, connect_jetstream, create_orders, orders_config, publish, publish_message, pull,
+    settle,
 };
 use hitherto_integration::{Server, on_both_servers};
+use tokio::time::timeout;
 
 fn refused_as_conflict(result: Result<PublishAck, PublishError>) -> Result<()> {
     match result {
@@ -310,7 +316,157 @@ async fn a_publish_no_stream_takes_is_answered_at_once(server: &mut Server) -> R
     }
 }
 
+async fn a_message_takes_the_place_of_those_before_it(server: &mut Server) -> Result<()> {
+    let context = connect_jetstream(server).await?;
+    let mut config = orders_config();
+    config.allow_rollup = true;
+    let stream = context.create_stream(config.clone()).await?;
+    for subject in ["orders.1", "orders.1", "orders.2"] {
+        publish(&context, subject, "x").await?;
+    }
+    let rolled = text("sum").header("Nats-Rollup", "sub");
+    ensure!(
+        publish_message(&context, "orders.1", rolled)
+            .await?
+            .sequence
+            == 4
+    );
+    let state = stream.get_info().await?.state;
+    ensure!(
+        (state.messages, state.first_sequence) == (2, 3),
+        "{state:?}"
+    );
+    let wrong = text("x").header("Nats-Rollup", "some");
+    ensure!(publish_message(&context, "orders.1", wrong).await.is_err());
+    let rolled = text("sum").header("Nats-Rollup", "all");
+    publish_message(&context, "orders.3", rolled.clone()).await?;
+    let state = stream.get_info().await?.state;
+    ensure!(
+        (state.messages, state.first_sequence) == (1, 5),
+        "{state:?}"
+    );
+
+    config.allow_rollup = false;
+    context.update_stream(&config).await?;
+    ensure!(publish_message(&context, "orders.3", rolled).await.is_err());
+    Ok(())
+}
+
+async fn a_message_goes_when_its_time_is_over_and_leaves_a_marker(
+    server: &mut Server,
+) -> Result<()> {
+    let context = connect_jetstream(server).await?;
+    let mut config = orders_config();
+    config.allow_message_ttl = true;
+    config.allow_rollup = true;
+    config.subject_delete_marker_ttl = Some(Duration::from_secs(60));
+    let stream = context.create_stream(config).await?;
+    let consumer = stream
+        .create_consumer(PullConfig {
+            ack_policy: AckPolicy::None,
+            ..Default::default()
+        })
+        .await?;
+    let brief = text("brief").header("Nats-TTL", "1s");
+    publish_message(&context, "orders.1", brief).await?;
+    publish_message(&context, "orders.2", text("x").header("Nats-TTL", "never")).await?;
+    let bad = text("x").header("Nats-TTL", "10ms");
+    ensure!(publish_message(&context, "orders.1", bad).await.is_err());
+    let messages = pull(&consumer, 3).await?;
+    let subjects: Vec<&str> = messages
+        .iter()
+        .map(|message| message.subject.as_str())
+        .collect();
+    ensure!(
+        subjects == ["orders.1", "orders.2", "orders.1"],
+        "{subjects:?}"
+    );
+    let marker = messages[2]
+        .headers
+        .as_ref()
+        .context("a marker has headers")?;
+    for (name, value) in [
+        ("Nats-Marker-Reason", "MaxAge"),
+        ("Nats-TTL", "1m0s"),
+        ("Nats-Rollup", "sub"),
+    ] {
+        ensure!(
+            marker.get(name).map(AsRef::as_ref) == Some(value),
+            "{marker:?}"
+        );
+    }
+    ensure!(stream.get_raw_message(1).await.is_err());
+    ensure!(stream.get_info().await?.state.messages == 2);
+    Ok(())
+}
+
+async fn a_work_queue_forgets_what_is_acknowledged(server: &mut Server) -> Result<()> {
+    let context = connect_jetstream(server).await?;
+    let mut config = orders_config();
+    config.retention = RetentionPolicy::WorkQueue;
+    let stream = context.create_stream(config).await?;
+    for number in 1..=3 {
+        publish(&context, "orders.1", &number.to_string()).await?;
+    }
+    let durable = |name: &str, filter: &str| PullConfig {
+        durable_name: Some(name.into()),
+        filter_subject: filter.into(),
+        ..Default::default()
+    };
+    let consumer = stream.create_consumer(durable("all", "")).await?;
+    ensure!(stream.create_consumer(durable("other", "")).await.is_err());
+    ensure!(
+        stream
+            .create_consumer(durable("other", "orders.1"))
+            .await
+            .is_err()
+    );
+    for message in pull(&consumer, 2).await? {
+        settle(&message, AckKind::Ack).await?;
+    }
+    let state = stream.get_info().await?.state;
+    ensure!(
+        (state.messages, state.first_sequence) == (1, 3),
+        "{state:?}"
+    );
+    Ok(())
+}
+
+async fn a_stream_of_interest_keeps_what_somebody_waits_for(server: &mut Server) -> Result<()> {
+    let context = connect_jetstream(server).await?;
+    let mut config = orders_config();
+    config.retention = RetentionPolicy::Interest;
+    let stream = context.create_stream(config).await?;
+    ensure!(publish(&context, "orders.1", "nobody").await?.sequence == 1);
+    ensure!(stream.get_info().await?.state.messages == 0);
+    let durable = |name: &str| PullConfig {
+        durable_name: Some(name.into()),
+        ..Default::default()
+    };
+    let one = stream.create_consumer(durable("one")).await?;
+    stream.create_consumer(durable("two")).await?;
+    publish(&context, "orders.1", "both").await?;
+    for message in pull(&one, 1).await? {
+        settle(&message, AckKind::Ack).await?;
+    }
+    ensure!(
+        stream.get_info().await?.state.messages == 1,
+        "two has not seen it"
+    );
+    stream.delete_consumer("two").await?;
+    // nats-server removes what nobody needs any more behind its answer.
+    timeout(PATIENCE, async {
+        while stream.get_info().await?.state.messages > 0 {}
+        Ok(())
+    })
+    .await?
+}
+
 on_both_servers!(
+    a_message_takes_the_place_of_those_before_it,
+    a_message_goes_when_its_time_is_over_and_leaves_a_marker,
+    a_work_queue_forgets_what_is_acknowledged,
+    a_stream_of_interest_keeps_what_somebody_waits_for,
     a_stream_is_created_listed_updated_and_deleted,
     info_counts_messages_bytes_and_subjects,
     a_second_publish_of_a_message_id_gets_the_first_ack,

@@ -90,6 +90,10 @@ fn answer_one(
         .read(seq)
         .map_err(|_| UNREADABLE)?
         .ok_or(NOT_FOUND)?;
+    if no_headers {
+        outlet.reply(reply, stored.payload);
+        return Ok(());
+    }
     let origin = DirectOrigin {
         stream: &replica.entry.name,
         batch: None,
@@ -108,6 +112,9 @@ fn answer_batch(
 ) -> Result<(), Refusal> {
     if !get.last_by_subj.is_empty() || (get.seq > 0 && get.start_time.is_some()) {
         return Err(BAD);
+    }
+    if get.seq == 0 && get.start_time.is_none() && get.next_by_subj.is_empty() {
+        return Err(EMPTY);
     }
     let stream = &replica.stream;
     let filter = match get.next_by_subj.as_str() {
@@ -131,20 +138,19 @@ fn answer_batch(
     Ok(())
 }
 
-/// The last message of each subject that matches one of several filters.
+/// The last message of each subject that matches one of several filters, of those up to a place.
+///
+/// A page that ends early, and every page when the request says `no_limit`, is gone on with by asking
+/// for `seq` = `Nats-Last-Sequence` + 1 and `up_to_seq` = `Nats-UpTo-Sequence`: what comes meanwhile
+/// changes nothing.
 fn answer_last_of_each(
     replica: &Replica,
     get: &DirectGetRequest,
     reply: &Subject,
     outlet: &mut Outlet,
 ) -> Result<(), Refusal> {
-    let names_something_else = get.seq > 0
-        || !get.last_by_subj.is_empty()
-        || !get.next_by_subj.is_empty()
-        || get.start_time.is_some();
-    let is_as_of_then = get.up_to_seq > 0 || get.up_to_time.is_some();
-    if names_something_else || is_as_of_then {
-        // The state at an earlier sequence is not kept: only the newest messages are indexed.
+    let names_something_else = !get.last_by_subj.is_empty() || !get.next_by_subj.is_empty();
+    if names_something_else || (get.up_to_seq > 0 && get.up_to_time.is_some()) {
         return Err(BAD);
     }
     let filters: Result<Vec<_>, _> = get
@@ -153,19 +159,35 @@ fn answer_last_of_each(
         .cloned()
         .map(SubjectFilter::new)
         .collect();
-    let selection = Selection::new(filters.map_err(|_| BAD)?);
+    // A filter that cannot be one matches nothing, as on nats-server.
+    let selection = Selection::new(filters.map_err(|_| NO_RESULTS)?);
     let stream = &replica.stream;
-    let sequences = stream.last_per_subject(&selection);
+    let up_to = up_to(stream, get).ok_or(NO_RESULTS)?;
+    let mut sequences = stream.last_per_subject_upto(&selection, up_to);
     if sequences.is_empty() {
         return Err(NO_RESULTS);
     }
-    if sequences.len() > MULTI_LAST_MAX {
+    if sequences.len() > MULTI_LAST_MAX && !get.no_limit {
         return Err(TOO_MANY);
     }
+    sequences.retain(|seq| seq.0 >= get.seq);
     let mut batch = Batch::new(replica, get, sequences.len() as u64);
-    batch.send(&mut sequences.into_iter(), reply, outlet)?;
-    batch.end(Some(stream.last_seq()), reply, outlet);
+    if !sequences.is_empty() {
+        batch.send(&mut sequences.into_iter(), reply, outlet)?;
+    }
+    batch.end(Some(up_to), reply, outlet);
     Ok(())
+}
+
+/// The last sequence a request for last messages looks at; `None` when it lies before the first or
+/// behind the last one.
+fn up_to(stream: &Stream, get: &DirectGetRequest) -> Option<StreamSeq> {
+    let last = stream.last_seq();
+    match (get.up_to_seq, get.up_to_time) {
+        (0, None) => Some(last),
+        (0, Some(time)) => Some(stream.seq_at_time(time).previous()).filter(|seq| seq.0 > 0),
+        (seq, _) => Some(StreamSeq(seq)).filter(|seq| *seq <= last),
+    }
 }
 
 /// The matching sequences of a stream, ascending.

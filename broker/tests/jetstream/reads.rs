@@ -101,3 +101,118 @@ async fn batch_counts_down_and_ends_with_eob() {
     assert_eq!(header(&end, "Nats-Last-Sequence"), Some("3"));
     js.stop().await;
 }
+
+/// What a request for last messages is answered with: the payloads, and the headers of the end mark.
+async fn last_of_each(js: &JetStream, body: serde_json::Value) -> (Vec<String>, [String; 3]) {
+    let mut answers = js.ask("$JS.API.DIRECT.GET.S", &body.to_string()).await;
+    let mut seen = Vec::new();
+    loop {
+        let message = next(&mut answers).await;
+        if status(&message).is_none() {
+            seen.push(text(&message).to_owned());
+            continue;
+        }
+        assert_eq!(status(&message), Some((204, "EOB")), "{body}");
+        let names = [
+            "Nats-Num-Pending",
+            "Nats-Last-Sequence",
+            "Nats-UpTo-Sequence",
+        ];
+        return (
+            seen,
+            names.map(|name| header(&message, name).unwrap().to_owned()),
+        );
+    }
+}
+
+#[tokio::test]
+async fn last_messages_are_read_as_of_a_sequence_or_a_time() {
+    let js = direct_stream().await;
+    let at = js.api_ok("STREAM.MSG.GET.S", json!({ "seq": 3 })).await["message"]["time"].clone();
+    for (body, payloads, end) in [
+        (json!({}), vec!["4", "5"], ["0", "5", "5"]),
+        (json!({ "up_to_seq": 3 }), vec!["2", "3"], ["0", "3", "3"]),
+        (json!({ "up_to_seq": 1 }), vec!["1"], ["0", "1", "1"]),
+        (json!({ "up_to_time": at }), vec!["1", "2"], ["0", "2", "2"]),
+        (json!({ "batch": 1 }), vec!["4"], ["1", "4", "5"]),
+        (
+            json!({ "seq": 5, "up_to_seq": 5 }),
+            vec!["5"],
+            ["0", "5", "5"],
+        ),
+        (json!({ "seq": 6 }), vec![], ["0", "0", "5"]),
+    ] {
+        let mut asked = json!({ "multi_last": ["s.a", "s.*"] });
+        let fields = body.as_object().unwrap().clone();
+        asked.as_object_mut().unwrap().extend(fields);
+        let (seen, ends) = last_of_each(&js, asked).await;
+        assert_eq!(seen, payloads, "{body}");
+        assert_eq!(ends, end, "{body}");
+    }
+    for (body, code, description) in [
+        (r#"{"multi_last":["s.>"],"up_to_seq":9}"#, 404, "No Results"),
+        (r#"{"multi_last":["z"]}"#, 404, "No Results"),
+        (
+            r#"{"multi_last":["s.>"],"up_to_seq":3,"up_to_time":"2030-01-01T00:00:00Z"}"#,
+            408,
+            "Bad Request",
+        ),
+        (r#"{"batch":3}"#, 408, "Empty Request"),
+    ] {
+        let got = js
+            .request("$JS.API.DIRECT.GET.S", None, body)
+            .await
+            .unwrap();
+        assert_eq!(status(&got), Some((code, description)), "{body}");
+    }
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn last_messages_of_any_number_of_subjects_come_in_pages() {
+    let js = JetStream::start().await;
+    js.stream("S", &["s.>"], json!({ "allow_direct": true }))
+        .await;
+    for number in 0..1_100 {
+        js.publish(&format!("s.{number}"), &number.to_string())
+            .await;
+    }
+    let body = r#"{"multi_last":["s.>"]}"#;
+    let got = js
+        .request("$JS.API.DIRECT.GET.S", None, body)
+        .await
+        .unwrap();
+    assert_eq!(status(&got), Some((413, "Too Many Results")));
+
+    let first = json!({ "multi_last": ["s.>"], "no_limit": true, "batch": 600 });
+    let (mut seen, [pending, last, up_to]) = last_of_each(&js, first).await;
+    assert_eq!((pending.as_str(), up_to.as_str()), ("500", "1100"));
+    // What comes between two pages is not part of either.
+    js.publish("s.7", "new").await;
+    js.publish("s.1050", "new").await;
+    let rest = json!({
+        "multi_last": ["s.>"],
+        "no_limit": true,
+        "seq": last.parse::<u64>().unwrap() + 1,
+        "up_to_seq": up_to.parse::<u64>().unwrap(),
+    });
+    let (more, [pending, ..]) = last_of_each(&js, rest).await;
+    assert_eq!(pending, "0");
+    seen.extend(more);
+    let all: Vec<String> = (0..1_100).map(|number: u32| number.to_string()).collect();
+    assert_eq!(seen, all);
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn no_headers_means_none() {
+    let js = direct_stream().await;
+    let body = r#"{"seq":2,"no_hdr":true}"#;
+    let got = js
+        .request("$JS.API.DIRECT.GET.S", None, body)
+        .await
+        .unwrap();
+    assert!(got.headers.is_none(), "{got:?}");
+    assert_eq!(text(&got), "2");
+    js.stop().await;
+}

@@ -25,7 +25,7 @@
 //! # Not in this version
 //!
 //! Mirrors, sources, push consumers, republish, subject transforms,
-//! compression, per-message TTL, counters, schedules, roll-ups, priority groups, more than one
+//! compression, counters, schedules, priority groups, more than one
 //! replica, `replay_policy: original`, rate limits, pausing. A configuration that asks for one of
 //! them is refused with the error a NATS server uses for an unusable setting.
 
@@ -38,6 +38,7 @@ mod config;
 mod consumer;
 mod ids;
 mod index;
+mod lifetime;
 mod message;
 mod meta;
 mod output;
@@ -48,6 +49,7 @@ pub use config::*;
 pub use consumer::{Ack, Consumer, PullRequest};
 pub use ids::{ConsumerSeq, GroupId, LogIndex, StreamSeq};
 pub use index::Selection;
+pub use lifetime::Lifetime;
 pub use message::{MessageMeta, StoredMessage, message_bytes};
 pub use meta::*;
 pub use output::{Delivery, Outcome, Output, Status, Stored};

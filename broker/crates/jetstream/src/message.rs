@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hitherto_protocol::{Headers, Subject, Timestamp};
 
-use crate::StreamSeq;
+use crate::{Lifetime, StreamSeq};
 
 /// A message of a stream as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct MessageMeta {
     pub subject: Subject,
     /// The size it counts with against the limits of its stream.
     pub bytes: u64,
+    /// How long it stays by its own headers; `None` leaves that to its stream.
+    pub lifetime: Option<Lifetime>,
 }
 
 impl StoredMessage {
@@ -40,6 +42,10 @@ impl StoredMessage {
         message_bytes(self.subject.as_str().len(), headers, self.payload.len())
     }
 
+    fn lifetime(&self) -> Option<Lifetime> {
+        Lifetime::read(self.headers.as_ref()?.as_bytes(), self.at)
+    }
+
     /// What the index needs to know.
     pub fn meta(&self) -> MessageMeta {
         MessageMeta {
@@ -47,6 +53,7 @@ impl StoredMessage {
             at: self.at,
             subject: self.subject.clone(),
             bytes: self.bytes(),
+            lifetime: self.lifetime(),
         }
     }
 }

@@ -50,6 +50,24 @@ impl Headers {
         self.fields().find_map(|line| value_of(line, name))
     }
 
+    /// The value of the first field called `name` in a block that was checked when it came in;
+    /// `None` also when the bytes are no such block. Costs one search and no check.
+    pub fn peek<'a>(block: &'a [u8], name: &str) -> Option<&'a str> {
+        let mut rest = block;
+        while let Some(at) = memchr::memmem::find(rest, name.as_bytes()) {
+            let (before, from) = rest.split_at(at);
+            rest = &from[name.len()..];
+            if before.ends_with(b"\n")
+                && let Some(value) = rest.strip_prefix(b":")
+            {
+                let end = memchr::memchr2(b'\r', b'\n', value).unwrap_or(value.len());
+                let value = std::str::from_utf8(&value[..end]).ok()?;
+                return Some(value.trim_start_matches(' '));
+            }
+        }
+        None
+    }
+
     /// The values of all fields called `name`, in their order.
     pub fn get_all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         self.fields().filter_map(move |line| value_of(line, name))
@@ -254,6 +272,10 @@ mod tests {
         assert_eq!(headers.get("Empty"), Some(""));
         assert_eq!(headers.get("Url"), Some("x://y:1"));
         assert_eq!(headers.get("B"), None);
+        for name in ["A", "a", "Empty", "Url", "B", "1"] {
+            let peeked = Headers::peek(headers.as_bytes(), name);
+            assert_eq!(peeked, headers.get(name), "{name}");
+        }
         assert_eq!(headers.iter().count(), 5);
         assert_eq!(headers.status(), None);
     }

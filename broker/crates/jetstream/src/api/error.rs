@@ -141,6 +141,7 @@ errors! {
     consumer_inactive_threshold_excess(limit: &str), 400, 10153, "consumer inactive threshold exceeds system limit of {limit}";
     pedantic(err: &str), 400, 10157, "pedantic mode: {err}";
     wrong_last_sequence_in_process(), 400, 10164, "wrong last sequence";
+    message_ttl_invalid(), 400, 10165, "invalid per-message TTL";
     message_ttl_disabled(), 400, 10166, "per-message TTL is disabled";
     too_many_requests(), 429, 10167, "too many requests";
     message_counter_disabled(), 400, 10168, "message counters is disabled";

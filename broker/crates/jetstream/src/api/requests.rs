@@ -131,8 +131,10 @@ pub struct DirectGetRequest {
     pub multi_last: Vec<String>,
     /// Of those up to this sequence; 0 means all.
     pub up_to_seq: u64,
-    /// Of those up to this time.
+    /// Of those before this time.
     pub up_to_time: Option<Timestamp>,
+    /// With `multi_last`: any number of subjects, in pages. Not in nats-server, which ignores it.
+    pub no_limit: bool,
     /// Leave the headers out.
     pub no_hdr: bool,
 }

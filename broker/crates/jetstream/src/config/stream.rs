@@ -94,13 +94,14 @@ pub struct StreamConfig {
     pub deny_delete: bool,
     /// It cannot be purged.
     pub deny_purge: bool,
-    /// Refused.
+    /// A message may take the place of those before it (`Nats-Rollup`).
     pub allow_rollup_hdrs: bool,
     /// What its consumers get by default and may have at most.
     pub consumer_limits: ConsumerLimits,
-    /// Refused.
+    /// A message may say how long it stays (`Nats-TTL`, ADR-43). Cannot be taken back.
     pub allow_msg_ttl: bool,
-    /// Refused unless zero.
+    /// How long a marker stays that is left behind when the last message of a subject went for its
+    /// age; zero leaves none.
     #[serde(with = "nanos", skip_serializing_if = "Duration::is_zero")]
     pub subject_delete_marker_ttl: Duration,
     /// Refused.

@@ -10,6 +10,7 @@ use hitherto_protocol::SubjectFilter;
 use super::names::{NAME_BYTES_MAX, NameFault, check_name};
 use super::{Compression, DESCRIPTION_BYTES_MAX, Discard, Limits, Retention, StreamConfig};
 use super::{is_default, metadata, unsupported};
+use crate::Stream;
 use crate::api::ApiError;
 
 /// How long message ids are remembered unless the configuration says otherwise.
@@ -18,9 +19,8 @@ const DUPLICATE_WINDOW_DEFAULT: Duration = Duration::from_secs(120);
 /// The shortest `max_age` and `duplicate_window`.
 const AGE_MIN: Duration = Duration::from_millis(100);
 
-/// The largest `first_seq`: half of all sequences are left to count on from there. Differs from
-/// nats-server, which takes any number.
-const FIRST_SEQ_MAX: u64 = u64::MAX / 2;
+/// The shortest `subject_delete_marker_ttl`.
+const MARKER_TTL_MIN: Duration = Duration::from_secs(1);
 
 /// The most replicas any cluster can keep.
 const REPLICAS_MAX: u32 = 5;
@@ -41,6 +41,7 @@ impl StreamConfig {
         self.check_texts()?;
         self.check_unsupported()?;
         self.check_replicas(limits)?;
+        self.fill_marker_needs()?;
         if self.sealed {
             self.close();
         }
@@ -78,6 +79,11 @@ impl StreamConfig {
             && [self.retention, new.retention].contains(&Retention::WorkQueue)
         {
             return refuse("change retention policy to/from workqueue");
+        }
+        if self.allow_msg_ttl && !new.allow_msg_ttl {
+            return Err(ApiError::stream_invalid_config(
+                "message TTL status can not be disabled",
+            ));
         }
         if self.deny_delete && !new.deny_delete {
             return refuse("cancel deny message deletes");
@@ -147,10 +153,32 @@ impl StreamConfig {
         Ok(())
     }
 
+    /// Markers come with a lifetime and replace what is left of their subject, so they need both.
+    fn fill_marker_needs(&mut self) -> Result<(), ApiError> {
+        let refuse = |text: &str| Err(ApiError::stream_invalid_config(text));
+        if self.subject_delete_marker_ttl.is_zero() {
+            return Ok(());
+        }
+        if self.subject_delete_marker_ttl < MARKER_TTL_MIN {
+            return refuse("subject delete marker TTL must be at least 1 second");
+        }
+        if self.pedantic && !self.allow_msg_ttl {
+            return refuse("subject delete marker cannot be set if message TTLs are disabled");
+        }
+        if self.pedantic && !self.allow_rollup_hdrs {
+            return refuse("subject delete marker cannot be set if roll-ups are disabled");
+        }
+        self.allow_msg_ttl = true;
+        self.allow_rollup_hdrs = true;
+        self.deny_purge &= self.pedantic;
+        Ok(())
+    }
+
     fn check_first_seq(&self) -> Result<(), ApiError> {
-        if self.first_seq > FIRST_SEQ_MAX {
+        let max = Stream::FIRST_SEQ_MAX.0;
+        if self.first_seq > max {
             return Err(ApiError::stream_invalid_config(&format!(
-                "first sequence is too high, maximum allowed is {FIRST_SEQ_MAX}"
+                "first sequence is too high, maximum allowed is {max}"
             )));
         }
         Ok(())
@@ -183,12 +211,6 @@ impl StreamConfig {
             (self.compression == Compression::S2, "compression s2"),
             (self.subject_transform.is_some(), "a subject transform"),
             (self.republish.is_some(), "republish"),
-            (self.allow_rollup_hdrs, "roll-up"),
-            (self.allow_msg_ttl, "a per-message TTL"),
-            (
-                !self.subject_delete_marker_ttl.is_zero(),
-                "subject_delete_marker_ttl",
-            ),
             (self.allow_msg_counter, "a message counter"),
             (self.allow_msg_schedules, "message scheduling"),
             (self.allow_batched, "fast batch publish"),
@@ -246,6 +268,9 @@ impl StreamConfig {
                 return refuse("discard new per subject requires max msgs per subject > 0");
             }
         }
+        if self.allow_rollup_hdrs && self.deny_purge {
+            return refuse("roll-ups require the purge permission");
+        }
         if self.mirror_direct {
             return refuse("stream has no mirror but does have mirror direct");
         }
@@ -282,7 +307,11 @@ impl StreamConfig {
 
     /// The API level its features came with (ADR-44).
     fn required_level(&self) -> u32 {
-        if self.allow_atomic { 2 } else { 0 }
+        match () {
+            () if self.allow_atomic => 2,
+            () if self.allow_msg_ttl => 1,
+            () => 0,
+        }
     }
 }
 

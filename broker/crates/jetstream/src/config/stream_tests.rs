@@ -184,12 +184,6 @@ fn what_is_not_supported_is_refused_and_named() {
             "a subject transform",
         ),
         (r#""republish":{"dest":"b"}"#, "republish"),
-        (r#""allow_rollup_hdrs":true"#, "roll-up"),
-        (r#""allow_msg_ttl":true"#, "a per-message TTL"),
-        (
-            r#""subject_delete_marker_ttl":1000000000"#,
-            "subject_delete_marker_ttl",
-        ),
         (r#""allow_msg_counter":true"#, "a message counter"),
         (r#""allow_msg_schedules":true"#, "message scheduling"),
         (r#""allow_batched":true"#, "fast batch publish"),

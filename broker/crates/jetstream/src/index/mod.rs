@@ -244,6 +244,11 @@ impl Index {
         self.trie.postings_of(subject)?.first()
     }
 
+    /// The message of exactly this subject that has `place` older ones.
+    pub(crate) fn nth_on(&self, subject: &str, place: usize) -> Option<StreamSeq> {
+        self.trie.postings_of(subject)?.iter().nth(place)
+    }
+
     /// The newest message of exactly this subject.
     pub(crate) fn last_on(&self, subject: &str) -> Option<StreamSeq> {
         self.trie.postings_of(subject)?.last()
@@ -253,6 +258,11 @@ impl Index {
     pub(crate) fn count_on(&self, subject: &str) -> u64 {
         let postings = self.trie.postings_of(subject);
         postings.map_or(0, |postings| count(postings.len()))
+    }
+
+    /// The first message from `from` on.
+    pub(crate) fn next_any(&self, from: StreamSeq) -> Option<StreamSeq> {
+        self.table.next(from)
     }
 
     /// The first message from `from` on that is selected.
@@ -330,8 +340,19 @@ impl Index {
 
     /// The newest message of each selected subject, ascending.
     pub(crate) fn last_per_subject(&self, selection: &Selection) -> Vec<StreamSeq> {
+        self.last_per_subject_upto(selection, self.last)
+    }
+
+    /// The newest message of each selected subject that is not above `upto`, ascending.
+    pub(crate) fn last_per_subject_upto(
+        &self,
+        selection: &Selection,
+        upto: StreamSeq,
+    ) -> Vec<StreamSeq> {
         let nodes = self.subjects_of(selection, StreamSeq(0));
-        let newest = nodes.iter().filter_map(|n| self.trie.postings(*n).last());
+        let newest = nodes
+            .iter()
+            .filter_map(|n| self.trie.postings(*n).last_upto(upto));
         let mut newest: Vec<StreamSeq> = newest.collect();
         newest.sort_unstable();
         newest

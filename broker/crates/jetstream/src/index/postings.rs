@@ -92,6 +92,21 @@ impl Postings {
         }
     }
 
+    /// The largest sequence not above `upto`.
+    pub(super) fn last_upto(&self, upto: StreamSeq) -> Option<StreamSeq> {
+        match self {
+            Self::None => None,
+            Self::One(only) => Some(*only).filter(|seq| *seq <= upto),
+            Self::Many(all) => match all.back() {
+                Some(last) if *last <= upto => Some(*last),
+                _ => {
+                    let after = all.partition_point(|seq| *seq <= upto);
+                    all.get(after.checked_sub(1)?).copied()
+                }
+            },
+        }
+    }
+
     /// How many sequences are not below `from`.
     pub(super) fn count_from(&self, from: StreamSeq) -> usize {
         match self {

@@ -13,6 +13,7 @@ fn meta(seq: u64, subject: &str, at: i64) -> MessageMeta {
         at: Timestamp::from_unix_nanos(at),
         subject: Subject::new(subject.to_owned()).unwrap(),
         bytes: 10 + seq,
+        lifetime: None,
     }
 }
 

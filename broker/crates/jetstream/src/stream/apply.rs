@@ -4,6 +4,7 @@ use hitherto_protocol::{SubjectFilter, Timestamp};
 
 use super::Stream;
 use super::expectations::Expectations;
+use super::rollup::Rollup;
 use crate::api::{ApiError, ConsumerInfo};
 use crate::command::{Append, Command, Control, Delivered, PutAction, PutConsumer, Settled};
 use crate::consumer::Consumer;
@@ -58,9 +59,10 @@ impl Stream {
             return Ok(Stored::single(first, true));
         }
         self.check_expectations(&expected, &append.subject)?;
+        let rollup = self.check_rollup(expected.rollup)?;
         self.check_limits(&append)?;
         let msg_id = expected.msg_id.map(str::to_owned);
-        let seq = self.store(append, msg_id);
+        let seq = self.store(append, msg_id, rollup);
         Ok(Stored::single(seq, false))
     }
 
@@ -73,7 +75,12 @@ impl Stream {
     }
 
     /// Appends without asking; everything that may refuse comes before.
-    pub(super) fn store(&mut self, append: Append, msg_id: Option<String>) -> StreamSeq {
+    pub(super) fn store(
+        &mut self,
+        append: Append,
+        msg_id: Option<String>,
+        rollup: Option<Rollup>,
+    ) -> StreamSeq {
         let seq = self.index.last_seq().next();
         let message = StoredMessage {
             seq,
@@ -87,7 +94,11 @@ impl Stream {
             self.remember(seq, message.at, msg_id);
             return seq;
         }
-        self.index.append(&message.meta());
+        let meta = message.meta();
+        self.index.append(&meta);
+        if let Some(lifetime) = meta.lifetime {
+            self.lifetimes.insert(seq, lifetime);
+        }
         for consumer in self.consumers.values_mut() {
             consumer.message_added(seq, message.subject.as_str());
         }
@@ -95,6 +106,9 @@ impl Stream {
         let subject = message.subject.clone();
         self.outputs.push_back(Output::Store(message));
         self.enforce_limits(Some(subject.as_str()));
+        if let Some(rollup) = rollup {
+            self.roll_up(rollup, seq, subject.as_str());
+        }
         seq
     }
 
@@ -112,6 +126,7 @@ impl Stream {
         let Some(removed) = self.index.remove(seq) else {
             return;
         };
+        self.lifetimes.remove(seq);
         for consumer in self.consumers.values_mut() {
             consumer.message_removed(seq, removed.subject.as_str());
         }
@@ -153,6 +168,12 @@ impl Stream {
         }
         for seq in &doomed {
             self.remove(*seq);
+        }
+        if let (None, Some(before)) = (&purge.filter, purge.before)
+            && before <= Self::FIRST_SEQ_MAX
+        {
+            // The stream goes on from there, also from beyond its end, as on nats-server 2.15.
+            self.index.skip_to(before.previous());
         }
         Ok(doomed.len() as u64)
     }

@@ -4,9 +4,16 @@ use std::collections::HashSet;
 
 use super::Stream;
 use super::expectations::{Expectations, header};
+use super::rollup::Rollup;
 use crate::api::ApiError;
 use crate::command::Append;
 use crate::output::Stored;
+
+/// What storing a message of a batch needs of its headers.
+struct Checked {
+    msg_id: Option<String>,
+    rollup: Option<Rollup>,
+}
 
 impl Stream {
     /// Messages of one batch at most, as nats-server 2.15.
@@ -20,10 +27,10 @@ impl Stream {
         self.expire(last.at);
         let id = batch_id(&batch);
         let count = batch.len() as u64;
-        let msg_ids = self.check_batch(&batch)?;
+        let checked = self.check_batch(&batch)?;
         let mut seq = self.index.last_seq();
-        for (append, msg_id) in batch.into_iter().zip(msg_ids) {
-            seq = self.store(append, msg_id);
+        for (append, checked) in batch.into_iter().zip(checked) {
+            seq = self.store(append, checked.msg_id, checked.rollup);
         }
         Ok(Stored {
             batch: id,
@@ -32,14 +39,14 @@ impl Stream {
         })
     }
 
-    /// Checks every message against the state before the batch; returns their message ids.
-    fn check_batch(&self, batch: &[Append]) -> Result<Vec<Option<String>>, ApiError> {
+    /// Checks every message against the state before the batch; returns what storing them needs.
+    fn check_batch(&self, batch: &[Append]) -> Result<Vec<Checked>, ApiError> {
         if batch.len() > Self::BATCH_MESSAGES_MAX {
             return Err(ApiError::atomic_publish_too_large(batch.len() as u64));
         }
         let mut subjects = HashSet::new();
         let mut seen = HashSet::new();
-        let mut msg_ids = Vec::with_capacity(batch.len());
+        let mut checked = Vec::with_capacity(batch.len());
         for (place, append) in batch.iter().enumerate() {
             let expected = Expectations::read(append.headers.as_ref())?;
             if let Some(id) = expected.msg_id
@@ -63,11 +70,24 @@ impl Stream {
                 return Err(ApiError::wrong_last_sequence_in_process());
             }
             self.check_expectations(&expected, &append.subject)?;
+            let rollup = self.check_rollup(expected.rollup)?;
+            match rollup {
+                Some(Rollup::Subject) if subjects.contains(append.subject.as_str()) => {
+                    return Err(ApiError::rollup_failed("batch rollup sub invalid"));
+                }
+                Some(Rollup::All) if place > 0 => {
+                    return Err(ApiError::rollup_failed("batch rollup all invalid"));
+                }
+                Some(_) | None => {}
+            }
             subjects.insert(append.subject.as_str());
-            msg_ids.push(expected.msg_id.map(str::to_owned));
+            checked.push(Checked {
+                msg_id: expected.msg_id.map(str::to_owned),
+                rollup,
+            });
         }
         self.check_batch_limits(batch)?;
-        Ok(msg_ids)
+        Ok(checked)
     }
 }
 

@@ -11,6 +11,7 @@ use hitherto_protocol::{Headers, Subject, SubjectFilter};
 use super::Stream;
 use crate::StreamSeq;
 use crate::api::ApiError;
+use crate::lifetime::{TTL, parse_ttl};
 
 /// Header names, case-sensitive as on nats-server.
 pub(super) mod header {
@@ -23,7 +24,6 @@ pub(super) mod header {
         "Nats-Expected-Last-Subject-Sequence-Subject";
     pub(crate) const BATCH_ID: &str = "Nats-Batch-Id";
     pub(crate) const ROLLUP: &str = "Nats-Rollup";
-    pub(crate) const TTL: &str = "Nats-TTL";
     pub(crate) const INCREMENT: &str = "Nats-Incr";
     pub(crate) const SCHEDULE: &str = "Nats-Schedule";
 }
@@ -35,6 +35,8 @@ pub(super) struct Expectations<'a> {
     pub(super) last_msg_id: Option<&'a str>,
     pub(super) last_seq: Option<&'a str>,
     pub(super) last_subject_seq: Option<&'a str>,
+    pub(super) rollup: Option<&'a str>,
+    ttl: Option<&'a str>,
     stream: Option<&'a str>,
     last_subject_seq_subject: Option<&'a str>,
 }
@@ -62,10 +64,8 @@ impl<'a> Expectations<'a> {
                 header::EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT => {
                     &mut read.last_subject_seq_subject
                 }
-                header::ROLLUP => {
-                    return Err(ApiError::rollup_not_permitted());
-                }
-                header::TTL => return Err(ApiError::message_ttl_disabled()),
+                header::ROLLUP => &mut read.rollup,
+                TTL => &mut read.ttl,
                 header::INCREMENT => return Err(ApiError::message_counter_disabled()),
                 header::SCHEDULE => return Err(ApiError::message_schedules_disabled()),
                 _ => continue,
@@ -100,6 +100,12 @@ impl Stream {
     ) -> Result<(), ApiError> {
         if expected.stream.is_some_and(|name| name != self.config.name) {
             return Err(ApiError::expected_stream_mismatch());
+        }
+        if let Some(ttl) = expected.ttl {
+            if !self.config.allow_msg_ttl {
+                return Err(ApiError::message_ttl_disabled());
+            }
+            parse_ttl(ttl).map_err(|_| ApiError::message_ttl_invalid())?;
         }
         if let Some(id) = expected.last_msg_id
             && self.last_msg_id.as_deref() != Some(id)

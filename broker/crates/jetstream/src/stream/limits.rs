@@ -1,39 +1,29 @@
 //! What a stream may hold: refused at the door (discard new) or removed at the old end (discard old).
 
-use std::time::Duration;
-
-use hitherto_protocol::{SubjectFilter, Timestamp};
+use hitherto_protocol::SubjectFilter;
 
 use super::Stream;
 use crate::api::ApiError;
-use crate::command::{Append, Command, Control};
-use crate::output::Output;
+use crate::command::Append;
 use crate::{Discard, message_bytes};
 
 /// Header blocks of stored messages, in bytes at most: their length is kept in 16 bits by
 /// nats-server, and clients rely on the error.
 const HEADERS_BYTES_MAX: usize = u16::MAX as usize;
 
-/// The log is asked to expire old messages of an idle stream once in so long.
-const EXPIRY_PAUSE: Duration = Duration::from_secs(1);
-
 impl Stream {
     /// Refuses a message the stream may not take.
     pub(super) fn check_limits(&self, append: &Append) -> Result<(), ApiError> {
         self.check_size(append)?;
-        self.check_room(1, bytes_of(append))?;
-        self.check_subject_room(append, &[])
+        self.check_room(std::slice::from_ref(append))
     }
 
     /// As `check_limits`, for messages that come together.
     pub(super) fn check_batch_limits(&self, batch: &[Append]) -> Result<(), ApiError> {
-        let mut bytes = 0;
-        for (place, append) in batch.iter().enumerate() {
-            self.check_size(append)?;
-            bytes += bytes_of(append);
-            self.check_subject_room(append, &batch[..place])?;
-        }
-        self.check_room(batch.len() as u64, bytes)
+        batch
+            .iter()
+            .try_for_each(|append| self.check_size(append))?;
+        self.check_room(batch)
     }
 
     fn check_size(&self, append: &Append) -> Result<(), ApiError> {
@@ -49,33 +39,50 @@ impl Stream {
         }
     }
 
-    fn check_room(&self, messages: u64, bytes: u64) -> Result<(), ApiError> {
+    /// Refuses messages where none may be pushed out for them: message by message the subject first,
+    /// then the stream. A message that takes the place of an older one on its full subject is not one
+    /// more, and has room when it is smaller (`server/filestore.go` of nats-server 2.15,
+    /// `storeRawMsg`).
+    fn check_room(&self, batch: &[Append]) -> Result<(), ApiError> {
         if self.config.discard != Discard::New {
             return Ok(());
         }
-        if limit(self.config.max_msgs).is_some_and(|max| self.index.messages() + messages > max) {
-            return Err(ApiError::maximum_messages_exceeded());
-        }
-        if limit(self.config.max_bytes).is_some_and(|max| self.index.bytes() + bytes > max) {
-            return Err(ApiError::maximum_bytes_exceeded());
+        let over = |value, max: i64| limit(max).is_some_and(|max| value > max);
+        let (mut messages, mut bytes) = (self.index.messages(), self.index.bytes());
+        for (place, append) in batch.iter().enumerate() {
+            let replaced = self.replaced_bytes(append, &batch[..place]);
+            if replaced.is_some() && self.config.discard_new_per_subject {
+                return Err(ApiError::maximum_messages_per_subject_exceeded());
+            }
+            messages += u64::from(replaced.is_none());
+            if over(messages, self.config.max_msgs) {
+                return Err(ApiError::maximum_messages_exceeded());
+            }
+            let own = bytes_of(append);
+            let shrinks = replaced.is_some_and(|replaced| replaced > own);
+            if over(bytes + own, self.config.max_bytes) && !shrinks {
+                return Err(ApiError::maximum_bytes_exceeded());
+            }
+            bytes = (bytes + own).saturating_sub(replaced.unwrap_or(0));
         }
         Ok(())
     }
 
-    /// `before` are the messages that come before this one in its batch.
-    fn check_subject_room(&self, append: &Append, before: &[Append]) -> Result<(), ApiError> {
-        if self.config.discard != Discard::New || !self.config.discard_new_per_subject {
-            return Ok(());
-        }
-        let Some(max) = limit(self.config.max_msgs_per_subject) else {
-            return Ok(());
-        };
+    /// The size of the message that goes from the full subject of this one; `None` while the subject
+    /// has room. `before` are the messages that come before this one in its batch.
+    fn replaced_bytes(&self, append: &Append, before: &[Append]) -> Option<u64> {
+        let max = limit(self.config.max_msgs_per_subject)?;
         let same = |other: &&Append| other.subject == append.subject;
-        let coming = before.iter().filter(same).count() as u64;
-        if self.index.count_on(append.subject.as_str()) + coming >= max {
-            return Err(ApiError::maximum_messages_per_subject_exceeded());
+        let mut coming = before.iter().filter(same);
+        let subject = append.subject.as_str();
+        let stored = self.index.count_on(subject);
+        let place = (stored + coming.clone().count() as u64).checked_sub(max)?;
+        if place < stored {
+            let seq = self.index.nth_on(subject, usize::try_from(place).ok()?)?;
+            return self.index.get(seq).map(|entry| entry.bytes);
         }
-        Ok(())
+        let place = usize::try_from(place - stored).ok()?;
+        coming.nth(place).map(bytes_of)
     }
 
     /// Removes what is over the limits, oldest first. `subject` was just appended to.
@@ -112,40 +119,6 @@ impl Stream {
                 return;
             };
             self.remove(first);
-        }
-    }
-
-    /// Removes what is older than `max_age` at `now`.
-    pub(super) fn expire(&mut self, now: Timestamp) {
-        if self.config.max_age.is_zero() {
-            return;
-        }
-        let mut first = self.index.first_seq();
-        while let Some(entry) = self.index.get(first) {
-            if now < entry.at.saturating_add(self.config.max_age) {
-                break;
-            }
-            self.remove(first);
-            first = self.index.first_seq();
-        }
-    }
-
-    pub(super) fn next_expiry(&self) -> Option<Timestamp> {
-        if self.config.max_age.is_zero() {
-            return None;
-        }
-        let due = self.index.first_at()?.saturating_add(self.config.max_age);
-        Some(due.max(self.expiry_asked.saturating_add(EXPIRY_PAUSE)))
-    }
-
-    /// Lets the log decide that old messages go, so that every replica agrees.
-    pub(super) fn propose_expiry(&mut self, now: Timestamp) {
-        if self.next_expiry().is_some_and(|due| due <= now) {
-            self.expiry_asked = now;
-            self.outputs.push_back(Output::Propose {
-                command: Command::Control(Control::Expire { at: now }),
-                reply: None,
-            });
         }
     }
 }

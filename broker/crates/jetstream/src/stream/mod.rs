@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `mod` | [`Stream`] and its inputs |
 //! | `apply` | what each command does |
+//! | `expiry` | what goes because it is old |
+//! | `lifetimes` | the messages that say themselves how long they stay |
+//! | `rollup` | messages that take the place of those before them |
 //! | `expectations` | the conditions in a message's headers |
 //! | `dedupe` | the duplicate window |
 //! | `limits` | what a stream may hold |
@@ -15,9 +18,12 @@ mod apply;
 mod batch;
 mod dedupe;
 mod expectations;
+mod expiry;
+mod lifetimes;
 mod limits;
 mod queries;
 mod retention;
+mod rollup;
 mod snapshot;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +31,7 @@ use std::collections::{BTreeMap, VecDeque};
 use hitherto_protocol::{Subject, Timestamp};
 
 use self::dedupe::Dedupe;
+use self::lifetimes::Lifetimes;
 pub use self::snapshot::{RestoreError, StreamSnapshot};
 use crate::consumer::{Ack, Consumer, PullRequest};
 use crate::index::Index;
@@ -41,6 +48,7 @@ pub struct Stream {
     config: StreamConfig,
     created: Timestamp,
     index: Index,
+    lifetimes: Lifetimes,
     dedupe: Dedupe,
     /// When the last message came, whether it is still there or not.
     last_at: Timestamp,
@@ -62,6 +70,10 @@ impl Stream {
     /// duplicate window has passed.
     pub const DEDUPE_IDS_MAX: usize = 1_000_000;
 
+    /// The largest sequence a stream may be made to begin with: half of all sequences are left to
+    /// count on from there. Differs from nats-server, which takes any number.
+    pub const FIRST_SEQ_MAX: StreamSeq = StreamSeq(u64::MAX / 2);
+
     /// Consumers of a stream whose `max_consumers` says nothing: 1,000, as nats-server 2.15.
     pub const CONSUMERS_MAX: usize = 1_000;
 
@@ -72,6 +84,7 @@ impl Stream {
             config,
             created,
             index: Index::new(last),
+            lifetimes: Lifetimes::default(),
             dedupe: Dedupe::default(),
             last_at: Timestamp::ZERO,
             last_msg_id: None,

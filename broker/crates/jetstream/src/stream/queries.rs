@@ -89,6 +89,11 @@ impl Stream {
         self.index.last_per_subject(selection)
     }
 
+    /// The newest message of each subject that matches, of those not above `upto`, ascending.
+    pub fn last_per_subject_upto(&self, selection: &Selection, upto: StreamSeq) -> Vec<StreamSeq> {
+        self.index.last_per_subject_upto(selection, upto)
+    }
+
     /// The first message at or after `from` whose subject matches.
     pub fn next_match(&self, from: StreamSeq, selection: &Selection) -> Option<StreamSeq> {
         self.index.next(from, selection)

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Stream;
 use super::dedupe::{Dedupe, Remembered};
+use super::lifetimes::Lifetimes;
 use crate::consumer::{Consumer, ConsumerSnapshot};
 use crate::index::Index;
 use crate::{LogIndex, MessageMeta, StreamConfig, StreamSeq};
@@ -96,6 +97,7 @@ impl Stream {
             .peek()
             .map_or(snapshot.last_seq, |meta| meta.seq.previous());
         let mut index = Index::new(before_first);
+        let mut lifetimes = Lifetimes::default();
         for meta in messages {
             if meta.seq <= index.last_seq() || meta.seq > snapshot.last_seq {
                 return Err(RestoreError::Misplaced {
@@ -105,6 +107,9 @@ impl Stream {
                 });
             }
             index.append(&meta);
+            if let Some(lifetime) = meta.lifetime {
+                lifetimes.insert(meta.seq, lifetime);
+            }
         }
         if index.last_seq() < snapshot.last_seq {
             index.skip_to(snapshot.last_seq);
@@ -119,6 +124,7 @@ impl Stream {
             config: snapshot.config,
             created: snapshot.created,
             index,
+            lifetimes,
             dedupe: Dedupe::restore(snapshot.dedupe),
             last_at: snapshot.last_at,
             last_msg_id: snapshot.last_msg_id,

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hitherto_jetstream::{MessageMeta, StoredMessage, StreamSeq, message_bytes};
+use hitherto_jetstream::{Lifetime, MessageMeta, StoredMessage, StreamSeq, message_bytes};
 use hitherto_protocol::{Headers, Subject, Timestamp};
 
 use crate::files::{u32_at, u64_at};
@@ -202,6 +202,7 @@ impl Block {
                 parts.headers.len(),
                 parts.payload.len(),
             ),
+            lifetime: Lifetime::read(parts.headers, parts.at),
         })
     }
 
