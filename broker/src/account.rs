@@ -16,13 +16,18 @@ pub const ORDINARY_ACCOUNT: &str = "$G";
 pub const SYSTEM_ACCOUNT: &str = "$SYS";
 
 /// One of the two accounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) enum Account {
     /// Where applications, streams and in-process clients are.
     #[default]
     Ordinary,
     /// Where the server tells about itself.
     System,
+}
+
+impl Account {
+    /// Both of them.
+    pub(crate) const ALL: [Self; 2] = [Self::Ordinary, Self::System];
 }
 
 /// The accounts of a node.

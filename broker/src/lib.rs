@@ -36,6 +36,8 @@
 //! | `room` | back-pressure: publishers wait while the log has no room |
 //! | `jetstream` | the streams: their owner threads, the log, the stores |
 //! | `services` | the JetStream API on its subjects |
+//! | `monitor` | what a node tells about itself |
+//! | `http` | the same as pages |
 //!
 //! Wiring and IO only: rules of streams and consumers are in `hitherto-jetstream`, files in
 //! `hitherto-storage`. This crate must not know `hitherto` (the framework).
@@ -50,6 +52,8 @@
 //! | one protocol line | [`MAX_CONTROL_LINE`](config::MAX_CONTROL_LINE) | `-ERR`, closed |
 //! | bytes read ahead per connection | 64 KiB and one message | the socket waits |
 //! | bytes waiting for one connection | [`MAX_PENDING`](config::MAX_PENDING) | slow consumer: closed, counted |
+//! | ended connections that are still shown | 10,000 | the oldest are forgotten |
+//! | connections to the monitoring pages | 64, idle for 60 s at most | more wait |
 //! | bytes waiting for one local subscription | [`MAX_PENDING`](config::MAX_PENDING) | ended, the reader is told |
 //! | requests of one local client in flight | 65,536 | [`Error::TooManyRequests`] |
 //! | matches remembered per publisher | 256 subjects of at most 64 matches | looked up again |
@@ -61,8 +65,8 @@
 //!
 //! # Not there yet
 //!
-//! Authentication, TLS, accounts (every client is in `$G`), clustering, WebSocket, monitoring over HTTP, the
-//! system account's requests, and lame duck mode. INFO offers none of them.
+//! Authentication, TLS, accounts (every client is in `$G`), clustering, WebSocket, the system account's
+//! requests, and lame duck mode. INFO offers none of them.
 //! Deliberate differences in small things are marked `Differs from nats-server:` where they are made.
 
 #![forbid(unsafe_code)]
@@ -71,10 +75,12 @@ mod account;
 pub mod config;
 mod connection;
 mod error;
+mod http;
 mod id;
 mod jetstream;
 mod listener;
 mod local;
+mod monitor;
 mod node;
 mod pubsub;
 mod room;

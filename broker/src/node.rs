@@ -12,10 +12,11 @@ use crate::account::{Account, AccountSpace, Accounts};
 use crate::connection::{Clients, Environment};
 use crate::jetstream::{DamageReport, JetStream, JetStreamOptions};
 use crate::local::{LocalClient, LocalClientParts};
+use crate::monitor::{Monitor, MonitorParts};
 use crate::pubsub::Router;
 use crate::room::Room;
 use crate::stop::{StopSignal, StopSource};
-use crate::{Error, NodeConfig, id, listener};
+use crate::{Error, NodeConfig, http, id, listener};
 
 /// The version INFO reports. Client libraries compare it to switch features on: JetStream clients ask
 /// for 2.9 (consumer create by name), 2.10 (several filters), 2.11 and 2.12 (atomic batches). It names
@@ -38,6 +39,8 @@ pub struct Node {
     stop_source: StopSource,
     stop: StopSignal,
     listen_addr: Option<SocketAddr>,
+    http_addr: Option<SocketAddr>,
+    monitor: Arc<Monitor>,
     /// The accept loop, which owns the tasks of the connections. Dropping the set ends them.
     tasks: JoinSet<()>,
 }
@@ -66,8 +69,10 @@ impl Node {
         let accounts = accounts(&config);
         // Bound first, so that a port in use is noticed at once; accepting comes last, so that who is let
         // in finds everything recovered.
-        let listener = open_listener(&config).await?;
+        let listener = open_listener(&config, config.listen).await?;
         let listen_addr = listener.as_ref().map(|(_, addr)| *addr);
+        let http_listener = open_listener(&config, config.http_listen).await?;
+        let http_addr = http_listener.as_ref().map(|(_, addr)| *addr);
 
         let jetstream = if config.jetstream {
             Some(start_jetstream(&config, accounts.router(Account::Ordinary)).await?)
@@ -83,6 +88,11 @@ impl Node {
             clock: Arc::clone(&config.clock),
             clients: Clients::default(),
         });
+        let parts = MonitorParts {
+            http_addr,
+            store_dir: config.jetstream.then(|| config.store_dir.join("jetstream")),
+        };
+        let monitor = Monitor::new(Arc::clone(&environment), jetstream.as_ref(), parts);
         let (stop_source, stop) = StopSource::new();
         let mut node = Self {
             config,
@@ -92,8 +102,13 @@ impl Node {
             stop_source,
             stop,
             listen_addr,
+            http_addr,
+            monitor: Arc::new(monitor),
             tasks: JoinSet::new(),
         };
+        if let Some((listener, addr)) = http_listener {
+            node.monitor_on(listener, addr);
+        }
         if let Some((listener, addr)) = listener {
             node.accept_on(listener, addr);
         }
@@ -117,6 +132,11 @@ impl Node {
     /// The address clients can connect to; `None` when the node does not listen.
     pub fn listen_addr(&self) -> Option<SocketAddr> {
         self.listen_addr
+    }
+
+    /// The address of the monitoring pages; `None` when there are none.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http_addr
     }
 
     /// The id INFO reports; new at every start.
@@ -156,6 +176,13 @@ impl Node {
         };
         tracing::info!("Server Exiting..");
         Ok(ended?)
+    }
+
+    fn monitor_on(&mut self, listener: Box<dyn Listener>, addr: SocketAddr) {
+        tracing::info!("Starting http monitor on {addr}");
+        let monitor = Arc::clone(&self.monitor);
+        self.tasks
+            .spawn(http::run(listener, monitor, self.stop.clone()));
     }
 
     fn accept_on(&mut self, listener: Box<dyn Listener>, addr: SocketAddr) {
@@ -233,8 +260,9 @@ async fn unblocked<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
 
 async fn open_listener(
     config: &NodeConfig,
+    addr: Option<SocketAddr>,
 ) -> Result<Option<(Box<dyn Listener>, SocketAddr)>, Error> {
-    let Some(addr) = config.listen else {
+    let Some(addr) = addr else {
         return Ok(None);
     };
     let failed = |source| Error::Listen { addr, source };

@@ -42,11 +42,14 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&unfinished, path)
 }
 
-/// `{"nats":["nats://127.0.0.1:4222"]}`.
+/// `{"nats":["nats://127.0.0.1:4222"],"monitoring":["http://127.0.0.1:8222"]}`.
 fn ports(node: &Node) -> Value {
     let mut ports = Map::new();
     if let Some(addr) = node.listen_addr() {
         ports.insert("nats".into(), urls("nats", addr));
+    }
+    if let Some(addr) = node.http_addr() {
+        ports.insert("monitoring".into(), urls("http", addr));
     }
     Value::Object(ports)
 }

@@ -44,6 +44,8 @@ pub(crate) struct Client {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) account: Account,
+    /// The user it was let in as; `None` when nobody is asked.
+    pub(crate) user: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) lang: Option<String>,
     pub(crate) version: Option<String>,
@@ -133,6 +135,7 @@ impl Client {
     pub(super) fn note_connect(&self, connect: &Connect, account: Account) {
         *self.identity() = Identity {
             account,
+            user: None,
             name: connect.name.clone(),
             lang: connect.lang.clone(),
             version: connect.version.clone(),
@@ -152,6 +155,11 @@ impl Client {
     pub(super) fn note_rtt(&self, rtt: Duration) {
         let nanos = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
         self.rtt_nanos.store(nanos.max(1), Ordering::Relaxed);
+    }
+
+    /// Its account.
+    pub(crate) fn account(&self) -> Account {
+        self.identity().account
     }
 
     /// The connection as it is now.

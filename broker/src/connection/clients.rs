@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::CloseReason;
 use super::client::{Client, ClientReport, Traffic};
+use crate::account::Account;
 use crate::pubsub::SubscriberId;
 
 /// Connections that ended and are still shown: 10,000, as in nats-server. The oldest are forgotten first.
@@ -22,7 +23,7 @@ struct State {
     /// At most [`CLOSED_MAX`], the newest last.
     closed: VecDeque<ClientReport>,
     /// What the connections that ended add to the sums.
-    gone: ClientTotals,
+    gone: BTreeMap<Account, ClientTotals>,
 }
 
 /// Sums over all connections since the start.
@@ -51,11 +52,22 @@ impl Clients {
         let report = client.report();
         let mut state = self.lock();
         state.live.remove(&client.id());
-        state.gone.add(&report);
+        let gone = state.gone.entry(report.identity.account).or_default();
+        gone.add(&report);
         if state.closed.len() >= CLOSED_MAX {
             state.closed.pop_front();
         }
         state.closed.push_back(report);
+    }
+
+    /// The connections of now, in the order they came.
+    pub(crate) fn live(&self) -> Vec<Arc<Client>> {
+        self.lock().live.values().cloned().collect()
+    }
+
+    /// The connections that ended not long ago, in the order they ended.
+    pub(crate) fn closed(&self) -> Vec<ClientReport> {
+        self.lock().closed.iter().cloned().collect()
     }
 
     /// How many connections there are.
@@ -65,10 +77,27 @@ impl Clients {
 
     /// Sums over all connections since the start.
     pub(crate) fn totals(&self) -> ClientTotals {
+        self.sum(|_| true)
+    }
+
+    /// The same for one account.
+    pub(crate) fn totals_of(&self, account: Account) -> ClientTotals {
+        self.sum(|other| other == account)
+    }
+
+    fn sum(&self, is_wanted: impl Fn(Account) -> bool) -> ClientTotals {
         let state = self.lock();
-        let mut totals = state.gone;
+        let mut totals = ClientTotals::default();
+        for (account, gone) in &state.gone {
+            if is_wanted(*account) {
+                totals.add_totals(gone);
+            }
+        }
         for client in state.live.values() {
-            totals.add(&client.report());
+            let report = client.report();
+            if is_wanted(report.identity.account) {
+                totals.add(&report);
+            }
         }
         totals
     }
@@ -88,5 +117,13 @@ impl ClientTotals {
         self.slow_consumers += u64::from(is_slow);
         let is_stale = report.reason == Some(CloseReason::StaleConnection);
         self.stale_connections += u64::from(is_stale);
+    }
+    fn add_totals(&mut self, other: &Self) {
+        self.connections += other.connections;
+        self.received.add(other.received);
+        self.sent.add(other.sent);
+        self.stalls += other.stalls;
+        self.slow_consumers += other.slow_consumers;
+        self.stale_connections += other.stale_connections;
     }
 }

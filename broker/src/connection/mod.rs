@@ -27,7 +27,8 @@ mod session;
 mod subscriptions;
 mod writer;
 
-pub(crate) use clients::Clients;
+pub(crate) use client::{ClientReport, Traffic};
+pub(crate) use clients::{ClientTotals, Clients};
 pub(crate) use close_reason::CloseReason;
 pub(crate) use outbound::{Outbound, Pushed};
 pub(crate) use reader::{Environment, refuse, serve};

@@ -34,6 +34,7 @@ pub(crate) struct StreamEntry {
 /// Numbers about one stream, as of a moment ago.
 #[derive(Debug, Default)]
 pub(crate) struct StreamUsage {
+    pub(crate) messages: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) consumers: AtomicU64,
 }
@@ -42,6 +43,7 @@ pub(crate) struct StreamUsage {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Usage {
     pub(crate) streams: u64,
+    pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) consumers: u64,
 }
@@ -113,12 +115,22 @@ impl Directory {
         self.offline.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// All streams, sorted by name.
+    pub(crate) fn all(&self) -> Vec<Arc<StreamEntry>> {
+        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = streams.values().cloned().collect();
+        drop(streams);
+        all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
     pub(crate) fn usage(&self) -> Usage {
         let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
         let mut usage = Usage::default();
         #[allow(clippy::iter_over_hash_type, reason = "a sum has no order")]
         for entry in streams.values() {
             usage.streams += 1;
+            usage.messages += entry.usage.messages.load(Ordering::Relaxed);
             usage.bytes += entry.usage.bytes.load(Ordering::Relaxed);
             usage.consumers += entry.usage.consumers.load(Ordering::Relaxed);
         }

@@ -52,12 +52,10 @@ pub(crate) struct JetStreamOptions {
 ///
 /// Dropping it stops its threads without a last checkpoint; what is acknowledged is in the log.
 pub(crate) struct JetStream {
-    log: Arc<SoloLog<Receipt>>,
-    shards: Vec<Arc<ShardQueue>>,
+    pub(super) log: Arc<SoloLog<Receipt>>,
+    pub(super) shards: Vec<Arc<ShardQueue>>,
     waiting_room: Arc<WaitingRoom>,
-    directory: Arc<Directory>,
-    damage: DamageReport,
-    router: Arc<Router>,
+    pub(super) parts: ShardParts,
     running: Mutex<Running>,
 }
 
@@ -123,7 +121,7 @@ impl JetStream {
 
     /// What is known to be damaged.
     pub(crate) fn damage(&self) -> &DamageReport {
-        &self.damage
+        &self.parts.damage
     }
 
     /// Ends JetStream: takes nothing any more, writes what was taken, makes a last checkpoint, and joins
@@ -152,7 +150,6 @@ impl JetStream {
             commits,
             SoloOptions::default(),
         )?);
-        let router = Arc::clone(&seams.router);
         let figures = Arc::new(ApiFigures::default());
         let parts = ShardParts {
             intake: Arc::new(Intake {
@@ -209,9 +206,7 @@ impl JetStream {
             log,
             shards: queues,
             waiting_room,
-            directory: parts.directory,
-            damage: parts.damage,
-            router,
+            parts,
             running: Mutex::new(running),
         }))
     }
@@ -223,7 +218,7 @@ impl JetStream {
             shards,
         } = std::mem::take(&mut *self.running());
         for service in &services {
-            self.router.unsubscribe(service);
+            self.parts.intake.router.unsubscribe(service);
         }
         self.log.shutdown();
         let checkpointer = checkpointer.and_then(|mut thread| thread.stop());
@@ -239,10 +234,18 @@ impl JetStream {
                 tracing::error!("a shard has panicked");
             }
         }
-        self.directory.clear();
+        self.parts.directory.clear();
         // Whoever waits for room need not any more.
         self.waiting_room.notify();
         last
+    }
+
+    /// The numbers of the shards whose threads have ended.
+    pub(super) fn ended_shards(&self) -> Vec<usize> {
+        let running = self.running();
+        let ended = running.shards.iter().enumerate();
+        let ended = ended.filter(|(_, thread)| thread.is_finished());
+        ended.map(|(number, _)| number).collect()
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {

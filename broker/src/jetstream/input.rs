@@ -12,6 +12,7 @@ use hitherto_storage::Manifest;
 use super::checkpointer::CheckpointOrder;
 use super::order::StreamOrder;
 use super::receipt::Receipt;
+use super::watch::Watch;
 use crate::services::{MetaCall, StreamAck, StreamCall};
 
 /// API calls and pulls that may wait for one shard: 10,000, as in nats-server. More are refused.
@@ -37,6 +38,8 @@ pub(crate) enum Input {
     Order(Box<StreamOrder>),
     /// The first message of an atomic batch is staged: the shard watches that it does not stay for ever.
     BatchOpened(GroupId),
+    /// Somebody watches. Few at a time: whoever asks waits for the answer before asking on.
+    Watch(Watch),
     /// Describe your groups for a checkpoint.
     Checkpoint(CheckpointOrder),
     /// The checkpoint of a group is on disk.

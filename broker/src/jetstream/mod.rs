@@ -19,6 +19,7 @@
 //! | `damage`, `offline` | [`DamageReport`], and the streams that do not serve because of it |
 //! | `unreadable` | the damaged messages of a stream that serves |
 //! | `room` | waiting while too much is under way |
+//! | `watch` | what is told to those who watch the node |
 //!
 //! A message goes one way: publisher -> capture -> log -> shard -> replica -> outlet. What clients ask for
 //! by request is read in [`crate::services`], which also answers it, on the shard.
@@ -44,6 +45,7 @@ mod state_record;
 mod stores;
 mod stream_dirs;
 mod unreadable;
+mod watch;
 
 pub use damage::{DAMAGE_KEPT_MAX, Damage, DamageReport};
 pub(crate) use engine::{JetStream, JetStreamOptions};
@@ -53,3 +55,4 @@ pub(crate) use outlet::{DirectOrigin, Outlet};
 pub(crate) use receipt::{ApiChange, ApiReceipt, Receipt};
 pub(crate) use replica::{Hands, Replica};
 pub(crate) use shard::ShardParts;
+pub(crate) use watch::{Fault, StreamReport};

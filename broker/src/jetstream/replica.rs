@@ -250,6 +250,7 @@ impl Replica {
     pub(crate) fn publish_usage(&self) {
         let state = self.stream.state();
         let usage = &self.entry.usage;
+        usage.messages.store(state.messages, Ordering::Relaxed);
         usage.bytes.store(state.bytes, Ordering::Relaxed);
         let consumers = self.stream.consumers().len() as u64;
         usage.consumers.store(consumers, Ordering::Relaxed);

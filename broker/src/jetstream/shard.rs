@@ -146,6 +146,7 @@ impl Shard {
             Input::BatchOpened(group) => {
                 self.batches.insert(group);
             }
+            Input::Watch(watch) => watch.answer(&self.replicas, self.now()),
             Input::Checkpoint(order) => self.describe(&order),
             Input::CheckpointSaved(group, manifest) => self.checkpoint_saved(group, &manifest),
             Input::Stop => return true,

@@ -26,5 +26,5 @@ mod tests;
 
 pub(crate) use message::{Handler, Message};
 pub(crate) use publisher::{Delivered, Publisher};
-pub(crate) use router::{Origin, Router, SubscriberId, SubscriptionKey};
+pub(crate) use router::{Origin, Router, RouterFigures, SubscriberId, SubscriptionKey};
 pub(crate) use subscription::{Subscription, Target};

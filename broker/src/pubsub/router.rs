@@ -24,6 +24,27 @@ pub(crate) struct Router {
     generation: AtomicU64,
     next_subscriber: AtomicU64,
     entropy: Arc<dyn Entropy>,
+    figures: Figures,
+}
+
+#[derive(Debug, Default)]
+struct Figures {
+    inserts: AtomicU64,
+    removes: AtomicU64,
+    matches: AtomicU64,
+}
+
+/// Numbers about a router since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RouterFigures {
+    /// Subscriptions now.
+    pub(crate) subscriptions: u64,
+    /// Subscriptions that came.
+    pub(crate) inserts: u64,
+    /// Subscriptions that went.
+    pub(crate) removes: u64,
+    /// Subjects that were looked up; publishers remember those they look up often.
+    pub(crate) matches: u64,
 }
 
 /// Names a subscriber: a connection (then it is the `client_id` of INFO) or a local client.
@@ -66,6 +87,7 @@ impl Router {
             generation: AtomicU64::new(1),
             next_subscriber: AtomicU64::new(1),
             entropy,
+            figures: Figures::default(),
         })
     }
 
@@ -91,6 +113,7 @@ impl Router {
         let subscription = Arc::new(Subscription::new(filter, queue, target));
         let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
         tree.insert(subscription.filter(), Arc::clone(&subscription));
+        self.figures.inserts.fetch_add(1, Ordering::Relaxed);
         self.generation.fetch_add(1, Ordering::Release);
         SubscriptionKey(subscription)
     }
@@ -115,6 +138,36 @@ impl Router {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .len()
+    }
+
+    /// How it is doing.
+    pub(crate) fn figures(&self) -> RouterFigures {
+        let Figures {
+            inserts,
+            removes,
+            matches,
+        } = &self.figures;
+        RouterFigures {
+            subscriptions: self.subscriptions() as u64,
+            inserts: inserts.load(Ordering::Relaxed),
+            removes: removes.load(Ordering::Relaxed),
+            matches: matches.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The subscriptions that `is_wanted` accepts, sorted by filter. Nobody subscribes meanwhile.
+    pub(crate) fn list(&self, is_wanted: impl Fn(&Subscription) -> bool) -> Vec<Arc<Subscription>> {
+        let mut list = Vec::new();
+        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+        tree.for_each(|subscription| {
+            if is_wanted(subscription) {
+                list.push(Arc::clone(subscription));
+            }
+        });
+        drop(tree);
+        let filter = |subscription: &Arc<Subscription>| subscription.filter().as_str().to_owned();
+        list.sort_by_cached_key(|subscription| (filter(subscription), subscription.subscriber()));
+        list
     }
 
     /// Ends every subscription. Breaks the circle of services that hold the router and are held by it.
@@ -154,6 +207,7 @@ impl Router {
 
     pub(super) fn collect_matches(&self, subject: &Subject, matches: &mut Matches) {
         matches.clear();
+        self.figures.matches.fetch_add(1, Ordering::Relaxed);
         self.tree
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -170,6 +224,7 @@ impl Router {
             Arc::ptr_eq(other, subscription)
         });
         if removed.is_some() {
+            self.figures.removes.fetch_add(1, Ordering::Relaxed);
             self.generation.fetch_add(1, Ordering::Release);
         }
         drop(tree);

@@ -91,6 +91,29 @@ impl Subscription {
         }
     }
 
+    /// The client's name for it; `None` inside the process.
+    pub(crate) fn sid(&self) -> Option<&Bytes> {
+        match &self.target {
+            Target::Client { sid, .. } => Some(sid),
+            Target::Local(_) | Target::Handler(_) => None,
+        }
+    }
+
+    /// How many messages were handed over, at most [`max_messages`](Self::max_messages).
+    pub(crate) fn messages(&self) -> u64 {
+        let delivered = self.delivered.load(Ordering::Relaxed);
+        self.max_messages()
+            .map_or(delivered, |max| delivered.min(max))
+    }
+
+    /// After how many messages it ends; `None` for never.
+    pub(crate) fn max_messages(&self) -> Option<u64> {
+        match self.max.load(Ordering::Relaxed) {
+            0 => None,
+            max => Some(max),
+        }
+    }
+
     /// Tells whether nothing will be handed over any more.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)

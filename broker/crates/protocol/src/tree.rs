@@ -121,6 +121,17 @@ impl<T> SubjectTree<T> {
             .is_break()
     }
 
+    /// Calls `visit` for every value, in no particular order.
+    pub fn for_each<'a>(&'a self, visit: impl FnMut(&'a T)) {
+        #[allow(clippy::iter_over_hash_type, reason = "the caller is told of no order")]
+        let literals = self.literals.values().flatten();
+        let wildcards = self
+            .nodes
+            .iter()
+            .flat_map(|node| node.here.iter().chain(&node.below));
+        literals.chain(wildcards).for_each(visit);
+    }
+
     /// Calls `visit` for every value whose filter matches `subject`, until it breaks.
     fn try_for_each_match<'a>(
         &'a self,

@@ -116,3 +116,14 @@ fn more_branches_than_fit_inline_are_followed() {
     found.sort_unstable();
     assert_eq!(found, (1..40).collect::<Vec<_>>());
 }
+
+#[test]
+fn every_value_is_visited_once() {
+    let filters = ["a.b", "a.*", "*.b", "a.>", ">", "a", "a.b"];
+    let mut tree = tree(&filters);
+    tree.remove(&filter("*.b"), |_| true);
+    let mut visited = Vec::new();
+    tree.for_each(|value| visited.push(*value));
+    visited.sort_unstable();
+    assert_eq!(visited, [">", "a", "a.*", "a.>", "a.b", "a.b"]);
+}

@@ -1,0 +1,114 @@
+//! What the documents are made from.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use hitherto_protocol::{ServerInfo, Timestamp};
+
+use super::process::Process;
+use crate::account::{Account, Accounts};
+use crate::config::ClientLimits;
+use crate::connection::{Clients, Environment};
+use crate::jetstream::JetStream;
+
+/// What a node shows of itself. Shared by everybody who carries documents out.
+///
+/// JetStream is held weakly, so that a page under way does not keep the threads of a stopped node alive.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    environment: Arc<Environment>,
+    jetstream: Weak<JetStream>,
+    pub(super) parts: MonitorParts,
+    pub(super) started: Timestamp,
+    started_monotonic: Duration,
+    pub(super) process: Process,
+    /// By path; only of those there are.
+    pages: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// What a monitor is told about the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct MonitorParts {
+    /// Where the pages are; `None` without HTTP.
+    pub(crate) http_addr: Option<SocketAddr>,
+    /// The directory of JetStream; `None` when it is off.
+    pub(crate) store_dir: Option<PathBuf>,
+}
+
+impl Monitor {
+    /// A monitor of a node that starts now.
+    pub(crate) fn new(
+        environment: Arc<Environment>,
+        jetstream: Option<&Arc<JetStream>>,
+        parts: MonitorParts,
+    ) -> Self {
+        let clock = &environment.clock;
+        Self {
+            started: Timestamp::from(clock.now()),
+            started_monotonic: clock.monotonic(),
+            process: Process::new(),
+            environment,
+            jetstream: jetstream.map(Arc::downgrade).unwrap_or_default(),
+            parts,
+            pages: Mutex::default(),
+        }
+    }
+
+    /// Somebody asked for a page.
+    pub(crate) fn count_page(&self, path: &'static str) {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        *pages.entry(path).or_default() += 1;
+    }
+
+    pub(super) fn pages(&self) -> BTreeMap<&'static str, u64> {
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.clone()
+    }
+
+    /// What the server says about itself to every client.
+    pub(crate) fn info(&self) -> &ServerInfo {
+        &self.environment.info
+    }
+
+    pub(super) fn limits(&self) -> &ClientLimits {
+        &self.environment.limits
+    }
+
+    pub(super) fn clients(&self) -> &Clients {
+        &self.environment.clients
+    }
+
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.environment.accounts
+    }
+
+    /// The account of this name.
+    pub(super) fn account(&self, name: &str) -> Option<Account> {
+        Account::ALL
+            .into_iter()
+            .find(|account| self.accounts().get(*account).name == name)
+    }
+
+    /// `None` when it is off or the node has stopped.
+    pub(super) fn jetstream(&self) -> Option<Arc<JetStream>> {
+        self.jetstream.upgrade()
+    }
+
+    /// Whether the node was started with JetStream.
+    pub(crate) fn has_jetstream(&self) -> bool {
+        self.parts.store_dir.is_some()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from(self.environment.clock.now())
+    }
+
+    /// How long the node runs.
+    pub(super) fn uptime(&self) -> Duration {
+        let now = self.environment.clock.monotonic();
+        now.saturating_sub(self.started_monotonic)
+    }
+}
