@@ -190,9 +190,15 @@ impl Recovery<'_> {
         let store = self.stores.open(group, manifest)?;
         let snapshot = state_record::decode(&checkpoint.state)
             .map_err(|error| unusable(state_file, group, &error))?;
-        let metas = store.metas().collect::<Result<Vec<_>, _>>()?;
-        let stream = Stream::restore(snapshot, metas)
-            .map_err(|error| unusable(state_file, group, &error))?;
+        let mut failed = None;
+        let metas = store
+            .metas()
+            .map_while(|meta| meta.map_err(|error| failed = Some(error)).ok());
+        let restored = Stream::restore(snapshot, metas);
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let stream = restored.map_err(|error| unusable(state_file, group, &error))?;
         Ok(RecoveredStream {
             stream,
             store,
