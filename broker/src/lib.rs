@@ -38,6 +38,7 @@
 //! | `services` | the JetStream API on its subjects |
 //! | `monitor` | what a node tells about itself |
 //! | `http` | the same as pages |
+//! | [`examine`] | a store at rest: checks and inspections |
 //!
 //! Wiring and IO only: rules of streams and consumers are in `hitherto-jetstream`, files in
 //! `hitherto-storage`. This crate must not know `hitherto` (the framework).
@@ -75,6 +76,7 @@ mod account;
 pub mod config;
 mod connection;
 mod error;
+pub mod examine;
 mod http;
 mod id;
 mod jetstream;

@@ -1,23 +1,26 @@
 //! The command line: its commands, its log, and how it reports errors.
-
 //!
 //! | file | noun |
 //! |---|---|
 //! | `serve` | the command `hitherto serve` |
+//! | `check`, `inspect` | a store whose broker is stopped |
 //! | `drop_in` | the command line of nats-server |
 //! | `process` | a broker as a process; what both of them run |
 //! | `log`, `ports`, `signals` | its log, ports file and signals |
 //! | `send_signal` | `--signal` |
 //! | `hint` | what to do about an error |
 
+mod check;
 mod drop_in;
 mod hint;
+mod inspect;
 mod log;
 mod ports;
 mod process;
 mod send_signal;
 mod serve;
 mod signals;
+mod units;
 
 use std::path::Path;
 
@@ -42,6 +45,10 @@ struct Cli {
 enum Command {
     /// Run a broker until it is interrupted
     Serve(serve::Serve),
+    /// Verify the files of a store whose broker is stopped
+    Check(check::Check),
+    /// Show what is in a store whose broker is stopped
+    Inspect(inspect::Inspect),
 }
 
 /// Runs the command line of the process.
@@ -52,6 +59,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     }
     match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Inspect(inspect) => inspect.run(),
     }
 }
 

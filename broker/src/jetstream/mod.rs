@@ -53,6 +53,8 @@ pub(crate) use input::{Input, ShardQueue};
 pub(crate) use meta_owner::MetaOwner;
 pub(crate) use outlet::{DirectOrigin, Outlet};
 pub(crate) use receipt::{ApiChange, ApiReceipt, Receipt};
+pub(crate) use recovery::{Recovered, RecoveredStream, recover, stream_names};
 pub(crate) use replica::{Hands, Replica};
 pub(crate) use shard::ShardParts;
+pub(crate) use stores::Stores;
 pub(crate) use watch::{Fault, StreamReport};

@@ -109,6 +109,15 @@ fn open_meta(saved: Option<Checkpoint>, file: &Path, limits: &Limits) -> Result<
     Meta::restore(snapshot, limits.clone()).map_err(|error| unusable(file, GroupId::META, &error))
 }
 
+/// The names of the streams by group, out of the meta group's checkpoint; on failure says what is wrong.
+pub(crate) fn stream_names(state: &[u8]) -> Result<BTreeMap<GroupId, String>, String> {
+    let snapshot = state_record::decode(state).map_err(|error| error.to_string())?;
+    let meta = Meta::restore(snapshot, Limits::default()).map_err(|error| error.to_string())?;
+    let name =
+        |(name, entry): (&str, &hitherto_jetstream::StreamEntry)| (entry.group, name.to_owned());
+    Ok(meta.iter().map(name).collect())
+}
+
 struct Recovery<'a> {
     stores: &'a Stores,
     wal_dir: PathBuf,

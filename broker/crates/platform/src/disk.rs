@@ -7,6 +7,7 @@
 //!   later call succeeds (the kernel marks the pages clean).
 
 mod faulty;
+mod overlay;
 mod real;
 
 use std::ffi::OsString;
@@ -15,6 +16,7 @@ use std::io;
 use std::path::Path;
 
 pub use faulty::{Counters, FaultyDisk, SECTOR_BYTES};
+pub use overlay::OverlayDisk;
 pub use real::RealDisk;
 
 /// How [`Disk::open`] opens a file.

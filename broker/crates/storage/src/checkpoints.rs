@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hitherto_jetstream::{GroupId, LogIndex};
-use hitherto_platform::{Disk, DiskLock, Entropy, OpenMode};
+use hitherto_platform::{Disk, DiskLock, Entropy, OpenMode, OverlayDisk, SystemEntropy};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use self::backend::DiskBackend;
@@ -87,6 +87,26 @@ impl Checkpoints {
             id,
             _lock: lock,
         })
+    }
+
+    /// Reads the database file into memory, so that nothing on disk is changed, not even what
+    /// redb repairs when it opens a file. Changes are lost when it is dropped.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::open`], but for [`Error::Locked`]: nobody must be writing it.
+    pub fn read(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, Error> {
+        let view: Arc<dyn Disk> = Arc::new(OverlayDisk::new(disk));
+        if !view
+            .exists(path)
+            .map_err(|error| Error::io("look at", path, error))?
+        {
+            return Err(Error::damaged(
+                path,
+                0,
+                "the checkpoint database is missing",
+            ));
+        }
+        Self::open(&view, path, &SystemEntropy::new())
     }
 
     /// Returns the identity of the store.

@@ -47,6 +47,9 @@ mod wal;
 pub use checkpoints::{Checkpoint, Checkpoints, StoreId};
 pub use error::Error;
 pub use stream_store::{
-    BlockCache, Manifest, Metas, PendingCheckpoint, StreamStore, StreamStoreOptions,
+    BlockCache, Finding, Manifest, Metas, PendingCheckpoint, SegmentFile, StreamStore,
+    StreamStoreOptions,
 };
-pub use wal::{Entry, Replay, Wal, WalEntry, WalOptions, WalPosition, WalRange};
+pub use wal::{
+    Entry, Replay, Wal, WalEntry, WalFileSummary, WalOptions, WalPosition, WalRange, WalSummary,
+};

@@ -25,6 +25,7 @@ mod metas;
 mod segment;
 mod tail;
 mod unreadable;
+mod verify;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -47,6 +48,7 @@ pub use self::cache::BlockCache;
 pub use self::checkpoint::PendingCheckpoint;
 pub use self::manifest::Manifest;
 pub use self::metas::Metas;
+pub use self::verify::{Finding, SegmentFile};
 
 /// Blocks are gathered into writes of about this many bytes: 1 MiB.
 const WRITE_BYTES: usize = 1024 * 1024;

@@ -26,6 +26,7 @@ mod file;
 mod frame;
 mod recovery;
 mod replay;
+mod verify;
 mod writer;
 
 use std::collections::VecDeque;
@@ -45,6 +46,7 @@ use crate::Error;
 use crate::files;
 
 pub use self::replay::{Entry, Replay};
+pub use self::verify::{WalFileSummary, WalSummary};
 
 /// A place in the log: where a frame starts. Ordered as the log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

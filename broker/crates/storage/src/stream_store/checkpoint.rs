@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hitherto_platform::Disk;
 
 use super::manifest::Manifest;
-use super::segment::SegmentFile;
+use super::segment::OpenSegment;
 use crate::Error;
 use crate::files;
 
@@ -17,7 +17,7 @@ use crate::files;
 pub struct PendingCheckpoint {
     pub(super) manifest: Manifest,
     /// Files to sync, each with the length to reach.
-    pub(super) unsynced: Vec<(Arc<SegmentFile>, u64)>,
+    pub(super) unsynced: Vec<(Arc<OpenSegment>, u64)>,
     /// How many segments had been created; their names need a directory sync.
     pub(super) created: u64,
     pub(super) shared: Arc<Shared>,

@@ -48,7 +48,7 @@ pub(super) struct Segment {
     path: PathBuf,
     /// Held while the file is written or not yet synced. Later reads open the file anew, so that
     /// open files do not grow with the stream.
-    file: Option<Arc<SegmentFile>>,
+    file: Option<Arc<OpenSegment>>,
     /// Read at first use.
     index: OnceCell<Vec<BlockRef>>,
     /// Whether the file may hold bytes of an earlier life behind `record.len`.
@@ -57,14 +57,14 @@ pub(super) struct Segment {
 
 /// The open file of a segment, shared with the checkpoints that sync it.
 #[derive(Debug)]
-pub(super) struct SegmentFile {
+pub(super) struct OpenSegment {
     pub(super) path: PathBuf,
     file: Box<dyn DiskFile>,
     /// The length known to be durable.
     synced_len: AtomicU64,
 }
 
-impl SegmentFile {
+impl OpenSegment {
     /// Makes the file durable up to `len`, which is already written.
     pub(super) fn sync(&self, len: u64) -> Result<(), Error> {
         if self.synced_len.load(Ordering::Acquire) < len {
@@ -195,9 +195,9 @@ impl Segment {
     }
 
     /// The file to sync for a checkpoint, `None` when all of it is durable.
-    pub(super) fn unsynced(&self) -> Option<Arc<SegmentFile>> {
+    pub(super) fn unsynced(&self) -> Option<Arc<OpenSegment>> {
         let synced =
-            |file: &&Arc<SegmentFile>| file.synced_len.load(Ordering::Acquire) < self.record.len;
+            |file: &&Arc<OpenSegment>| file.synced_len.load(Ordering::Acquire) < self.record.len;
         self.file.as_ref().filter(synced).cloned()
     }
 
@@ -246,6 +246,18 @@ impl Segment {
         };
         self.check_count(&index)?;
         Ok(self.index.get_or_init(|| index))
+    }
+
+    /// Verifies what frames the blocks; a segment without either still reads.
+    pub(super) fn verify_ends(&self, disk: &dyn Disk) -> Vec<Error> {
+        let footer = match self.record.sealed {
+            true => self.read_footer(disk).map(drop),
+            false => Ok(()),
+        };
+        [self.check_head(disk), footer]
+            .into_iter()
+            .filter_map(Result::err)
+            .collect()
     }
 
     fn check_count(&self, index: &[BlockRef]) -> Result<(), Error> {
@@ -360,7 +372,7 @@ impl Segment {
                 let file = files::open(disk, &self.path, mode)?;
                 // What a manifest named is durable; a new file has nothing yet.
                 let (path, synced_len) = (self.path.clone(), AtomicU64::new(len));
-                self.file.insert(Arc::new(SegmentFile {
+                self.file.insert(Arc::new(OpenSegment {
                     path,
                     file,
                     synced_len,

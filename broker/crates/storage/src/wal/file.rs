@@ -111,9 +111,14 @@ pub(super) struct Frame<'a> {
 }
 
 impl FrameReader {
-    pub(super) fn open(disk: &dyn Disk, dir: &Path, number: u64) -> Result<Self, Error> {
+    pub(super) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        number: u64,
+        mode: OpenMode,
+    ) -> Result<Self, Error> {
         let path = wal_path(dir, number);
-        let file = files::open(disk, &path, OpenMode::ReadWrite)?;
+        let file = files::open(disk, &path, mode)?;
         let header = FileHeader::load(&*file, &path, number)?;
         let file_len = file
             .len()

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use hitherto_platform::Disk;
+use hitherto_platform::{Disk, OpenMode};
 
 use super::file::{FRAMES_START, FileHeader, FrameReader, wal_path};
 use super::replay::ReplayFile;
@@ -60,10 +60,10 @@ pub(super) fn recover(
         push_file(
             &mut files,
             dir,
-            FrameReader::open(disk, dir, *number)?.header(),
+            FrameReader::open(disk, dir, *number, OpenMode::ReadWrite)?.header(),
         )?;
     }
-    let mut tail = FrameReader::open(disk, dir, *last)?;
+    let mut tail = FrameReader::open(disk, dir, *last, OpenMode::ReadWrite)?;
     push_file(&mut files, dir, tail.header())?;
     let last_frame = find_tail(&mut tail)?;
     if let Some(file) = files.back_mut() {
@@ -103,7 +103,11 @@ fn push_file(
     Ok(())
 }
 
-fn check_files(dir: &Path, numbers: &[u64], checkpointed: Option<WalRange>) -> Result<(), Error> {
+pub(super) fn check_files(
+    dir: &Path,
+    numbers: &[u64],
+    checkpointed: Option<WalRange>,
+) -> Result<(), Error> {
     let missing = |number| Error::damaged(&wal_path(dir, number), 0, "the log file is missing");
     if let Some(pair) = numbers.windows(2).find(|pair| pair[1] != pair[0] + 1) {
         return Err(missing(pair[0] + 1));

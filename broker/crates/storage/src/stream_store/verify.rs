@@ -1,0 +1,186 @@
+//! Reading whole segments to see whether they are what was written: for the scrub of a running node and for
+//! checks of a store at rest.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use hitherto_jetstream::StreamSeq;
+use hitherto_platform::Disk;
+
+use super::StreamStore;
+use super::block::Block;
+use super::manifest::{Manifest, SegmentRecord};
+use super::segment::{BlockRef, Segment, segment_path};
+use crate::Error;
+
+/// One damaged place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The damaged file.
+    pub file: PathBuf,
+    /// Where in the file, in bytes.
+    pub offset: u64,
+    /// What is wrong there.
+    pub problem: String,
+    /// The messages that cannot be read because of it; `None` when none are lost.
+    pub sequences: Option<RangeInclusive<u64>>,
+}
+
+impl Finding {
+    pub(crate) fn new(error: &Error, file: &Path) -> Self {
+        let (file, offset, problem) = match error {
+            Error::Damaged { file, offset, what } => (file.clone(), *offset, (*what).to_owned()),
+            error => {
+                let cause = std::error::Error::source(error);
+                let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+                (file.to_owned(), 0, format!("{error}{cause}"))
+            }
+        };
+        Self {
+            file,
+            offset,
+            problem,
+            sequences: None,
+        }
+    }
+}
+
+/// A segment that can be verified on another thread than that of its store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentFile {
+    dir: PathBuf,
+    record: SegmentRecord,
+}
+
+impl SegmentFile {
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        segment_path(&self.dir, self.record.first_seq)
+    }
+
+    /// The sequences of its first and last message.
+    pub fn sequences(&self) -> RangeInclusive<u64> {
+        self.record.first_seq.0..=self.record.last_seq.0
+    }
+
+    /// How many messages it holds, those deleted since included.
+    pub fn messages(&self) -> u64 {
+        self.record.count
+    }
+
+    /// Its durable length in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.record.len
+    }
+
+    /// Tells whether it is complete.
+    pub fn is_sealed(&self) -> bool {
+        self.record.sealed
+    }
+
+    /// Reads all of it and returns what is damaged. `pace` gets the number of bytes of each read once it
+    /// is verified, may wait, and ends the walk with `false`.
+    pub fn verify(&self, disk: &dyn Disk, pace: &mut dyn FnMut(u64) -> bool) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let path = self.path();
+        let whole = |error: &Error| Finding {
+            sequences: Some(self.sequences()),
+            ..Finding::new(error, &path)
+        };
+        let segment = match Segment::open(disk, &self.dir, self.record) {
+            Ok(segment) => segment,
+            Err(error) => return vec![whole(&error)],
+        };
+        findings.extend(
+            segment
+                .verify_ends(disk)
+                .iter()
+                .map(|error| Finding::new(error, &path)),
+        );
+        let index = match segment.index(disk) {
+            Ok(index) => index,
+            Err(error) => return vec![whole(&error)],
+        };
+        for (place, at) in index.iter().enumerate() {
+            let next = index.get(place + 1);
+            if let Err(error) = verify_block(disk, &segment, at, next) {
+                let last = next.map_or(self.record.last_seq.0, |next| next.first_seq.0 - 1);
+                findings.push(Finding {
+                    sequences: Some(at.first_seq.0..=last),
+                    ..Finding::new(&error, &path)
+                });
+            }
+            if !pace(u64::from(at.len)) {
+                break;
+            }
+        }
+        findings
+    }
+}
+
+impl Manifest {
+    /// The segments it names, in order of sequence; `dir` is the directory of the store.
+    pub fn segment_files(&self, dir: &Path) -> Vec<SegmentFile> {
+        let file = |record: &SegmentRecord| SegmentFile {
+            dir: dir.to_owned(),
+            record: *record,
+        };
+        self.segments.iter().map(file).collect()
+    }
+}
+
+impl StreamStore {
+    /// The complete segments as they are now, in order of sequence.
+    pub fn sealed_segments(&self) -> Vec<SegmentFile> {
+        let sealed = self.segments.iter().filter(|segment| segment.record.sealed);
+        let file = |segment: &Segment| SegmentFile {
+            dir: self.shared.dir.clone(),
+            record: segment.record,
+        };
+        sealed.map(file).collect()
+    }
+
+    /// Tells whether the segment still is part of the store, and not dropped or rewritten since.
+    pub fn has_segment(&self, file: &SegmentFile) -> bool {
+        self.segments
+            .iter()
+            .any(|segment| segment.record == file.record)
+    }
+}
+
+/// Verifies a block and what the index says of it.
+fn verify_block(
+    disk: &dyn Disk,
+    segment: &Segment,
+    at: &BlockRef,
+    next: Option<&BlockRef>,
+) -> Result<(), Error> {
+    let block = segment.read(disk, *at)?;
+    let damaged = |what| segment.damaged(at.offset, what);
+    if block.len() != at.count as usize {
+        return Err(damaged("the block holds another number of messages"));
+    }
+    let end = next.map_or(segment.record.last_seq.next(), |next| next.first_seq);
+    check_messages(&block, at.first_seq, end).map_err(damaged)
+}
+
+fn check_messages(block: &Block, first: StreamSeq, end: StreamSeq) -> Result<(), &'static str> {
+    let mut before = None;
+    for record in 0..block.len() {
+        let message = block.message(record)?;
+        let follows = match before {
+            None => message.seq == first,
+            Some(before) => message.seq > before,
+        };
+        if !follows || message.seq >= end {
+            return Err("the block's messages are out of order");
+        }
+        before = Some(message.seq);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

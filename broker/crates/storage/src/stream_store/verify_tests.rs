@@ -1,0 +1,102 @@
+//! Every flipped bit of a complete segment is found, and never more messages are given up than those of
+//! one block.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hitherto_jetstream::StoredMessage;
+use hitherto_platform::{FaultyDisk, OpenMode};
+use hitherto_protocol::{Subject, Timestamp};
+
+use super::super::{BlockCache, StreamStoreOptions};
+use super::*;
+
+const DIR: &str = "/store/streams/1";
+
+fn filled(disk: &FaultyDisk) -> (StreamStore, Manifest) {
+    let options = StreamStoreOptions {
+        segment_bytes: 2048,
+        block_bytes: 500,
+        cache: BlockCache::new(0),
+    };
+    let disk = Arc::new(disk.clone());
+    let mut store = StreamStore::create(disk, Path::new(DIR), options).unwrap();
+    for seq in 1..=120 {
+        store.append(StoredMessage {
+            seq: StreamSeq(seq),
+            at: Timestamp::from_unix_nanos(1),
+            subject: Subject::new(format!("s.{seq}")).unwrap(),
+            headers: None,
+            payload: Bytes::from(vec![b'x'; 40]),
+        });
+    }
+    let manifest = store.prepare_checkpoint().unwrap().sync().unwrap();
+    (store, manifest)
+}
+
+fn verify(file: &SegmentFile, disk: &FaultyDisk) -> Vec<Finding> {
+    file.verify(disk, &mut |_| true)
+}
+
+#[test]
+fn every_flipped_bit_of_a_segment_is_found_and_loses_one_block_at_most() {
+    let disk = FaultyDisk::new();
+    let (store, manifest) = filled(&disk);
+    let files = manifest.segment_files(Path::new(DIR));
+    assert!(files.len() > 3 && files[0].is_sealed());
+    assert_eq!(
+        store.sealed_segments()[..],
+        files[..store.sealed_segments().len()]
+    );
+    for file in &files {
+        assert_eq!(verify(file, &disk), [], "{file:?}");
+    }
+    let file = &files[1];
+    let blocks_max = 10;
+    for offset in 0..file.bytes() {
+        let bit = u8::try_from(offset % 8).unwrap();
+        disk.flip_bit(&file.path(), offset, bit).unwrap();
+        let findings = verify(file, &disk);
+        assert!(!findings.is_empty(), "offset {offset}");
+        for finding in findings {
+            assert_eq!(finding.file, file.path());
+            if let Some(lost) = finding.sequences {
+                let within = file.sequences();
+                assert!(within.contains(lost.start()) && within.contains(lost.end()));
+                let count = lost.end() - lost.start() + 1;
+                assert!(count <= blocks_max, "offset {offset} loses {lost:?}");
+            }
+        }
+        disk.flip_bit(&file.path(), offset, bit).unwrap();
+    }
+    assert_eq!(verify(file, &disk), []);
+}
+
+#[test]
+fn a_cut_or_missing_segment_is_lost_as_a_whole() {
+    let disk = FaultyDisk::new();
+    let (_, manifest) = filled(&disk);
+    let files = manifest.segment_files(Path::new(DIR));
+    let open = disk.open(&files[0].path(), OpenMode::ReadWrite).unwrap();
+    open.set_len(files[0].bytes() - 1).unwrap();
+    disk.remove_file(&files[1].path()).unwrap();
+    for file in &files[..2] {
+        let findings = verify(file, &disk);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].sequences, Some(file.sequences()));
+    }
+    assert_eq!(verify(&files[2], &disk), []);
+}
+
+#[test]
+fn a_verification_ends_when_it_is_told_to() {
+    let disk = FaultyDisk::new();
+    let (_, manifest) = filled(&disk);
+    let file = &manifest.segment_files(Path::new(DIR))[0];
+    let mut blocks = 0;
+    let findings = file.verify(&disk, &mut |_| {
+        blocks += 1;
+        blocks < 2
+    });
+    assert_eq!((findings.len(), blocks), (0, 2));
+}
