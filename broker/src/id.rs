@@ -22,11 +22,16 @@ pub(crate) fn server_id(entropy: &dyn Entropy) -> String {
 
 /// A new prefix for inboxes, `_INBOX.` and 22 characters.
 pub(crate) fn inbox_prefix(entropy: &dyn Entropy) -> String {
+    format!("_INBOX.{}", unique(entropy))
+}
+
+/// A new name for an event: 22 characters.
+pub(crate) fn unique(entropy: &dyn Entropy) -> String {
     let mut bytes = [0; 14];
     entropy.fill(&mut bytes);
     let mut id = BASE32_NOPAD.encode(&bytes);
     id.truncate(INBOX_CHARS);
-    format!("_INBOX.{id}")
+    id
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@
 //! | `monitor` | what a node tells about itself |
 //! | `http` | the same as pages |
 //! | [`examine`] | a store at rest: checks and inspections |
+//! | `system` | the same by requests in the system account, and its events |
 //!
 //! Wiring and IO only: rules of streams and consumers are in `hitherto-jetstream`, files in
 //! `hitherto-storage`. This crate must not know `hitherto` (the framework).
@@ -55,6 +56,8 @@
 //! | bytes waiting for one connection | [`MAX_PENDING`](config::MAX_PENDING) | slow consumer: closed, counted |
 //! | ended connections that are still shown | 10,000 | the oldest are forgotten |
 //! | connections to the monitoring pages | 64, idle for 60 s at most | more wait |
+//! | requests to the system services waiting | 1,024 | not answered |
+//! | events about connections waiting | 4,096 | left out |
 //! | bytes waiting for one local subscription | [`MAX_PENDING`](config::MAX_PENDING) | ended, the reader is told |
 //! | requests of one local client in flight | 65,536 | [`Error::TooManyRequests`] |
 //! | matches remembered per publisher | 256 subjects of at most 64 matches | looked up again |
@@ -66,8 +69,8 @@
 //!
 //! # Not there yet
 //!
-//! Authentication, TLS, accounts (every client is in `$G`), clustering, WebSocket, the system account's
-//! requests, and lame duck mode. INFO offers none of them.
+//! Authentication, TLS, accounts (every client is in `$G`), clustering, WebSocket, and
+//! lame duck mode. INFO offers none of them.
 //! Deliberate differences in small things are marked `Differs from nats-server:` where they are made.
 
 #![forbid(unsafe_code)]
@@ -88,6 +91,7 @@ mod pubsub;
 mod room;
 mod services;
 mod stop;
+mod system;
 
 pub use account::{ORDINARY_ACCOUNT, SYSTEM_ACCOUNT};
 pub use config::NodeConfig;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hitherto_platform::Listener;
 use hitherto_protocol::ServerInfo;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::account::{Account, AccountSpace, Accounts};
@@ -16,6 +17,7 @@ use crate::monitor::{Monitor, MonitorParts};
 use crate::pubsub::Router;
 use crate::room::Room;
 use crate::stop::{StopSignal, StopSource};
+use crate::system::{EVENTS_MAX, System};
 use crate::{Error, NodeConfig, http, id, listener};
 
 /// The version INFO reports. Client libraries compare it to switch features on: JetStream clients ask
@@ -41,6 +43,7 @@ pub struct Node {
     listen_addr: Option<SocketAddr>,
     http_addr: Option<SocketAddr>,
     monitor: Arc<Monitor>,
+    system: Arc<System>,
     /// The accept loop, which owns the tasks of the connections. Dropping the set ends them.
     tasks: JoinSet<()>,
 }
@@ -80,6 +83,7 @@ impl Node {
             None
         };
         let server_id = id::server_id(&*config.entropy);
+        let (events, client_events) = mpsc::channel(EVENTS_MAX);
         let environment = Arc::new(Environment {
             accounts,
             room: Room::new(jetstream.as_ref()),
@@ -87,12 +91,15 @@ impl Node {
             info: server_info(&config, &server_id, listen_addr),
             clock: Arc::clone(&config.clock),
             clients: Clients::default(),
+            events,
         });
         let parts = MonitorParts {
             http_addr,
             store_dir: config.jetstream.then(|| config.store_dir.join("jetstream")),
+            entropy: Arc::clone(&config.entropy),
         };
         let monitor = Monitor::new(Arc::clone(&environment), jetstream.as_ref(), parts);
+        let monitor = Arc::new(monitor);
         let (stop_source, stop) = StopSource::new();
         let mut node = Self {
             config,
@@ -103,9 +110,13 @@ impl Node {
             stop,
             listen_addr,
             http_addr,
-            monitor: Arc::new(monitor),
+            system: Arc::new(System::new(Arc::clone(&monitor))),
+            monitor,
             tasks: JoinSet::new(),
         };
+        let system = Arc::clone(&node.system);
+        node.tasks
+            .spawn(system.run(client_events, node.stop.clone()));
         if let Some((listener, addr)) = http_listener {
             node.monitor_on(listener, addr);
         }
@@ -118,10 +129,26 @@ impl Node {
 
     /// A client inside the process.
     pub fn client(&self) -> LocalClient {
-        let limits = &self.environment.limits;
+        self.client_in(Account::Ordinary)
+    }
+
+    /// A client of the system account inside the process: it can ask the requests `$SYS.REQ...` and hears
+    /// what the server tells on `$SYS.>`, but sees nothing of streams and other clients.
+    pub fn system_client(&self) -> LocalClient {
+        self.client_in(Account::System)
+    }
+
+    fn client_in(&self, account: Account) -> LocalClient {
+        let Environment {
+            accounts,
+            room,
+            limits,
+            ..
+        } = &*self.environment;
         let parts = LocalClientParts {
-            router: Arc::clone(self.environment.accounts.router(Account::Ordinary)),
-            room: self.environment.room.clone(),
+            router: Arc::clone(accounts.router(account)),
+            id: accounts.next_subscriber_id(),
+            room: room.clone(),
             stop: self.stop.clone(),
             payload_bytes_max: limits.payload_bytes_max,
             pending_bytes_max: limits.pending_bytes_max,
@@ -168,6 +195,7 @@ impl Node {
     /// When the last checkpoint cannot be written. Everything is stopped all the same, and nothing that
     /// was acknowledged is lost.
     pub async fn shutdown(mut self) -> Result<(), Error> {
+        self.system.tell_of_shutdown();
         self.stop_source.stop();
         while self.tasks.join_next().await.is_some() {}
         let ended = match self.jetstream.clone() {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use hitherto_platform::Clock;
 use hitherto_protocol::{Connect, Timestamp};
+use tokio::sync::mpsc::Sender;
 
 use super::{CloseReason, Outbound};
 use crate::account::Account;
@@ -30,6 +31,7 @@ pub(crate) struct Client {
     started: Timestamp,
     outbound: Arc<Outbound>,
     clock: Arc<dyn Clock>,
+    events: Sender<ClientEvent>,
     received_messages: AtomicU64,
     received_bytes: AtomicU64,
     /// Nanoseconds since 1970.
@@ -37,10 +39,11 @@ pub(crate) struct Client {
     /// 0 while it is not known.
     rtt_nanos: AtomicU64,
     subscriptions: AtomicUsize,
-    identity: Mutex<Identity>,
+    /// `None` until CONNECT.
+    identity: Mutex<Option<Identity>>,
 }
 
-/// Who a client is, by its CONNECT; empty before.
+/// Who a client is, by its CONNECT.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) account: Account,
@@ -49,6 +52,15 @@ pub(crate) struct Identity {
     pub(crate) name: Option<String>,
     pub(crate) lang: Option<String>,
     pub(crate) version: Option<String>,
+}
+
+/// Something those who watch want to hear of at once.
+#[derive(Debug, Clone)]
+pub(crate) enum ClientEvent {
+    /// A client has said who it is.
+    Connected(ClientReport),
+    /// The connection of such a client has ended.
+    Disconnected(ClientReport),
 }
 
 /// A connection at one moment, or at its end.
@@ -84,7 +96,12 @@ impl Traffic {
 
 impl Client {
     /// A connection that begins.
-    pub(super) fn new(outbound: Arc<Outbound>, peer: SocketAddr, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        outbound: Arc<Outbound>,
+        peer: SocketAddr,
+        clock: Arc<dyn Clock>,
+        events: Sender<ClientEvent>,
+    ) -> Self {
         let started = Timestamp::from(clock.now());
         Self {
             id: outbound.subscriber(),
@@ -92,6 +109,7 @@ impl Client {
             started,
             outbound,
             clock,
+            events,
             received_messages: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
             last_activity: AtomicI64::new(started.unix_nanos()),
@@ -133,17 +151,32 @@ impl Client {
     /// CONNECT has come. As in nats-server, the time since the socket was accepted stands for the round
     /// trip until the first PING is answered.
     pub(super) fn note_connect(&self, connect: &Connect, account: Account) {
-        *self.identity() = Identity {
+        let identity = Identity {
             account,
             user: None,
             name: connect.name.clone(),
             lang: connect.lang.clone(),
             version: connect.version.clone(),
         };
+        *self.identity() = Some(identity);
         if self.rtt_nanos.load(Ordering::Relaxed) == 0 {
             let now = Timestamp::from(self.clock.now());
             self.note_rtt(now.saturating_duration_since(self.started));
         }
+        self.tell(ClientEvent::Connected);
+    }
+
+    /// Nothing is written any more. Gives what it was.
+    pub(super) fn end(&self) -> ClientReport {
+        if self.identity().is_some() {
+            self.tell(ClientEvent::Disconnected);
+        }
+        self.report()
+    }
+
+    /// Events nobody takes fast enough are left out.
+    fn tell(&self, event: impl FnOnce(ClientReport) -> ClientEvent) {
+        self.events.try_send(event(self.report())).ok();
     }
 
     /// The clock of intervals.
@@ -157,9 +190,17 @@ impl Client {
         self.rtt_nanos.store(nanos.max(1), Ordering::Relaxed);
     }
 
+    /// Ends the connection.
+    pub(crate) fn kick(&self) {
+        self.outbound.close(CloseReason::Kicked, None);
+    }
+
     /// Its account.
     pub(crate) fn account(&self) -> Account {
-        self.identity().account
+        self.identity()
+            .as_ref()
+            .map(|identity| identity.account)
+            .unwrap_or_default()
     }
 
     /// The connection as it is now.
@@ -169,7 +210,7 @@ impl Client {
         ClientReport {
             id: self.id,
             peer: self.peer,
-            identity: self.identity().clone(),
+            identity: self.identity().clone().unwrap_or_default(),
             started: self.started,
             at: Timestamp::from(self.clock.now()),
             last_activity: Timestamp::from_unix_nanos(self.last_activity.load(Ordering::Relaxed)),
@@ -191,7 +232,7 @@ impl Client {
         }
     }
 
-    fn identity(&self) -> std::sync::MutexGuard<'_, Identity> {
+    fn identity(&self) -> std::sync::MutexGuard<'_, Option<Identity>> {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

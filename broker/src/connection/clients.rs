@@ -49,7 +49,7 @@ impl Clients {
 
     /// A connection has ended, and nothing is written to it any more.
     pub(super) fn remove(&self, client: &Client) {
-        let report = client.report();
+        let report = client.end();
         let mut state = self.lock();
         state.live.remove(&client.id());
         let gone = state.gone.entry(report.identity.account).or_default();
@@ -63,6 +63,11 @@ impl Clients {
     /// The connections of now, in the order they came.
     pub(crate) fn live(&self) -> Vec<Arc<Client>> {
         self.lock().live.values().cloned().collect()
+    }
+
+    /// One of the connections of now.
+    pub(crate) fn get(&self, id: SubscriberId) -> Option<Arc<Client>> {
+        self.lock().live.get(&id).cloned()
     }
 
     /// The connections that ended not long ago, in the order they ended.

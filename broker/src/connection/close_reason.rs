@@ -24,6 +24,8 @@ pub(crate) enum CloseReason {
     StaleConnection,
     /// There are as many connections as allowed.
     TooManyConnections,
+    /// Somebody of the system account ended it.
+    Kicked,
     /// The node stops.
     Shutdown,
 }
@@ -55,6 +57,7 @@ impl CloseReason {
             Self::WriteTimedOut => "Slow Consumer (Write Deadline)",
             Self::StaleConnection => "Stale Connection",
             Self::TooManyConnections => "Maximum Connections Exceeded",
+            Self::Kicked => "Kicked",
             Self::Shutdown => "Server Shutdown",
         }
     }

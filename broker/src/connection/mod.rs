@@ -27,7 +27,7 @@ mod session;
 mod subscriptions;
 mod writer;
 
-pub(crate) use client::{ClientReport, Traffic};
+pub(crate) use client::{ClientEvent, ClientReport, Traffic};
 pub(crate) use clients::{ClientTotals, Clients};
 pub(crate) use close_reason::CloseReason;
 pub(crate) use outbound::{Outbound, Pushed};

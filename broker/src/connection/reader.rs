@@ -11,10 +11,11 @@ use bytes::BytesMut;
 use hitherto_platform::{Clock, Connection, ReadHalf};
 use hitherto_protocol::{DecodeError, Decoder, Limits, ServerInfo};
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
-use super::client::Client;
+use super::client::{Client, ClientEvent};
 use super::handshake::info_for;
 use super::outbound::Outbound;
 use super::session::Session;
@@ -45,6 +46,8 @@ pub(crate) struct Environment {
     pub(crate) info: ServerInfo,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) clients: Clients,
+    /// What happens to connections, for those who watch.
+    pub(crate) events: mpsc::Sender<ClientEvent>,
 }
 
 /// Serves one client until it goes, breaks the rules, or the node stops.
@@ -242,7 +245,8 @@ fn ping_timer(period: Duration) -> Interval {
 /// Makes a connection known to the node.
 fn begin(environment: &Environment, id: SubscriberId, peer: SocketAddr) -> Arc<Client> {
     let outbound = Arc::new(Outbound::new(id, environment.limits.pending_bytes_max));
-    let client = Client::new(outbound, peer, Arc::clone(&environment.clock));
+    let (clock, events) = (&environment.clock, &environment.events);
+    let client = Client::new(outbound, peer, Arc::clone(clock), events.clone());
     let client = Arc::new(client);
     environment.clients.add(&client);
     client

@@ -134,7 +134,7 @@ async fn jsz(State(monitor): Shared, uri: Uri) -> Result<Page, Page> {
         limit: query.number("limit")?,
         raft: query.flag("raft")?,
     };
-    Ok(monitor.jsz(&options).await.into())
+    Ok(Page::document(&monitor.jsz(&options).await))
 }
 
 async fn healthz(State(monitor): Shared, uri: Uri) -> Result<Page, Page> {

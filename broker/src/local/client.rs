@@ -37,6 +37,7 @@ pub struct LocalClient {
 #[derive(Debug)]
 pub(crate) struct LocalClientParts {
     pub(crate) router: Arc<Router>,
+    pub(crate) id: SubscriberId,
     pub(crate) room: Room,
     pub(crate) stop: StopSignal,
     pub(crate) payload_bytes_max: usize,
@@ -62,7 +63,7 @@ impl LocalClient {
         let mux_key = parts
             .router
             .subscribe(mux.filter(), None, Target::Handler(handler));
-        let id = parts.router.next_subscriber_id();
+        let id = parts.id;
         let publisher = Mutex::new(parts.router.publisher(Origin::Client(id)));
         let shared = Arc::new(Shared {
             parts,

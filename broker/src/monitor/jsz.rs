@@ -85,18 +85,15 @@ pub(crate) struct StreamDetail {
 
 impl Monitor {
     /// Makes the document; waits for the owners of the streams if it describes them.
-    ///
-    /// # Errors
-    /// Never today; the same form as the others.
-    pub(crate) async fn jsz(&self, options: &JszOptions) -> Result<Jsz<'_>, Refused> {
+    pub(crate) async fn jsz(&self, options: &JszOptions) -> Jsz<'_> {
         let jetstream = self.jetstream().filter(|_| self.has_jetstream());
         let Some(jetstream) = jetstream else {
-            return Ok(self.disabled_jsz());
+            return self.disabled_jsz();
         };
         let usage = jetstream.usage();
         let account_details = self.account_details(&jetstream, options).await;
         let leads = |number: u64| options.raft.then_some(number);
-        Ok(Jsz {
+        Jsz {
             stats: self.jetstream_stats(),
             server_id: &self.info().server_id,
             now: self.now(),
@@ -111,7 +108,21 @@ impl Monitor {
             bytes: usage.bytes,
             account_details,
             total: 1,
-        })
+        }
+    }
+
+    /// JetStream in one account, for the requests about accounts.
+    ///
+    /// # Errors
+    /// When there is no such account, or JetStream is not in it.
+    pub(crate) async fn account_jsz(&self, options: &JszOptions) -> Result<AccountJsz, Refused> {
+        let name = &options.account;
+        let account = self.account(name);
+        let account = account.ok_or_else(|| Refused(format!("account {name:?} not found")))?;
+        let jetstream = self.jetstream().filter(|_| account == Account::Ordinary);
+        let jetstream =
+            jetstream.ok_or_else(|| Refused(format!("account {name:?} not jetstream enabled")))?;
+        Ok(self.ordinary_jsz(&jetstream, options).await)
     }
 
     fn disabled_jsz(&self) -> Jsz<'_> {

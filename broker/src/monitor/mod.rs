@@ -1,4 +1,5 @@
-//! What a node tells about itself: the documents behind the monitoring pages.
+//! What a node tells about itself: the documents behind the monitoring pages and the requests of the
+//! system account.
 //!
 //! | file | document |
 //! |---|---|
@@ -8,6 +9,7 @@
 //! | `accountz`, `accstatz` | the accounts |
 //! | `jsz` | JetStream: accounts, streams, consumers |
 //! | `healthz` | whether it can do its work |
+//! | `statsz` | the sums the server also publishes now and then |
 //! | `linkz` | routes, gateways and leaf nodes: a node on its own has none |
 //!
 //! | file | noun |
@@ -17,7 +19,8 @@
 //! | `duration` | durations as Go writes them |
 //!
 //! A document is a plain value with the field names and the order of nats-server 2.15
-//! (`server/monitor.go`). It is made here, and here only; [`crate::http`] shows it. Making one never blocks those who move messages.
+//! (`server/monitor.go`). It is made here, and here only; [`crate::http`] and [`crate::system`] carry it
+//! out. Making one never blocks those who move messages.
 
 mod accountz;
 mod accstatz;
@@ -27,15 +30,17 @@ mod healthz;
 mod jsz;
 mod linkz;
 mod process;
+mod statsz;
 mod subsz;
 mod varz;
 mod view;
 
 pub(crate) use accountz::AccountzOptions;
-pub(crate) use accstatz::AccountStatzOptions;
+pub(crate) use accstatz::{AccountStat, AccountStatzOptions, Sum};
 pub(crate) use connz::{ConnState, ConnzOptions};
 pub(crate) use healthz::HealthzOptions;
 pub(crate) use jsz::JszOptions;
+pub(crate) use statsz::Statsz;
 pub(crate) use subsz::SubszOptions;
 pub(crate) use view::{Monitor, MonitorParts};
 

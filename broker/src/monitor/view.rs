@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use hitherto_platform::Entropy;
 use hitherto_protocol::{ServerInfo, Timestamp};
 
 use super::process::Process;
 use crate::account::{Account, Accounts};
 use crate::config::ClientLimits;
 use crate::connection::{Clients, Environment};
+use crate::id;
 use crate::jetstream::JetStream;
+use crate::pubsub::SubscriberId;
 
 /// What a node shows of itself. Shared by everybody who carries documents out.
 ///
@@ -36,6 +39,8 @@ pub(crate) struct MonitorParts {
     pub(crate) http_addr: Option<SocketAddr>,
     /// The directory of JetStream; `None` when it is off.
     pub(crate) store_dir: Option<PathBuf>,
+    /// For the names of events.
+    pub(crate) entropy: Arc<dyn Entropy>,
 }
 
 impl Monitor {
@@ -55,6 +60,22 @@ impl Monitor {
             parts,
             pages: Mutex::default(),
         }
+    }
+
+    /// Ends a connection; `false` when there is none of this number.
+    pub(crate) fn kick(&self, id: u64) -> bool {
+        let client = self.clients().get(SubscriberId(id));
+        client.inspect(|client| client.kick()).is_some()
+    }
+
+    /// The user a connection was let in as; `None` when nobody was asked.
+    pub(crate) fn user(&self, id: SubscriberId) -> Option<String> {
+        self.clients().get(id)?.report().identity.user
+    }
+
+    /// A new name for an event.
+    pub(crate) fn event_id(&self) -> String {
+        id::unique(&*self.parts.entropy)
     }
 
     /// Somebody asked for a page.
@@ -86,7 +107,7 @@ impl Monitor {
     }
 
     /// The account of this name.
-    pub(super) fn account(&self, name: &str) -> Option<Account> {
+    pub(crate) fn account(&self, name: &str) -> Option<Account> {
         Account::ALL
             .into_iter()
             .find(|account| self.accounts().get(*account).name == name)

@@ -140,6 +140,16 @@ impl Router {
             .len()
     }
 
+    /// A client that gets messages with this subject, if there is one.
+    pub(crate) fn first_subscriber(&self, subject: &Subject) -> Option<SubscriberId> {
+        let mut first = None;
+        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+        tree.for_each_match(subject.as_str(), |subscription| {
+            first = first.or_else(|| subscription.subscriber());
+        });
+        first
+    }
+
     /// How it is doing.
     pub(crate) fn figures(&self) -> RouterFigures {
         let Figures {
