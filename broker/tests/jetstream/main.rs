@@ -15,3 +15,4 @@ mod harness;
 mod reads;
 mod restarts;
 mod streams;
+mod torture;

@@ -6,6 +6,8 @@
 //! # Fault model
 //! * **Crash** ([`FaultyDisk::crash`]): file content survives if `sync_data` covered it, a name if
 //!   `sync_dir` of its directory covered it. Handles and locks from before the crash are dead.
+//! * **Kill** ([`FaultyDisk::kill`]): the process dies and the machine goes on. Everything written
+//!   reads back, synced or not; what was not synced still is lost in a later crash.
 //! * **Torn crash** ([`FaultyDisk::crash_torn`]): of the unsynced sectors any subset survives, in
 //!   no order (a drive writes its cache as it likes); of the unsynced name changes a prefix (a
 //!   journaling file system keeps their order). A sector of 512 bytes is written whole or not.
@@ -57,7 +59,7 @@ pub struct Counters {
     pub operations: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct State {
     names: Names,
     inodes: BTreeMap<InodeId, Inode>,
@@ -83,6 +85,12 @@ impl FaultyDisk {
     /// stays.
     pub fn crash(&self) {
         self.state().restart(None);
+    }
+
+    /// Ends the process that uses the disk, and nothing else: handles and locks are dead, armed faults
+    /// are cleared, and what was not synced is there to be read and not yet safe.
+    pub fn kill(&self) {
+        self.state().end_life();
     }
 
     /// As [`FaultyDisk::crash`], but a random part of what was not synced survives.
@@ -126,6 +134,15 @@ impl FaultyDisk {
         state.inode_mut(id)?.flip_bit(offset, bit)
     }
 
+    /// Returns another disk with the same content, synced or not, and no faults armed.
+    pub fn snapshot(&self) -> Self {
+        let mut copy = self.state().clone();
+        copy.end_life();
+        Self {
+            state: Arc::new(Mutex::new(copy)),
+        }
+    }
+
     /// Returns what the disk was asked to do so far.
     pub fn counters(&self) -> Counters {
         self.state().counters
@@ -144,6 +161,10 @@ impl State {
         for inode in self.inodes.values_mut() {
             inode.crash(torn.as_deref_mut());
         }
+        self.end_life();
+    }
+
+    fn end_life(&mut self) {
         self.locks.clear();
         self.life += 1;
         self.power_cut_at = None;

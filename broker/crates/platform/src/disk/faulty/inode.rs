@@ -11,7 +11,7 @@ pub const SECTOR_BYTES: usize = 512;
 type Sector = Box<[u8; SECTOR_BYTES]>;
 
 /// One file: the content that reads see, and the durable content where it differs.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Inode {
     content: Vec<u8>,
     durable_len: usize,

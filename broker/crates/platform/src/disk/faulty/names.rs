@@ -23,7 +23,7 @@ pub(super) enum Change {
 }
 
 /// The names of the disk. The root and the working directory always exist.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Names {
     now: Tree,
     durable: Tree,

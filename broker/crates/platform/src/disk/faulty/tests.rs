@@ -181,3 +181,35 @@ fn flipped_bit_is_seen_and_survives() {
     assert_eq!(content(&disk, "/d/a"), [0, 0, 8, 0]);
     assert!(disk.flip_bit(Path::new("/d/a"), 4, 0).is_err());
 }
+
+#[test]
+fn killed_process_leaves_what_it_wrote_to_a_later_crash() {
+    let disk = disk_with_dir();
+    let file = create(&disk, "/d/a");
+    disk.sync_dir(Path::new("/d")).unwrap();
+    file.write_at(b"safe", 0).unwrap();
+    file.sync_data().unwrap();
+    file.write_at(b"SAFE", 0).unwrap();
+    let lock = disk.lock(Path::new("/d/lock")).unwrap();
+    disk.kill();
+    assert!(
+        file.sync_data().is_err(),
+        "the handle died with its process"
+    );
+    assert!(disk.lock(Path::new("/d/lock")).is_ok(), "so did the lock");
+    assert_eq!(content(&disk, "/d/a"), b"SAFE");
+    disk.crash();
+    assert_eq!(content(&disk, "/d/a"), b"safe");
+    drop(lock);
+}
+
+#[test]
+fn snapshot_goes_its_own_way() {
+    let disk = disk_with_dir();
+    create(&disk, "/d/a").write_at(b"one", 0).unwrap();
+    let copy = disk.snapshot();
+    create(&disk, "/d/a").write_at(b"two", 0).unwrap();
+    assert_eq!(content(&copy, "/d/a"), b"one");
+    copy.remove_file(Path::new("/d/a")).unwrap();
+    assert_eq!(content(&disk, "/d/a"), b"two");
+}

@@ -1,0 +1,334 @@
+//! The random work of one life, and how a restarted node is read.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastrand::Rng;
+use futures_util::future::join_all;
+use hitherto_broker::{LocalMessage, Subject};
+use serde_json::{Value, json};
+
+use super::ledger::{Content, Identity, Ledger, RETRIES};
+use crate::harness::{JetStream, header, headers, next, status, subject, text};
+
+const SUBJECTS: usize = 6;
+const WRITERS: usize = 8;
+const PAYLOAD_BYTES_MAX: usize = 6_000;
+const FETCH_MAX: usize = 12;
+
+/// JetStream errors after which nobody knows whether the record will be found: not available, and no
+/// answer in time.
+const UNKNOWN: [u64; 1] = [10008];
+
+/// An answer that does not come in so long will not come: the disk under it has failed.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// What became of a publish.
+enum Fate {
+    Stored { seq: u64, duplicate: bool },
+    Refused(u64),
+    Unknown,
+}
+
+pub(super) struct Life<'a> {
+    js: &'a JetStream,
+    ledger: &'a mut Ledger,
+    random: &'a mut Rng,
+}
+
+/// Makes the stream and its consumer, unless they are there.
+pub(super) async fn set_up(js: &JetStream) {
+    let config = json!({
+        "allow_direct": true,
+        "allow_atomic": true,
+        "duplicate_window": 24_u64 * 3600 * 1_000_000_000,
+    });
+    js.stream("EVENTS", &["events.*"], config).await;
+    js.consumer("EVENTS", "C", json!({ "ack_wait": 30_000_000_000_u64 }))
+        .await;
+}
+
+/// Every message of the stream, ascending.
+pub(super) async fn read_all(js: &JetStream) -> Vec<(u64, Content)> {
+    let body = json!({ "seq": 1, "batch": 1_000_000, "next_by_subj": ">" });
+    let mut answers = js.ask("$JS.API.DIRECT.GET.EVENTS", &body.to_string()).await;
+    let mut found = Vec::new();
+    loop {
+        let answer = next(&mut answers).await;
+        match status(&answer) {
+            None => {}
+            Some((204 | 404, _)) => return found,
+            Some(other) => panic!("reading everything ends with {other:?}"),
+        }
+        let seq = header(&answer, "Nats-Sequence").unwrap().parse().unwrap();
+        let content = Content {
+            subject: header(&answer, "Nats-Subject").unwrap().to_owned(),
+            payload: text(&answer).to_owned(),
+        };
+        found.push((seq, content));
+    }
+}
+
+/// Sends again, under the same message id, what nobody had answered for: it is there once.
+pub(super) async fn retry_unknown(js: &JetStream, ledger: &mut Ledger) {
+    for (content, place) in ledger.take_resolved() {
+        if Identity::of(&content.payload).writer != RETRIES {
+            continue;
+        }
+        match publish(js, &content, &[]).await {
+            Fate::Stored { seq, duplicate } => match place {
+                Some(place) => assert_eq!((seq, duplicate), (place, true), "{content:?}"),
+                None => {
+                    assert!(!duplicate, "{content:?} was not there");
+                    ledger.acknowledged(seq, content);
+                }
+            },
+            Fate::Refused(code) => panic!("{content:?} is refused with {code}"),
+            Fate::Unknown => ledger.unanswered(content),
+        }
+    }
+}
+
+/// Delivers everything that is not settled and acknowledges it.
+pub(super) async fn drain(js: &JetStream, ledger: &mut Ledger) {
+    loop {
+        let messages = js.fetch("EVENTS", "C", 256).await;
+        if messages.is_empty() {
+            break;
+        }
+        for message in messages {
+            let seq = check_delivery(&message, ledger);
+            js.ack_sync(&message, "").await;
+            ledger.settled(seq, true);
+        }
+    }
+    for (seq, content) in ledger.stored() {
+        assert!(
+            ledger.may_be_settled(*seq),
+            "sequence {seq} was never delivered: {content:?}"
+        );
+    }
+}
+
+impl<'a> Life<'a> {
+    pub(super) fn new(js: &'a JetStream, ledger: &'a mut Ledger, random: &'a mut Rng) -> Self {
+        Self { js, ledger, random }
+    }
+
+    /// Does one thing.
+    pub(super) async fn step(&mut self) {
+        match self.random.u8(..16) {
+            0..=6 => self.publish_at_once().await,
+            7 => self.publish_conditionally().await,
+            8 => self.publish_what_cannot_hold().await,
+            9 | 10 => self.publish_batch().await,
+            11 => self.delete_one().await,
+            12 => self.purge_subject().await,
+            _ => self.consume().await,
+        }
+    }
+
+    /// Several writers publish one message each at the same time.
+    async fn publish_at_once(&mut self) {
+        let writers = self.random.usize(1..=WRITERS);
+        let mut contents: Vec<_> = (0..writers).map(|writer| self.content(writer)).collect();
+        if self.random.bool() {
+            contents.push(self.content(RETRIES));
+        }
+        let js = self.js;
+        let fates = contents.iter().map(|content| publish(js, content, &[]));
+        for (fate, content) in join_all(fates).await.into_iter().zip(contents) {
+            self.note(&fate, content);
+        }
+    }
+
+    /// Publishes with the last sequence of the subject, which holds where it is known.
+    async fn publish_conditionally(&mut self) {
+        let content = self.content(0);
+        if !self.ledger.knows_last_on(&content.subject) {
+            return;
+        }
+        let last = self.ledger.last_on(&content.subject).to_string();
+        let condition = [("Nats-Expected-Last-Subject-Sequence", last.as_str())];
+        let fate = publish(self.js, &content, &condition).await;
+        if let Fate::Refused(code) = fate {
+            assert_ne!(code, 10071, "{last} is the last of {content:?}");
+        }
+        self.note(&fate, content);
+    }
+
+    /// Publishes with a condition that cannot hold: it is never stored, whatever the answer.
+    async fn publish_what_cannot_hold(&mut self) {
+        let content = self.content(0);
+        let condition = [("Nats-Expected-Last-Subject-Sequence", "987654321")];
+        let fate = publish(self.js, &content, &condition).await;
+        assert!(!matches!(fate, Fate::Stored { .. }), "{content:?}");
+    }
+
+    /// Publishes several messages, all or none.
+    async fn publish_batch(&mut self) {
+        let number = self.ledger.next_number();
+        let id = format!("batch-{number}");
+        let count = self.random.usize(2..6);
+        let contents: Vec<_> = (0..count).map(|_| self.content(1)).collect();
+        let mut fate = Fate::Unknown;
+        for (place, content) in contents.iter().enumerate() {
+            let sequence = (place + 1).to_string();
+            let mut fields = vec![
+                ("Nats-Batch-Id", id.as_str()),
+                ("Nats-Batch-Sequence", sequence.as_str()),
+            ];
+            if place + 1 == count {
+                fields.push(("Nats-Batch-Commit", "1"));
+                fate = publish(self.js, content, &fields).await;
+            } else {
+                let to = subject(&content.subject);
+                let payload = Bytes::from(content.payload.clone());
+                let sent = self
+                    .js
+                    .client
+                    .publish(to, None, Some(headers(&fields)), payload);
+                sent.await.unwrap();
+            }
+        }
+        let behind = u64::try_from(count).unwrap() - 1;
+        match fate {
+            Fate::Stored { seq, .. } => {
+                let first = seq - behind;
+                for (seq, content) in (first..).zip(contents) {
+                    self.ledger.acknowledged(seq, content);
+                }
+            }
+            Fate::Refused(_) => {}
+            Fate::Unknown => {
+                for content in contents {
+                    self.ledger.unanswered(content);
+                }
+            }
+        }
+    }
+
+    async fn delete_one(&mut self) {
+        let seqs: Vec<u64> = self.ledger.stored().keys().copied().collect();
+        if seqs.is_empty() {
+            return;
+        }
+        let seq = seqs[self.random.usize(..seqs.len())];
+        let body = json!({ "seq": seq, "no_erase": true });
+        let is_done = self.ask("STREAM.MSG.DELETE.EVENTS", body).await;
+        self.ledger.removed([seq], is_done);
+    }
+
+    async fn purge_subject(&mut self) {
+        let filter = format!("events.{}", self.random.usize(..SUBJECTS));
+        let stored = self.ledger.stored().iter();
+        let seqs: Vec<u64> = stored
+            .filter(|(_, content)| content.subject == filter)
+            .map(|(seq, _)| *seq)
+            .collect();
+        let body = json!({ "filter": filter });
+        let is_done = self.ask("STREAM.PURGE.EVENTS", body).await;
+        self.ledger.removed(seqs, is_done);
+    }
+
+    /// Takes some messages and acknowledges some of them.
+    async fn consume(&mut self) {
+        let batch = self.random.usize(1..=FETCH_MAX);
+        for message in self.js.fetch("EVENTS", "C", batch).await {
+            let seq = check_delivery(&message, self.ledger);
+            if self.random.u8(..3) == 0 {
+                continue;
+            }
+            let to = message.reply.clone().unwrap();
+            let ack = self
+                .js
+                .client
+                .request(to, None, Bytes::new(), Duration::from_millis(100));
+            let is_done = ack.await.is_ok();
+            self.ledger.settled(seq, is_done);
+            if !is_done {
+                // The log has failed: no later ack is answered either.
+                return;
+            }
+        }
+    }
+
+    /// Makes an API request; `true` when it is done for certain.
+    async fn ask(&self, operation: &str, body: Value) -> bool {
+        let payload = Bytes::from(body.to_string());
+        let to = subject(&format!("$JS.API.{operation}"));
+        match self.js.client.request(to, None, payload, ANSWER_MAX).await {
+            Ok(answer) => {
+                let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+                answer["success"] == true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn content(&mut self, writer: usize) -> Content {
+        let number = self.ledger.next_number();
+        let padding = match self.random.u8(..4) {
+            0 => self.random.usize(..PAYLOAD_BYTES_MAX),
+            _ => self.random.usize(..200),
+        };
+        Content {
+            subject: format!("events.{}", self.random.usize(..SUBJECTS)),
+            payload: format!("{writer} {number} {}", "x".repeat(padding)),
+        }
+    }
+
+    fn note(&mut self, fate: &Fate, content: Content) {
+        match fate {
+            Fate::Stored { seq, duplicate } => {
+                assert!(!*duplicate, "{content:?} was never sent before");
+                self.ledger.acknowledged(*seq, content);
+            }
+            Fate::Refused(_) => {}
+            Fate::Unknown => self.ledger.unanswered(content),
+        }
+    }
+}
+
+/// What a delivery holds is what is stored, and was not settled. Returns its sequence.
+fn check_delivery(message: &LocalMessage, ledger: &Ledger) -> u64 {
+    let reply = message.reply.as_ref().map(Subject::as_str).unwrap();
+    let seq: u64 = reply.split('.').nth(5).unwrap().parse().unwrap();
+    assert!(
+        !ledger.is_settled(seq),
+        "sequence {seq} comes again although its ack was confirmed"
+    );
+    if let Some(content) = ledger.stored().get(&seq) {
+        assert_eq!(content.payload, text(message), "sequence {seq}");
+        assert_eq!(content.subject, message.subject.as_str(), "sequence {seq}");
+    }
+    seq
+}
+
+async fn publish(js: &JetStream, content: &Content, fields: &[(&str, &str)]) -> Fate {
+    let id = content
+        .payload
+        .split(' ')
+        .take(2)
+        .collect::<Vec<_>>()
+        .join("-");
+    let mut all = vec![("Nats-Msg-Id", id.as_str())];
+    all.extend_from_slice(fields);
+    let payload = Bytes::from(content.payload.clone());
+    let to = subject(&content.subject);
+    let answer = js
+        .client
+        .request(to, Some(headers(&all)), payload, ANSWER_MAX);
+    let Ok(answer) = answer.await else {
+        return Fate::Unknown;
+    };
+    let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+    match answer["error"]["err_code"].as_u64() {
+        None => Fate::Stored {
+            seq: answer["seq"].as_u64().unwrap(),
+            duplicate: answer["duplicate"] == true,
+        },
+        Some(code) if UNKNOWN.contains(&code) => Fate::Unknown,
+        Some(code) => Fate::Refused(code),
+    }
+}
