@@ -20,7 +20,7 @@ async fn info_tells_what_clients_rely_on() {
         "\"jetstream\":true",
         "\"client_id\":",
         "\"client_ip\":\"127.0.0.1\"",
-        "\"api_lvl\":2",
+        "\"api_lvl\":4",
     ] {
         assert!(client.info.contains(field), "{field} in {}", client.info);
     }

@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::{Bytes, BytesMut};
 use hitherto_cluster::{Encode, Log, Refused};
 use hitherto_jetstream::api::ApiError;
 use hitherto_jetstream::command::{Append, encode_append};
 use hitherto_jetstream::{Command, StreamConfig};
-use hitherto_platform::Clock;
-use hitherto_protocol::{Headers, Subject, SubjectFilter, Timestamp};
+use hitherto_platform::{Clock, Entropy};
+use hitherto_protocol::{Headers, Subject, SubjectFilter, SubjectTransform, Timestamp};
 
 use super::directory::StreamEntry;
 use super::input::Input;
@@ -22,12 +22,13 @@ use super::outlet::Outlet;
 use super::pub_ack::PubAckForm;
 use super::receipt::{Receipt, refusal_error};
 use crate::pubsub::{Handler, Message, Router, SubscriptionKey, Target};
-use crate::services::{BATCH_ID, Batches, Staged, StagedMessage};
+use crate::services::{self, AbandonedBatch, BATCH_ID, Batches, Staged, StagedMessage};
 
 /// What all who take messages in share.
 pub(crate) struct Intake {
     pub(crate) log: Arc<dyn Log<Receipt>>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) router: Arc<Router>,
     /// For the seldom answers that need no state: refusals.
     pub(crate) outlet: Mutex<Outlet>,
@@ -48,6 +49,10 @@ pub(crate) struct Capture {
     last_at: AtomicI64,
     no_ack: AtomicBool,
     allow_atomic: AtomicBool,
+    /// There is something in `transform`; saves the lock.
+    has_transform: AtomicBool,
+    /// Under which subject messages are stored.
+    transform: RwLock<Option<SubjectTransform>>,
     batches: Mutex<Batches>,
     /// This stream's share of [`Intake::index_bytes`].
     index_bytes: AtomicU64,
@@ -71,6 +76,8 @@ impl Captured {
             last_at: AtomicI64::new(last_at.unix_nanos()),
             no_ack: AtomicBool::new(false),
             allow_atomic: AtomicBool::new(false),
+            has_transform: AtomicBool::new(false),
+            transform: RwLock::new(None),
             batches: Mutex::default(),
             index_bytes: AtomicU64::new(0),
             pub_ack,
@@ -88,6 +95,7 @@ impl Captured {
         capture
             .allow_atomic
             .store(config.allow_atomic, Ordering::Relaxed);
+        capture.set_transform(config);
         let router = &capture.intake.router;
         let gone = self
             .keys
@@ -113,11 +121,14 @@ impl Captured {
     }
 
     /// Forgets batches nobody goes on with; `true` while some are open.
-    pub(crate) fn abandon_idle_batches(&self) -> bool {
+    pub(crate) fn abandon_idle_batches(&self, outlet: &mut Outlet) -> bool {
         let now = self.capture.intake.clock.monotonic();
         let mut batches = self.capture.batches();
         batches.abandon_idle(now);
-        !batches.is_empty()
+        let (abandoned, is_empty) = (batches.take_abandoned(), batches.is_empty());
+        drop(batches);
+        self.capture.tell_abandoned(&abandoned, outlet);
+        !is_empty
     }
 }
 
@@ -132,17 +143,66 @@ impl Drop for Captured {
 
 impl Handler for Capture {
     fn handle(&self, message: &Message) {
-        let taken = match &message.headers {
-            None => self.append(message),
-            Some(_) => self.take_with_headers(message),
+        let taken = match self.transformed(message) {
+            None => self.take(message),
+            Some(Ok(message)) => self.take(&message),
+            Some(Err(error)) => Err(error),
         };
-        if let (Err(error), Some(reply)) = (taken, self.reply_of(message)) {
-            self.refuse(&reply, &error);
+        let Err(error) = taken else {
+            return;
+        };
+        match self.reply_of(message) {
+            Some(reply) => self.refuse(&reply, &error),
+            None => {
+                let about = (self.entry.name.as_str(), &message.subject);
+                let router = &self.intake.router;
+                self.entry.refusals.tell(router, self.now(), about, &error);
+            }
         }
     }
 }
 
 impl Capture {
+    fn set_transform(&self, config: &StreamConfig) {
+        let transform = config.subject_transform.as_ref();
+        let transform = transform.and_then(|transform| transform.parse().ok());
+        let has_transform = transform.is_some();
+        *self
+            .transform
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = transform;
+        self.has_transform.store(has_transform, Ordering::Release);
+    }
+
+    /// The message under the subject it is stored with; `None` when that is its own.
+    fn transformed(&self, message: &Message) -> Option<Result<Message, ApiError>> {
+        if !self.has_transform.load(Ordering::Acquire) {
+            return None;
+        }
+        let transform = self
+            .transform
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let transform = transform.as_ref()?;
+        if !transform.source().matches(message.subject.as_str()) {
+            return None;
+        }
+        let random = || u32::try_from(self.intake.entropy.u64() >> 32).unwrap_or(0);
+        let subject = transform.apply(&message.subject, random);
+        let moved = subject.map(|subject| Message {
+            subject,
+            ..message.clone()
+        });
+        Some(moved.ok_or_else(ApiError::bad_request))
+    }
+
+    fn take(&self, message: &Message) -> Result<(), ApiError> {
+        match &message.headers {
+            None => self.append(message),
+            Some(_) => self.take_with_headers(message),
+        }
+    }
+
     fn take_with_headers(&self, message: &Message) -> Result<(), ApiError> {
         // A block clients could not read is not stored. Differs from nats-server, which keeps any bytes.
         let headers = message
@@ -174,8 +234,17 @@ impl Capture {
         }
         check_subject(message)?;
         let now = self.intake.clock.monotonic();
-        let staged = self.batches().stage(now, headers, message)?;
-        match staged {
+        let mut batches = self.batches();
+        let staged = batches.stage(now, headers, message);
+        let abandoned = batches.take_abandoned();
+        drop(batches);
+        if !abandoned.is_empty() {
+            let outlet = self.intake.outlet.lock();
+            let mut outlet = outlet.unwrap_or_else(PoisonError::into_inner);
+            self.tell_abandoned(&abandoned, &mut outlet);
+            outlet.flush();
+        }
+        match staged? {
             Staged::Waits { opened } => {
                 if opened {
                     let group = self.entry.group;
@@ -239,6 +308,13 @@ impl Capture {
         let mut outlet = outlet.unwrap_or_else(PoisonError::into_inner);
         outlet.reply(reply, payload);
         outlet.flush();
+    }
+
+    fn tell_abandoned(&self, abandoned: &[AbandonedBatch], outlet: &mut Outlet) {
+        for AbandonedBatch { id, reason } in abandoned {
+            let batch = (id.as_str(), *reason);
+            services::tell_batch_abandoned(&self.entry.name, batch, self.now(), outlet);
+        }
     }
 
     fn batches(&self) -> std::sync::MutexGuard<'_, Batches> {

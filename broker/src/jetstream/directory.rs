@@ -11,6 +11,7 @@ use hitherto_jetstream::api::ApiError;
 use super::capture::Intake;
 use super::input::ShardQueue;
 use super::offline::{OfflineStream, Refusing};
+use super::refusals::Refusals;
 
 /// The streams of the node by name. Streams come and go with the orders of the meta group.
 #[derive(Default)]
@@ -29,6 +30,7 @@ pub(crate) struct StreamEntry {
     pub(crate) allow_direct: AtomicBool,
     /// What the account's usage adds up from; the owner writes it now and then.
     pub(crate) usage: StreamUsage,
+    pub(crate) refusals: Refusals,
 }
 
 /// Numbers about one stream, as of a moment ago.
@@ -146,6 +148,7 @@ impl StreamEntry {
             shard,
             allow_direct: AtomicBool::new(false),
             usage: StreamUsage::default(),
+            refusals: Refusals::default(),
         }
     }
 

@@ -155,6 +155,7 @@ impl JetStream {
             intake: Arc::new(Intake {
                 log: Arc::<SoloLog<Receipt>>::clone(&log),
                 clock: seams.clock,
+                entropy: Arc::clone(&seams.entropy),
                 outlet: Mutex::new(Outlet::new(&seams.router, Arc::clone(&figures))),
                 router: seams.router,
                 stuck_shards: AtomicUsize::new(0),

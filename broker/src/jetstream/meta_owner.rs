@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use hitherto_cluster::{Committed, Encode, LogError, Refused};
 use hitherto_jetstream::api::ApiError;
-use hitherto_jetstream::{GroupId, Meta, MetaCommand, MetaOutcome, StreamConfig, StreamEntry};
+use hitherto_jetstream::{
+    GroupId, Limits, Meta, MetaCommand, MetaOutcome, StreamConfig, StreamEntry,
+};
 use hitherto_protocol::{Subject, SubjectFilter};
 
 use super::checkpointer::GroupCheckpoint;
@@ -60,6 +62,16 @@ impl MetaOwner {
             Some(filter) => self.meta.by_subject(filter).map(group).collect(),
             None => self.meta.iter().map(group).collect(),
         }
+    }
+
+    /// What the account may use.
+    pub(crate) fn limits(&self) -> &Limits {
+        self.meta.limits()
+    }
+
+    /// The bytes its streams promise to hold at most.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        self.meta.reserved_bytes()
     }
 
     /// Proposes a stream. When it is there already the one that is there answers.

@@ -11,6 +11,7 @@
 //! | `replica` | one stream there: state machine, bodies, answers |
 //! | `meta_owner` | group 0, on shard 0: which streams there are |
 //! | `order` | what it has decided, for the shard of the stream |
+//! | `refusals` | publishes nobody waits for, when they are refused |
 //! | `receipt` | who waits for the fate of a record |
 //! | `pub_ack`, `outlet` | what is said to clients |
 //! | `checkpointer` | the thread that makes checkpoints and releases the log |
@@ -38,6 +39,7 @@ mod outlet;
 mod pub_ack;
 mod receipt;
 mod recovery;
+mod refusals;
 mod replica;
 mod room;
 mod shard;

@@ -14,7 +14,7 @@ use super::outlet::Outlet;
 use super::receipt::{ApiReceipt, Receipt};
 use super::replica::{Hands, Replica};
 use super::shard::ShardParts;
-use crate::services::{Listing, changes};
+use crate::services::{Listing, StreamAction, changes, tell_stream};
 
 /// An order of the meta group's owner.
 pub(crate) enum StreamOrder {
@@ -75,6 +75,8 @@ impl Opening {
             info.did_create = true;
             changes::accept(receipt, Ok(info), hands.outlet);
         }
+        let stream = &replica.entry.name;
+        tell_stream(stream, StreamAction::Create, hands.now, hands.outlet);
         Some(replica)
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use hitherto_jetstream::StoredMessage;
 use hitherto_jetstream::api::{ApiError, Response, ResponseKind};
+use hitherto_jetstream::{Republished, StoredMessage};
 use hitherto_protocol::{Headers, HeadersBuilder, Subject};
 use serde::Serialize;
 
@@ -124,6 +124,16 @@ impl Outlet {
         self.send(to, Some(headers), stored.payload.clone());
     }
 
+    /// Publishes a stored message again.
+    pub(crate) fn republish(&mut self, stream: &str, again: &Republished) {
+        let payload = match again.headers_only {
+            true => Bytes::new(),
+            false => again.message.payload.clone(),
+        };
+        let headers = republished_headers(stream, again);
+        self.send(&again.to, Some(headers), payload);
+    }
+
     /// Publishes something of our own, such as an advisory.
     pub(crate) fn publish(&mut self, subject: &Subject, payload: Bytes) {
         self.send(subject, None, payload);
@@ -160,28 +170,40 @@ pub(crate) struct DirectOrigin<'a> {
 impl DirectOrigin<'_> {
     fn headers(&self, stored: &StoredMessage) -> Bytes {
         let own = stored.headers.as_ref().filter(|_| !self.no_headers);
-        let mut block = BytesMut::with_capacity(192 + own.map_or(0, Headers::len));
-        block.put_slice(b"NATS/1.0\r\n");
-        write!(
-            block,
-            "Nats-Stream: {}\r\nNats-Subject: {}\r\nNats-Sequence: {}\r\nNats-Time-Stamp: {}\r\n",
-            self.stream, stored.subject, stored.seq, stored.at
-        )
-        .expect("a buffer grows");
-        if let Some((pending, last_seq)) = self.batch {
-            write!(
-                block,
-                "Nats-Num-Pending: {pending}\r\nNats-Last-Sequence: {last_seq}\r\n"
-            )
-            .expect("a buffer grows");
-        }
-        match own {
-            // Its first line gives way to ours; its last blank line ends both.
-            Some(own) => block.put_slice(fields(own.as_bytes())),
-            None => block.put_slice(b"\r\n"),
-        }
-        block.freeze()
+        let more = self.batch.map_or_else(String::new, |(pending, last_seq)| {
+            format!("Nats-Num-Pending: {pending}\r\nNats-Last-Sequence: {last_seq}\r\n")
+        });
+        with_origin(self.stream, stored, &more, own)
     }
+}
+
+/// The headers of a message that is published again (ADR-28). Ours stand in front of its own, which may
+/// be those of an earlier stream.
+fn republished_headers(stream: &str, again: &Republished) -> Bytes {
+    let message = &again.message;
+    let mut more = format!("Nats-Last-Sequence: {}\r\n", again.last_seq);
+    if again.headers_only {
+        write!(more, "Nats-Msg-Size: {}\r\n", message.payload.len()).expect("a text grows");
+    }
+    with_origin(stream, message, &more, message.headers.as_ref())
+}
+
+/// A header block that says where a stored message comes from, with more lines, and then `own` fields.
+fn with_origin(stream: &str, stored: &StoredMessage, more: &str, own: Option<&Headers>) -> Bytes {
+    let mut block = BytesMut::with_capacity(192 + own.map_or(0, Headers::len));
+    block.put_slice(b"NATS/1.0\r\n");
+    write!(
+        block,
+        "Nats-Stream: {stream}\r\nNats-Subject: {}\r\nNats-Sequence: {}\r\nNats-Time-Stamp: {}\r\n{more}",
+        stored.subject, stored.seq, stored.at
+    )
+    .expect("a buffer grows");
+    match own {
+        // Its first line gives way to ours; its last blank line ends both.
+        Some(own) => block.put_slice(fields(own.as_bytes())),
+        None => block.put_slice(b"\r\n"),
+    }
+    block.freeze()
 }
 
 /// A header block without its first line.

@@ -91,13 +91,19 @@ impl Replica {
         for command in decode_all(entry.body) {
             let command = command.expect("what this node put into its log is a command");
             let is_rare = matches!(&command, Command::Control(_));
+            let receipt = receipts.next().unwrap_or(Receipt::None);
+            let unheard = unheard_subject(&command, &receipt);
             let outcome = self.stream.apply(entry.index, command);
             if is_rare {
                 self.follow_config();
                 self.publish_usage();
             }
-            let receipt = receipts.next().unwrap_or(Receipt::None);
             self.carry_out(hands);
+            if let (Some(subject), Outcome::Published(Err(error))) = (unheard, &outcome) {
+                let about = (self.entry.name.as_str(), &subject);
+                let router = hands.outlet.router();
+                self.entry.refusals.tell(router, hands.now, about, error);
+            }
             self.answer(receipt, outcome, hands);
         }
     }
@@ -182,7 +188,8 @@ impl Replica {
                     self.propose(command, receipt, hands);
                 }
                 Output::Advisory { subject, payload } => advise(subject, payload, hands.outlet),
-                body @ (Output::Store(_) | Output::Remove(_)) => {
+                Output::Republish(again) => hands.outlet.republish(&self.entry.name, &again),
+                body @ (Output::Store(_) | Output::Remove(_) | Output::Erase(_)) => {
                     keep_body(&mut self.store, body);
                 }
             }
@@ -378,15 +385,25 @@ impl Replica {
     }
 }
 
+/// The subject of a message nobody waits for the fate of.
+fn unheard_subject(command: &Command, receipt: &Receipt) -> Option<Subject> {
+    match (command, receipt) {
+        (Command::Append(append), Receipt::None) => Some(append.subject.clone()),
+        (Command::AppendBatch(batch), Receipt::None) => Some(batch.first()?.subject.clone()),
+        _ => None,
+    }
+}
+
 /// Stores or removes a body.
 pub(crate) fn keep_body(store: &mut StreamStore, output: Output) {
     match output {
         Output::Store(message) => store.append(message),
-        Output::Remove(seq) => store.remove(seq),
+        Output::Remove(seq) | Output::Erase(seq) => store.remove(seq),
         Output::Deliver(_)
         | Output::Status(_)
         | Output::Reply { .. }
         | Output::Propose { .. }
+        | Output::Republish(_)
         | Output::Advisory { .. } => {}
     }
 }

@@ -323,11 +323,15 @@ impl Shard {
     }
 
     fn watch_batches(&mut self) {
-        let replicas = &self.replicas;
+        if self.batches.is_empty() {
+            return;
+        }
+        let (replicas, outlet) = (&self.replicas, &mut self.outlet);
         self.batches.retain(|group| {
             let replica = replicas.get(group);
-            replica.is_some_and(|replica| replica.captured.abandon_idle_batches())
+            replica.is_some_and(|replica| replica.captured.abandon_idle_batches(outlet))
         });
+        self.outlet.flush();
     }
 
     fn describe(&mut self, order: &CheckpointOrder) {

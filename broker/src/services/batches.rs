@@ -34,6 +34,16 @@ const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 pub(crate) struct Batches {
     open: HashMap<String, OpenBatch>,
     bytes: usize,
+    /// Open batches that were given up since they were last taken.
+    abandoned: Vec<AbandonedBatch>,
+}
+
+/// A batch of which nothing is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AbandonedBatch {
+    pub(crate) id: String,
+    /// In the words of nats-server's advisory.
+    pub(crate) reason: &'static str,
 }
 
 #[derive(Debug)]
@@ -85,24 +95,30 @@ impl Batches {
         message: &Message,
     ) -> Result<Staged, ApiError> {
         self.abandon_idle(now);
-        let place = Place::read(headers).inspect_err(|_| {
-            self.abandon(headers.get(BATCH_ID).unwrap_or_default());
+        let place = Place::read(headers).inspect_err(|error| {
+            self.give_up(headers.get(BATCH_ID).unwrap_or_default(), error);
         })?;
         let staged = self.add(now, &place, headers, message);
-        if staged.is_err() {
-            self.abandon(place.id);
-        }
-        staged
+        staged.inspect_err(|error| self.give_up(place.id, error))
+    }
+
+    /// The open batches that were given up since this was last asked.
+    pub(crate) fn take_abandoned(&mut self) -> Vec<AbandonedBatch> {
+        std::mem::take(&mut self.abandoned)
     }
 
     /// Forgets the batches that were not touched for [`BATCH_IDLE_MAX`].
     pub(crate) fn abandon_idle(&mut self, now: Duration) {
-        let bytes = &mut self.bytes;
+        let (bytes, abandoned) = (&mut self.bytes, &mut self.abandoned);
         self.open.retain(|id, batch| {
             let stays = now.saturating_sub(batch.touched) < BATCH_IDLE_MAX;
             if !stays {
                 *bytes -= batch.bytes;
                 tracing::debug!(batch = id, "atomic batch abandoned: no message in time");
+                abandoned.push(AbandonedBatch {
+                    id: id.clone(),
+                    reason: "timeout",
+                });
             }
             stays
         });
@@ -149,7 +165,7 @@ impl Batches {
             return Ok(Staged::Waits { opened: was_empty });
         }
         let messages = std::mem::take(&mut batch.messages);
-        self.abandon(place.id);
+        self.close(place.id);
         if messages.is_empty() {
             return Err(ApiError::atomic_publish_incomplete());
         }
@@ -169,9 +185,25 @@ impl Batches {
         Ok(())
     }
 
-    fn abandon(&mut self, id: &str) {
-        if let Some(batch) = self.open.remove(id) {
-            self.bytes -= batch.bytes;
+    fn close(&mut self, id: &str) -> bool {
+        let batch = self.open.remove(id);
+        self.bytes -= batch.as_ref().map_or(0, |batch| batch.bytes);
+        batch.is_some()
+    }
+
+    /// Closes a batch for an error of one of its messages.
+    fn give_up(&mut self, id: &str, error: &ApiError) {
+        if self.close(id) {
+            let too_large = ApiError::atomic_publish_too_large(0).err_code;
+            let reason = if error.err_code == too_large {
+                "large"
+            } else {
+                "incomplete"
+            };
+            self.abandoned.push(AbandonedBatch {
+                id: id.to_owned(),
+                reason,
+            });
         }
     }
 }

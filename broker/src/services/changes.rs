@@ -5,6 +5,7 @@ use hitherto_jetstream::api::{ApiError, ConsumerInfo, Purged, ResponseKind, Stre
 use hitherto_protocol::{Subject, Timestamp};
 use serde::Serialize;
 
+use super::advisories::{StreamAction, tell_stream};
 use crate::jetstream::{ApiChange, ApiReceipt, Outlet, Replica};
 
 impl ApiChange {
@@ -37,7 +38,10 @@ pub(crate) fn answer(
         }
         Outcome::Deleted(result) => accept(receipt, result.map(|()| Success::DONE), outlet),
         Outcome::Purged(result) => accept(receipt, result.map(Purged::new), outlet),
-        Outcome::Recorded => accept(receipt, Ok(stream_info(replica, now)), outlet),
+        Outcome::Recorded => {
+            accept(receipt, Ok(stream_info(replica, now)), outlet);
+            tell_stream(&replica.entry.name, StreamAction::Modify, now, outlet);
+        }
         Outcome::Published(_) | Outcome::AlreadyApplied => {
             unreachable!("{:?} leads to no such outcome", receipt.change)
         }

@@ -11,12 +11,14 @@
 //! | `messages`, `direct_get`, `selector` | those that read messages |
 //! | `changes` | the answers to requests that went through the log |
 //! | `listing` | stream lists, which several owners write together |
+//! | `advisories` | what is told about streams |
 //! | `batches` | atomic batches before they are proposed |
 //!
 //! Handlers run on the threads of the clients and only read subjects; everything else happens on the
 //! shards. Bodies are checked strictly: unknown fields are refused, as in nats-server 2.12 and later.
 
 mod acks;
+mod advisories;
 mod api;
 mod batches;
 mod call;
@@ -38,7 +40,8 @@ use crate::jetstream::{ShardParts, ShardQueue};
 use crate::pubsub::{Handler, SubscriptionKey, Target};
 
 pub(crate) use acks::{StreamAck, handle_ack};
-pub(crate) use batches::{BATCH_ID, Batches, Staged, StagedMessage};
+pub(crate) use advisories::{StreamAction, tell_batch_abandoned, tell_stream};
+pub(crate) use batches::{AbandonedBatch, BATCH_ID, Batches, Staged, StagedMessage};
 pub(crate) use listing::Listing;
 pub(crate) use stream::{StreamCall, delete, handle, stream_is_gone};
 pub(crate) use streams::{MetaCall, handle_meta};

@@ -8,10 +8,15 @@ use hitherto_jetstream::command::{Control, Purge};
 use hitherto_jetstream::{Command, StreamSeq};
 use hitherto_protocol::{SubjectFilter, Timestamp};
 
+use super::advisories::{StreamAction, tell_stream};
 use super::call::StreamApi;
 use super::request::Request;
 use super::{changes, consumers, direct_get, messages};
 use crate::jetstream::{ApiChange, Hands, Outlet, Receipt, Replica};
+
+/// Bytes that the subjects of one page of stream info take at most: 768 KiB, so that it stays below the
+/// default `max_payload`. Differs from nats-server, whose pages are bounded by their count alone.
+const SUBJECTS_BYTES_MAX: usize = 768 * 1024;
 
 /// A request to one stream on its way to the stream's owner.
 pub(crate) struct StreamCall {
@@ -91,6 +96,8 @@ pub(crate) fn stream_is_gone(call: &StreamCall, error: ApiError, outlet: &mut Ou
 pub(crate) fn delete(mut replica: Replica, hands: &mut Hands<'_>) {
     hands.log.close_group(replica.entry.group);
     replica.end_consumers(hands);
+    let stream = &replica.entry.name;
+    tell_stream(stream, StreamAction::Delete, hands.now, hands.outlet);
 }
 
 /// Proposes what was asked for, or answers why not.
@@ -125,10 +132,25 @@ fn info(replica: &Replica, request: &Request, now: Timestamp) -> Result<StreamIn
     if !subjects_filter.is_empty() {
         let filter = SubjectFilter::new(subjects_filter).map_err(|_| ApiError::bad_request())?;
         let (place, subjects) = Paged::cut(stream.subjects(&filter), offset, SUBJECTS_PAGE);
+        let subjects = fitting(subjects);
         page = place;
         info.state.subjects = Some(subjects.into_iter().collect());
     }
     Ok(StreamInfoPage { page, info })
+}
+
+/// The first of these subjects, as many as one answer may hold; a client asks for the rest from there.
+fn fitting(mut subjects: Vec<(String, u64)>) -> Vec<(String, u64)> {
+    /// Quotes, colon, count and comma of an entry, at most.
+    const ENTRY_BYTES: usize = 2 + 1 + 20 + 1;
+    let mut bytes = 0;
+    let fit = subjects.iter().take_while(|(subject, _)| {
+        bytes += subject.len() + ENTRY_BYTES;
+        bytes <= SUBJECTS_BYTES_MAX
+    });
+    let fit = fit.count().max(1);
+    subjects.truncate(fit);
+    subjects
 }
 
 fn purge(request: &Request) -> Result<Control, ApiError> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hitherto_jetstream::api::{
-    AccountApi, AccountInfo, ApiError, LIST_PAGE, Paged, ResponseKind, StreamNames, StreamsRequest,
-    parse_request,
+    AccountApi, AccountInfo, AccountLimits, ApiError, LIST_PAGE, Paged, ResponseKind, StreamNames,
+    StreamsRequest, parse_request,
 };
 use hitherto_jetstream::{API_LEVEL, StreamConfig};
 use hitherto_protocol::SubjectFilter;
@@ -82,8 +82,17 @@ fn check_online(meta: &MetaOwner, stream: &str) -> Result<(), ApiError> {
 fn account_info(meta: &MetaOwner) -> AccountInfo {
     let usage = meta.parts().directory.usage();
     let figures = &meta.parts().figures;
+    let limits = meta.limits();
+    let number = |limit: Option<u64>| limit.map_or(-1, |max| i64::try_from(max).unwrap_or(-1));
     AccountInfo {
         storage: usage.bytes,
+        reserved_storage: meta.reserved_bytes(),
+        limits: AccountLimits {
+            max_storage: number(limits.storage_bytes_max),
+            storage_max_stream_bytes: number(limits.stream_bytes_max),
+            max_bytes_required: limits.max_bytes_required,
+            ..AccountLimits::default()
+        },
         streams: usage.streams,
         consumers: usage.consumers,
         api: AccountApi {

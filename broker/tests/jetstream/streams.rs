@@ -1,8 +1,9 @@
 //! Streams: create, change, publish, purge, delete.
 
+use hitherto_broker::SubjectFilter;
 use serde_json::{Value, json};
 
-use crate::harness::JetStream;
+use crate::harness::{JetStream, header, headers, next, subject, text};
 
 #[tokio::test]
 async fn created_stream_stores_what_is_published_to_its_subjects() {
@@ -199,5 +200,109 @@ async fn subject_longer_than_a_record_can_say_is_refused() {
     let refused = js.publish_with(&long, &[], "").await;
     assert_eq!(refused["error"]["err_code"], 10003);
     assert_eq!(js.publish("s.short", "").await, 1);
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_stored_is_published_again_with_where_it_is() {
+    let js = JetStream::start().await;
+    let more = json!({
+        "subject_transform": { "src": "in.*.*", "dest": "kept.{{partition(5,1)}}.$2" },
+        "republish": { "src": "kept.>", "dest": "again.>" },
+    });
+    js.stream("S", &["in.>"], more).await;
+    let filter = SubjectFilter::new("again.>").unwrap();
+    let mut again = js.client.subscribe(filter, None).unwrap();
+    js.publish_with("in.a.x", &[("Own", "1")], "first").await;
+    js.publish("in.a.x", "second").await;
+    js.publish("in.deeper.down.x", "not republished").await;
+    for (seq, last, payload) in [("1", "0", "first"), ("2", "1", "second")] {
+        let message = next(&mut again).await;
+        assert_eq!(message.subject.as_str(), "again.0.x");
+        assert_eq!(text(&message), payload);
+        for (name, value) in [
+            ("Nats-Stream", "S"),
+            ("Nats-Subject", "kept.0.x"),
+            ("Nats-Sequence", seq),
+            ("Nats-Last-Sequence", last),
+        ] {
+            assert_eq!(header(&message, name), Some(value));
+        }
+        assert_eq!(header(&message, "Own"), (seq == "1").then_some("1"));
+    }
+    let got = js.api_ok("STREAM.MSG.GET.S", json!({ "seq": 3 })).await;
+    assert_eq!(got["message"]["subject"], "in.deeper.down.x");
+    let conflict = [("Nats-Expected-Last-Subject-Sequence", "0")];
+    let refused = js.publish_with("in.a.x", &conflict, "third").await;
+    assert_eq!(refused["error"]["err_code"], 10071, "{refused}");
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn streams_and_refused_publishes_are_told_of() {
+    let js = JetStream::start().await;
+    let filter = SubjectFilter::new("$JS.EVENT.ADVISORY.STREAM.>").unwrap();
+    let mut advisories = js.client.subscribe(filter, None).unwrap();
+    let more = json!({ "max_msgs": 1, "discard": "new", "allow_atomic": true });
+    js.stream("S", &["s"], more.clone()).await;
+    js.stream("S", &["s"], more.clone()).await;
+    let mut config = more;
+    config["name"] = json!("S");
+    config["subjects"] = json!(["s"]);
+    config["description"] = json!("x");
+    js.api_ok("STREAM.UPDATE.S", config).await;
+    js.publish("s", "fits").await;
+    let silent = js
+        .client
+        .publish(subject("s"), None, None, "does not fit".into());
+    silent.await.unwrap();
+    let batch = [("Nats-Batch-Id", "b"), ("Nats-Batch-Sequence", "1")];
+    js.request("s", Some(headers(&batch)), "one").await.unwrap();
+    let gap = [("Nats-Batch-Id", "b"), ("Nats-Batch-Sequence", "7")];
+    js.publish_with("s", &gap, "seven").await;
+    js.api_ok("STREAM.DELETE.S", Value::Null).await;
+    let mut seen = Vec::new();
+    while seen.len() < 5 {
+        let message = next(&mut advisories).await;
+        let body: Value = serde_json::from_str(text(&message)).unwrap();
+        assert_eq!(body["stream"], "S");
+        assert!(body["id"].is_string() && body["timestamp"].is_string());
+        let detail = [&body["action"], &body["reason"], &body["error"]["err_code"]];
+        let detail = detail.into_iter().find(|value| !value.is_null()).unwrap();
+        seen.push(format!("{} {detail}", message.subject));
+    }
+    seen.sort();
+    let named = |name: &str| format!("$JS.EVENT.ADVISORY.STREAM.{name}");
+    let expected = [
+        "BATCH_ABANDONED.S \"incomplete\"",
+        "CREATED.S \"create\"",
+        "DELETED.S \"delete\"",
+        "PUBLISH_REFUSED.S 10077",
+        "UPDATED.S \"modify\"",
+    ];
+    assert_eq!(seen, expected.map(named));
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn subjects_come_in_pages_that_fit_one_message() {
+    let js = JetStream::start().await;
+    js.stream("S", &["s.>"], json!({})).await;
+    let long = "x".repeat(3_000);
+    for number in 0..400 {
+        js.publish(&format!("s.{long}.{number}"), "x").await;
+    }
+    let mut seen = 0;
+    let mut pages = 0;
+    while seen < 400 {
+        let body = json!({ "subjects_filter": ">", "offset": seen });
+        let page = js.api_ok("STREAM.INFO.S", body).await;
+        assert_eq!(page["total"], 400);
+        let subjects = page["state"]["subjects"].as_object().unwrap().len();
+        assert!((1..400).contains(&subjects));
+        seen += subjects;
+        pages += 1;
+    }
+    assert_eq!((seen, pages), (400, 2));
     js.stop().await;
 }

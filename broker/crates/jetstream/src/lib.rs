@@ -24,10 +24,9 @@
 //!
 //! # Not in this version
 //!
-//! Mirrors, sources, push consumers, republish, subject transforms,
-//! compression, counters, schedules, priority groups, more than one
-//! replica, `replay_policy: original`, rate limits, pausing. A configuration that asks for one of
-//! them is refused with the error a NATS server uses for an unusable setting.
+//! Mirrors, sources, push consumers, counters, schedules, priority groups, more than one replica,
+//! `replay_policy: original`, rate limits, pausing. A configuration that asks for one of them is
+//! refused with the error a NATS server uses for an unusable setting.
 
 #![forbid(unsafe_code)]
 
@@ -52,5 +51,5 @@ pub use index::Selection;
 pub use lifetime::Lifetime;
 pub use message::{MessageMeta, StoredMessage, message_bytes};
 pub use meta::*;
-pub use output::{Delivery, Outcome, Output, Status, Stored};
+pub use output::{Delivery, Outcome, Output, Republished, Status, Stored};
 pub use stream::{RestoreError, Stream, StreamSnapshot};

@@ -56,6 +56,10 @@ pub enum Output {
     Store(StoredMessage),
     /// The body is needed no longer.
     Remove(StreamSeq),
+    /// The body is needed no longer, and its bytes are to be overwritten.
+    Erase(StreamSeq),
+    /// Publish a message again that was just stored.
+    Republish(Box<Republished>),
     /// Send the message to a waiting pull request.
     Deliver(Delivery),
     /// Send a status without a body to a waiting pull request.
@@ -81,6 +85,19 @@ pub enum Output {
         /// Its JSON.
         payload: Bytes,
     },
+}
+
+/// A stored message on its way to those who follow the stream without a consumer (ADR-28).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Republished {
+    /// Where to.
+    pub to: Subject,
+    /// The message.
+    pub message: StoredMessage,
+    /// The sequence of the message before it on its subject; 0 when it is the first.
+    pub last_seq: StreamSeq,
+    /// Without payload, whose size a header tells.
+    pub headers_only: bool,
 }
 
 /// A message on its way to a client. The owner reads the body and sends it under its own subject.

@@ -10,7 +10,7 @@
 //! | `configure {json}` | puts another configuration in force |
 //! | `append SUBJECT PAYLOAD [Header: value] ...` | appends a message |
 //! | `batch SUBJECT PAYLOAD [Header: value] / SUBJECT PAYLOAD ...` | appends all or none |
-//! | `purge {json}`, `delete SEQ` | removes messages |
+//! | `purge {json}`, `delete SEQ`, `delete SEQ erase` | removes messages |
 //! | `consumer NAME {json}`, `drop NAME` | puts or removes a consumer |
 //! | `pull NAME INBOX {json}` | asks for messages |
 //! | `ack NAME SEQ PAYLOAD [reply=INBOX]` | answers a delivery |
@@ -129,7 +129,8 @@ impl World {
                 self.commit(&Command::Control(Control::Purge(purge)));
             }
             "delete" => self.commit(&Command::Control(Control::DeleteMessage {
-                seq: StreamSeq(rest.parse().unwrap()),
+                seq: StreamSeq(rest.trim_end_matches(" erase").parse().unwrap()),
+                erase: rest.ends_with(" erase"),
             })),
             "consumer" => self.put_consumer(rest),
             "drop" => self.commit(&Command::Control(Control::DeleteConsumer {
@@ -341,6 +342,18 @@ impl World {
                 self.stored.retain(|meta| meta.seq != seq);
                 format!("removed {seq}")
             }
+            Output::Erase(seq) => {
+                self.stored.retain(|meta| meta.seq != seq);
+                format!("erased {seq}")
+            }
+            Output::Republish(again) => format!(
+                "{} <- {} of {} behind {}{}",
+                again.to,
+                again.message.seq,
+                again.message.subject,
+                again.last_seq,
+                if again.headers_only { " headers" } else { "" }
+            ),
             Output::Deliver(delivery) => {
                 let ack = AckSubject::parse(delivery.ack_subject.as_str()).unwrap();
                 format!(

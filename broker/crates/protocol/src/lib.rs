@@ -8,6 +8,7 @@
 //! | noun | what it is |
 //! |---|---|
 //! | [`Subject`], [`SubjectFilter`] | checked names; a filter may hold wildcards |
+//! | [`SubjectTransform`] | makes one subject out of another |
 //! | [`SubjectTree`] | finds the filters that match a subject |
 //! | [`Decoder`] -> [`ClientOp`] | what a client sends |
 //! | [`encode`] | what a server sends, and client operations for tests and tools |
@@ -28,6 +29,7 @@ mod headers;
 mod server_info;
 mod subject;
 mod timestamp;
+mod transform;
 mod tree;
 mod verb;
 mod words;
@@ -42,4 +44,5 @@ pub use headers::{Headers, HeadersBuilder, HeadersError};
 pub use server_info::ServerInfo;
 pub use subject::{Subject, SubjectError, SubjectErrorKind};
 pub use timestamp::{Timestamp, TimestampError};
+pub use transform::{SubjectTransform, TransformError};
 pub use tree::SubjectTree;

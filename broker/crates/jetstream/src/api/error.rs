@@ -123,10 +123,12 @@ errors! {
     stream_sealed(), 400, 10109, "invalid operation on sealed stream";
     purge_failed(err: &str), 500, 10110, "{err}";
     rollup_failed(err: &str), 500, 10111, "{err}";
+    max_bytes_required(), 400, 10113, "account requires a stream config to have max bytes set";
     consumer_max_expires_too_small(), 400, 10115, "consumer max request expires needs to be >= 1ms";
     consumer_max_deliver_backoff(), 400, 10116, "max deliver is required to be > length of backoff values";
     stream_offline(), 500, 10118, "stream is offline";
     consumer_max_ack_pending_excess(limit: i64), 400, 10121, "consumer max ack pending exceeds system limit of {limit}";
+    stream_max_bytes_exceeded(), 400, 10122, "stream max bytes exceeds account limit max stream bytes";
     consumer_replicas_exceed_stream(), 400, 10126, "consumer config replica count exceeds parent stream";
     consumer_name_with_path_separator(), 400, 10127, "Consumer name can not contain path separators";
     consumer_filter_mismatch(), 400, 10131, "Consumer create request did not match filtered subject from create subject";
@@ -139,6 +141,8 @@ errors! {
     consumer_already_exists(), 400, 10148, "consumer already exists";
     consumer_does_not_exist(), 400, 10149, "consumer does not exist";
     consumer_inactive_threshold_excess(limit: &str), 400, 10153, "consumer inactive threshold exceeds system limit of {limit}";
+    stream_transform_source(err: &str), 400, 10155, "stream transform source: {err}";
+    stream_transform(err: &str), 400, 10156, "stream transform: {err}";
     pedantic(err: &str), 400, 10157, "pedantic mode: {err}";
     wrong_last_sequence_in_process(), 400, 10164, "wrong last sequence";
     message_ttl_invalid(), 400, 10165, "invalid per-message TTL";

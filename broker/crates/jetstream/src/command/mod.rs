@@ -57,6 +57,9 @@ pub enum Control {
     DeleteMessage {
         /// Which.
         seq: StreamSeq,
+        /// Overwrite its bytes as well.
+        #[serde(default)]
+        erase: bool,
     },
     /// Remove what is older than `max_age`.
     Expire {

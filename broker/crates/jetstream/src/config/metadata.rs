@@ -8,21 +8,20 @@ use std::collections::BTreeMap;
 
 use super::METADATA_BYTES_MAX;
 
-/// The JetStream API level (ADR-44): 2 came with the atomic batches of nats-server 2.12, the newest
-/// feature there is here.
-pub const API_LEVEL: u32 = 2;
+/// The JetStream API level (ADR-44): 4 came with nats-server 2.14. What it brought and is not here is
+/// refused by name.
+pub const API_LEVEL: u32 = 4;
 
 /// The version of nats-server whose API it follows; clients find the same in INFO.
 pub const SERVER_VERSION: &str = "2.14.0";
 
-const RESERVED_PREFIX: &str = "_nats.";
 const REQUIRED_LEVEL: &str = "_nats.req.level";
 const LEVEL: &str = "_nats.level";
 const VERSION: &str = "_nats.ver";
 
 /// Drops what a client sent under reserved keys and writes the required level.
 pub(super) fn set_required_level(metadata: &mut BTreeMap<String, String>, level: u32) {
-    metadata.retain(|key, _| !key.starts_with(RESERVED_PREFIX));
+    metadata.retain(|key, _| ![REQUIRED_LEVEL, LEVEL, VERSION].contains(&key.as_str()));
     metadata.insert(REQUIRED_LEVEL.into(), level.to_string());
 }
 

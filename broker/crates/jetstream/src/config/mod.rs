@@ -9,6 +9,7 @@
 //! | [`limits`] | what the node allows |
 //! | [`metadata`] | the `_nats.*` keys |
 //! | [`names`] | which names streams and consumers may have |
+//! | [`placement`], [`transform`] | parts of a stream's configuration |
 //! | [`nanos`] | durations as integers |
 
 mod consumer;
@@ -17,13 +18,19 @@ mod limits;
 mod metadata;
 mod names;
 pub(crate) mod nanos;
+mod placement;
 mod stream;
 mod stream_rules;
+mod transform;
 
 pub use consumer::{AckPolicy, ConsumerConfig, DeliverPolicy, ReplayPolicy};
 pub use limits::Limits;
 pub use metadata::{API_LEVEL, SERVER_VERSION};
-pub use stream::{Compression, ConsumerLimits, Discard, Retention, Storage, StreamConfig};
+pub use placement::Placement;
+pub use stream::{
+    Compression, ConsumerLimits, Discard, PersistMode, Retention, Storage, StreamConfig,
+};
+pub use transform::{Republish, TransformConfig};
 
 use serde::{Deserialize, Deserializer};
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::{Placement, Republish, TransformConfig};
 use super::{is_default, is_false, metadata, nanos, non_empty};
 
 /// The configuration of a stream.
@@ -61,9 +62,9 @@ pub struct StreamConfig {
     /// is shorter.
     #[serde(with = "nanos", skip_serializing_if = "Duration::is_zero")]
     pub duplicate_window: Duration,
-    /// Refused.
+    /// Where it is asked to live; kept and shown.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub placement: Option<Value>,
+    pub placement: Option<Placement>,
     /// Refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Value>,
@@ -75,12 +76,12 @@ pub struct StreamConfig {
     /// The sequence of the first message; 0 means 1.
     #[serde(skip_serializing_if = "is_default")]
     pub first_seq: u64,
-    /// Refused.
+    /// Under which subject messages are stored.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject_transform: Option<Value>,
-    /// Refused.
+    pub subject_transform: Option<TransformConfig>,
+    /// Where stored messages are published again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub republish: Option<Value>,
+    pub republish: Option<Republish>,
     /// Messages may be read through `$JS.API.DIRECT.GET`.
     pub allow_direct: bool,
     /// Refused, as it needs a mirror.
@@ -113,12 +114,9 @@ pub struct StreamConfig {
     /// Refused.
     #[serde(skip_serializing_if = "is_false")]
     pub allow_msg_schedules: bool,
-    /// `None` and `default` are the same; everything else is refused.
-    #[serde(
-        deserialize_with = "non_empty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub persist_mode: Option<String>,
+    /// When a publish may be acknowledged.
+    #[serde(skip_serializing_if = "is_default")]
+    pub persist_mode: PersistMode,
     /// Refused.
     #[serde(skip_serializing_if = "is_false")]
     pub allow_batched: bool,
@@ -178,7 +176,7 @@ impl Default for StreamConfig {
             allow_msg_counter: false,
             allow_atomic: false,
             allow_msg_schedules: false,
-            persist_mode: None,
+            persist_mode: PersistMode::Default,
             allow_batched: false,
             metadata: BTreeMap::new(),
             pedantic: false,
@@ -221,6 +219,20 @@ pub enum Storage {
     Memory,
 }
 
+/// When a publish may be acknowledged.
+///
+/// Differs from nats-server: with `async` too an ack means that the message is on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PersistMode {
+    /// When it is as safe as the node makes it.
+    #[default]
+    #[serde(alias = "")]
+    Default,
+    /// Before.
+    Async,
+}
+
 /// How stored messages are compressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -228,7 +240,7 @@ pub enum Compression {
     /// Not at all.
     #[default]
     None,
-    /// The S2 format. Refused.
+    /// The S2 format; completed segments only.
     S2,
 }
 

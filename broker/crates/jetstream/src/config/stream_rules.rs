@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use hitherto_protocol::SubjectFilter;
+use hitherto_protocol::{SubjectFilter, TransformError};
 
 use super::names::{NAME_BYTES_MAX, NameFault, check_name};
-use super::{Compression, DESCRIPTION_BYTES_MAX, Discard, Limits, Retention, StreamConfig};
+use super::{DESCRIPTION_BYTES_MAX, METADATA_BYTES_MAX};
+use super::{Discard, Limits, PersistMode, Retention, Storage, StreamConfig};
 use super::{is_default, metadata, unsupported};
 use crate::Stream;
 use crate::api::ApiError;
@@ -49,8 +50,10 @@ impl StreamConfig {
         self.check_first_seq()?;
         self.check_flags()?;
         self.check_subjects()?;
-        self.persist_mode = None;
-        self.placement = None;
+        self.check_transforms()?;
+        self.check_placement()?;
+        self.check_persist_mode()?;
+        self.check_account(limits)?;
         self.sources = None;
         self.pedantic = false;
         let level = self.required_level();
@@ -71,6 +74,9 @@ impl StreamConfig {
         };
         if self.name != new.name {
             return refuse("change name");
+        }
+        if self.persist_mode != new.persist_mode {
+            return refuse("change persist mode");
         }
         if self.storage != new.storage {
             return refuse("change storage type");
@@ -141,6 +147,10 @@ impl StreamConfig {
             self.max_msg_size = -1;
         }
         if self.duplicate_window.is_zero() {
+            if pedantic && !self.max_age.is_zero() && self.max_age < DUPLICATE_WINDOW_DEFAULT {
+                let text = "duplicate window cannot be bigger than max age";
+                return Err(ApiError::pedantic(text));
+            }
             let at_most = Some(self.max_age).filter(|age| !age.is_zero());
             self.duplicate_window = at_most.map_or(DUPLICATE_WINDOW_DEFAULT, |age| {
                 age.min(DUPLICATE_WINDOW_DEFAULT)
@@ -195,34 +205,77 @@ impl StreamConfig {
             )));
         }
         if metadata::is_too_long(&self.metadata) {
-            return Err(ApiError::stream_invalid_config(
-                "stream metadata exceeds maximum size of 128KB",
-            ));
+            return Err(ApiError::stream_invalid_config(&format!(
+                "stream metadata exceeds maximum size of {METADATA_BYTES_MAX} bytes"
+            )));
         }
         Ok(())
     }
 
     fn check_unsupported(&self) -> Result<(), ApiError> {
-        let persist_mode = self.persist_mode.as_deref().unwrap_or("default");
         let refused = [
             (self.mirror.is_some(), "a stream mirror"),
             (is_set(self.sources.as_ref()), "a stream source"),
-            (is_set(self.placement.as_ref()), "placement"),
-            (self.compression == Compression::S2, "compression s2"),
-            (self.subject_transform.is_some(), "a subject transform"),
-            (self.republish.is_some(), "republish"),
             (self.allow_msg_counter, "a message counter"),
             (self.allow_msg_schedules, "message scheduling"),
             (self.allow_batched, "fast batch publish"),
-            (
-                persist_mode != "default",
-                "a persist mode other than default",
-            ),
         ];
         match refused.iter().find(|(set, _)| *set) {
             Some((_, what)) => Err(ApiError::stream_invalid_config(&unsupported(what))),
             None => Ok(()),
         }
+    }
+
+    fn check_placement(&mut self) -> Result<(), ApiError> {
+        self.placement.take_if(|wish| is_default(wish));
+        match &self.placement {
+            Some(wish) if !wish.preferred.is_empty() => Err(ApiError::stream_invalid_config(
+                "preferred server not permitted in placement",
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn check_persist_mode(&self) -> Result<(), ApiError> {
+        let refuse = |text: &str| Err(ApiError::stream_invalid_config(text));
+        match self.persist_mode {
+            PersistMode::Default => Ok(()),
+            PersistMode::Async if self.storage != Storage::File => {
+                refuse("async persist mode is only supported on file storage")
+            }
+            PersistMode::Async if self.allow_atomic => {
+                refuse("async persist mode is not supported with atomic batch publish")
+            }
+            PersistMode::Async => Ok(()),
+        }
+    }
+
+    fn check_transforms(&mut self) -> Result<(), ApiError> {
+        if let Some(transform) = &self.subject_transform {
+            transform.parse().map_err(|error| match error {
+                TransformError::Source(_) => ApiError::stream_transform_source(&error.to_string()),
+                _ => ApiError::stream_transform(&error.to_string()),
+            })?;
+        }
+        let subjects = self.subject_filters();
+        let Some(republish) = &mut self.republish else {
+            return Ok(());
+        };
+        if republish.src.is_empty() {
+            republish.src = ">".into();
+        }
+        if republish.returns_to(&subjects) {
+            return Err(ApiError::stream_invalid_config(
+                "stream configuration for republish destination forms a cycle",
+            ));
+        }
+        if republish.dest.is_empty() || republish.parse().is_err() {
+            return Err(ApiError::stream_invalid_config(&format!(
+                "stream configuration for republish with transform from '{}' to '{}' not valid",
+                republish.src, republish.dest
+            )));
+        }
+        Ok(())
     }
 
     fn check_replicas(&self, limits: &Limits) -> Result<(), ApiError> {
@@ -234,6 +287,18 @@ impl StreamConfig {
             return Err(ApiError::replicas_not_supported());
         }
         Ok(())
+    }
+
+    /// What the account asks of every stream and allows one.
+    fn check_account(&self, limits: &Limits) -> Result<(), ApiError> {
+        let bytes = u64::try_from(self.max_bytes).ok();
+        if limits.max_bytes_required && bytes.is_none() {
+            return Err(ApiError::max_bytes_required());
+        }
+        match (limits.stream_bytes_max, bytes) {
+            (Some(max), Some(bytes)) if bytes > max => Err(ApiError::stream_max_bytes_exceeded()),
+            _ => Ok(()),
+        }
     }
 
     /// What sealing brings with it: nothing comes, goes or ages.
@@ -308,7 +373,7 @@ impl StreamConfig {
     /// The API level its features came with (ADR-44).
     fn required_level(&self) -> u32 {
         match () {
-            () if self.allow_atomic => 2,
+            () if self.allow_atomic || self.persist_mode == PersistMode::Async => 2,
             () if self.allow_msg_ttl => 1,
             () => 0,
         }

@@ -65,7 +65,7 @@ fn a_reply_names_the_server_and_the_stored_form_does_not() {
     let config = checked(r#"{"name":"A","metadata":{"_nats.ver":"9","_nats.x":"y","a":"b"}}"#);
     let config = config.unwrap();
     let keys: Vec<&str> = config.metadata.keys().map(String::as_str).collect();
-    assert_eq!(keys, ["_nats.req.level", "a"]);
+    assert_eq!(keys, ["_nats.req.level", "_nats.x", "a"]);
     let shown = config.for_reply();
     assert_eq!(shown.metadata["_nats.ver"], super::super::SERVER_VERSION);
     assert_eq!(shown.checked(&Limits::default()).unwrap(), config);
@@ -129,6 +129,54 @@ fn wrong_values_are_refused_in_the_words_of_the_real_server() {
             "subjects that overlap with system api require no-ack to be true (10052)",
         ),
         (
+            r#""name":"A","placement":{"preferred":"n"}"#,
+            "preferred server not permitted in placement (10052)",
+        ),
+        (
+            r#""name":"A","persist_mode":"async","allow_atomic":true"#,
+            "async persist mode is not supported with atomic batch publish (10052)",
+        ),
+        (
+            r#""name":"A","persist_mode":"async","storage":"memory""#,
+            "async persist mode is only supported on file storage (10052)",
+        ),
+        (
+            r#""name":"A","allow_rollup_hdrs":true,"deny_purge":true"#,
+            "roll-ups require the purge permission (10052)",
+        ),
+        (
+            r#""name":"A","subject_delete_marker_ttl":1"#,
+            "subject delete marker TTL must be at least 1 second (10052)",
+        ),
+        (
+            r#""name":"A","subject_delete_marker_ttl":1000000000,"pedantic":true"#,
+            "subject delete marker cannot be set if message TTLs are disabled (10052)",
+        ),
+        (
+            r#""name":"A","subject_delete_marker_ttl":1000000000,"pedantic":true,"allow_msg_ttl":true"#,
+            "subject delete marker cannot be set if roll-ups are disabled (10052)",
+        ),
+        (
+            r#""name":"A","subject_transform":{"src":"x.>","dest":"y"}"#,
+            "stream transform: invalid subject (10156)",
+        ),
+        (
+            r#""name":"A","subject_transform":{"src":"t..","dest":"y"}"#,
+            "stream transform source: invalid subject t.. (10155)",
+        ),
+        (
+            r#""name":"A","subjects":["x.>"],"republish":{"src":"x.a","dest":"x.b"}"#,
+            "stream configuration for republish destination forms a cycle (10052)",
+        ),
+        (
+            r#""name":"A","subjects":["x.>"],"republish":{"src":"x.*","dest":"x.$1"}"#,
+            "stream configuration for republish destination forms a cycle (10052)",
+        ),
+        (
+            r#""name":"A","subjects":["x.>"],"republish":{"src":"x.>","dest":"y"}"#,
+            "stream configuration for republish with transform from 'x.>' to 'y' not valid (10052)",
+        ),
+        (
             r#""name":"A","max_age":5"#,
             "max age needs to be >= 100ms (10052)",
         ),
@@ -177,20 +225,9 @@ fn what_is_not_supported_is_refused_and_named() {
     for (fields, what) in [
         (r#""mirror":{"name":"Q"}"#, "a stream mirror"),
         (r#""sources":[{"name":"Q"}]"#, "a stream source"),
-        (r#""placement":{"cluster":"x"}"#, "placement"),
-        (r#""compression":"s2""#, "compression s2"),
-        (
-            r#""subject_transform":{"src":"a","dest":"b"}"#,
-            "a subject transform",
-        ),
-        (r#""republish":{"dest":"b"}"#, "republish"),
         (r#""allow_msg_counter":true"#, "a message counter"),
         (r#""allow_msg_schedules":true"#, "message scheduling"),
         (r#""allow_batched":true"#, "fast batch publish"),
-        (
-            r#""persist_mode":"async""#,
-            "a persist mode other than default",
-        ),
     ] {
         let text = format!("{what} is not supported by this version of Hitherto (10052)");
         assert_eq!(refused(&format!(r#"{{"name":"A",{fields}}}"#)), text);
@@ -207,6 +244,30 @@ fn empty_forms_of_unsupported_fields_are_as_good_as_absent() {
         config.unwrap(),
         named("A").checked(&Limits::default()).unwrap()
     );
+}
+
+#[test]
+fn markers_bring_what_they_need() {
+    let json = r#"{"name":"A","subject_delete_marker_ttl":1000000000,"deny_purge":true}"#;
+    let config = checked(json).unwrap();
+    assert!(config.allow_msg_ttl && config.allow_rollup_hdrs && !config.deny_purge);
+    assert_eq!(config.metadata["_nats.req.level"], "1");
+}
+
+#[test]
+fn an_account_may_ask_for_bounds() {
+    let limits = Limits {
+        stream_bytes_max: Some(100),
+        max_bytes_required: true,
+        ..Limits::default()
+    };
+    let of = |max_bytes| StreamConfig {
+        max_bytes,
+        ..named("A")
+    };
+    assert!(of(100).checked(&limits).is_ok());
+    assert_eq!(of(101).checked(&limits).unwrap_err().err_code, 10122);
+    assert_eq!(of(-1).checked(&limits).unwrap_err().err_code, 10113);
 }
 
 #[test]

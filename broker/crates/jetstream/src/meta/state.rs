@@ -104,12 +104,14 @@ impl Meta {
                     if self.streams.len() >= self.limits.streams_max {
                         return Err(ApiError::maximum_streams());
                     }
+                    self.check_reserved(&config)?;
                 }
                 Ok(MetaCommand::CreateStream { config, at })
             }
             MetaCommand::UpdateStream { config, at } => {
                 let config = Box::new(config.checked(&self.limits)?);
                 self.check_update(&config)?;
+                self.check_reserved(&config)?;
                 Ok(MetaCommand::UpdateStream { config, at })
             }
             MetaCommand::DeleteStream { name, at } => {
@@ -173,6 +175,29 @@ impl Meta {
     /// Tells whether a stream has or had this group. One that has it no more was deleted.
     pub fn has_given_out(&self, group: GroupId) -> bool {
         (GroupId(1)..self.next_group).contains(&group)
+    }
+
+    /// The bytes the streams promise to hold at most, of those that set `max_bytes`.
+    pub fn reserved_bytes(&self) -> u64 {
+        self.reserved_beside("")
+    }
+
+    fn reserved_beside(&self, name: &str) -> u64 {
+        let others = self.iter().filter(|(other, _)| *other != name);
+        let bytes = others.filter_map(|(_, entry)| u64::try_from(entry.config.max_bytes).ok());
+        bytes.fold(0, u64::saturating_add)
+    }
+
+    /// Refuses to promise more than there is.
+    fn check_reserved(&self, config: &StreamConfig) -> Result<(), ApiError> {
+        let own = u64::try_from(config.max_bytes).unwrap_or(0);
+        let others = self.reserved_beside(&config.name);
+        match self.limits.storage_bytes_max {
+            Some(max) if own > 0 && others.saturating_add(own) > max => {
+                Err(ApiError::storage_exceeded())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How many streams there are.

@@ -2,14 +2,14 @@
 
 use hitherto_protocol::{SubjectFilter, Timestamp};
 
-use super::Stream;
 use super::expectations::Expectations;
 use super::rollup::Rollup;
+use super::{Stream, republish_of};
 use crate::api::{ApiError, ConsumerInfo};
 use crate::command::{Append, Command, Control, Delivered, PutAction, PutConsumer, Settled};
 use crate::consumer::Consumer;
 use crate::index::Selection;
-use crate::output::{Outcome, Output, Stored};
+use crate::output::{Outcome, Output, Republished, Stored};
 use crate::{LogIndex, StoredMessage, StreamConfig, StreamSeq};
 
 impl Stream {
@@ -38,7 +38,9 @@ impl Stream {
                 Outcome::Recorded
             }
             Control::Purge(purge) => Outcome::Purged(self.purge(&purge)),
-            Control::DeleteMessage { seq } => Outcome::Deleted(self.delete_message(seq)),
+            Control::DeleteMessage { seq, erase } => {
+                Outcome::Deleted(self.delete_message(seq, erase))
+            }
             Control::Expire { at } => {
                 self.expire(at);
                 Outcome::Recorded
@@ -94,6 +96,7 @@ impl Stream {
             self.remember(seq, message.at, msg_id);
             return seq;
         }
+        let republished = self.republished(&message);
         let meta = message.meta();
         self.index.append(&meta);
         if let Some(lifetime) = meta.lifetime {
@@ -105,11 +108,28 @@ impl Stream {
         self.remember(seq, message.at, msg_id);
         let subject = message.subject.clone();
         self.outputs.push_back(Output::Store(message));
+        self.outputs
+            .extend(republished.map(|again| Output::Republish(Box::new(again))));
         self.enforce_limits(Some(subject.as_str()));
         if let Some(rollup) = rollup {
             self.roll_up(rollup, seq, subject.as_str());
         }
         seq
+    }
+
+    /// How a message that is about to be stored is published again; `None` when it is not.
+    fn republished(&self, message: &StoredMessage) -> Option<Republished> {
+        let transform = self.republish.as_ref()?;
+        // Any number will do for `random`: nothing that is kept depends on it.
+        let random = || u32::try_from(message.seq.0 & u64::from(u32::MAX)).unwrap_or(0);
+        let to = transform.apply(&message.subject, random)?;
+        let last = self.index.last_on(message.subject.as_str());
+        Some(Republished {
+            to,
+            message: message.clone(),
+            last_seq: last.unwrap_or_default(),
+            headers_only: self.config.republish.as_ref()?.headers_only,
+        })
     }
 
     fn remember(&mut self, seq: StreamSeq, at: Timestamp, msg_id: Option<String>) {
@@ -123,6 +143,10 @@ impl Stream {
 
     /// Removes one message that exists.
     pub(super) fn remove(&mut self, seq: StreamSeq) {
+        self.remove_with(seq, Output::Remove);
+    }
+
+    fn remove_with(&mut self, seq: StreamSeq, output: impl FnOnce(StreamSeq) -> Output) {
         let Some(removed) = self.index.remove(seq) else {
             return;
         };
@@ -130,7 +154,7 @@ impl Stream {
         for consumer in self.consumers.values_mut() {
             consumer.message_removed(seq, removed.subject.as_str());
         }
-        self.outputs.push_back(Output::Remove(seq));
+        self.outputs.push_back(output(seq));
     }
 
     fn configure(&mut self, config: StreamConfig, at: Timestamp) {
@@ -138,6 +162,7 @@ impl Stream {
             && (self.config.max_msgs_per_subject <= 0
                 || config.max_msgs_per_subject < self.config.max_msgs_per_subject);
         let retention = std::mem::replace(&mut self.config, config).retention;
+        self.republish = republish_of(&self.config);
         if retention != self.config.retention {
             self.release_all();
         }
@@ -178,7 +203,7 @@ impl Stream {
         Ok(doomed.len() as u64)
     }
 
-    fn delete_message(&mut self, seq: StreamSeq) -> Result<(), ApiError> {
+    fn delete_message(&mut self, seq: StreamSeq, erase: bool) -> Result<(), ApiError> {
         self.check_open()?;
         if self.config.deny_delete {
             return Err(ApiError::delete_not_permitted());
@@ -186,7 +211,7 @@ impl Stream {
         if !self.index.contains(seq) {
             return Err(ApiError::no_message_to_delete());
         }
-        self.remove(seq);
+        self.remove_with(seq, if erase { Output::Erase } else { Output::Remove });
         Ok(())
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Remembered {
 pub(super) struct Dedupe {
     seqs: HashMap<Arc<str>, (StreamSeq, Timestamp)>,
     order: VecDeque<Remembered>,
+    /// The length of all ids in `order`.
+    bytes: usize,
 }
 
 impl Dedupe {
@@ -46,7 +48,7 @@ impl Dedupe {
             until: at.saturating_add(window),
         };
         self.restore_one(remembered);
-        while self.order.len() > Stream::DEDUPE_IDS_MAX {
+        while self.order.len() > Stream::DEDUPE_IDS_MAX || self.bytes > Stream::DEDUPE_BYTES_MAX {
             self.forget_first();
         }
     }
@@ -65,6 +67,7 @@ impl Dedupe {
 
     fn restore_one(&mut self, one: Remembered) {
         self.seqs.insert(one.id.clone(), (one.seq, one.until));
+        self.bytes += one.id.len();
         self.order.push_back(one);
     }
 
@@ -78,6 +81,7 @@ impl Dedupe {
         let Some(first) = self.order.pop_front() else {
             return;
         };
+        self.bytes -= first.id.len();
         // The id may have been stored again since, after its window.
         if self
             .seqs
@@ -119,6 +123,18 @@ mod tests {
             Dedupe::restore(dedupe.snapshot()).get("a", at(13)),
             Some(StreamSeq(5))
         );
+    }
+
+    #[test]
+    fn long_ids_are_bounded_by_their_bytes() {
+        let mut dedupe = Dedupe::default();
+        let long = "x".repeat(Stream::DEDUPE_BYTES_MAX / 2);
+        for seq in 1..=3 {
+            dedupe.insert(&format!("{long}{seq}"), StreamSeq(seq), at(0), WINDOW);
+        }
+        assert_eq!(dedupe.get(&format!("{long}1"), at(1)), None);
+        assert_eq!(dedupe.get(&format!("{long}3"), at(1)), Some(StreamSeq(3)));
+        assert!(dedupe.bytes <= Stream::DEDUPE_BYTES_MAX);
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod snapshot;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hitherto_protocol::{Subject, Timestamp};
+use hitherto_protocol::{Subject, SubjectTransform, Timestamp};
 
 use self::dedupe::Dedupe;
 use self::lifetimes::Lifetimes;
@@ -49,6 +49,8 @@ pub struct Stream {
     created: Timestamp,
     index: Index,
     lifetimes: Lifetimes,
+    /// What `config.republish` says; `None` when it says nothing.
+    republish: Option<SubjectTransform>,
     dedupe: Dedupe,
     /// When the last message came, whether it is still there or not.
     last_at: Timestamp,
@@ -70,6 +72,9 @@ impl Stream {
     /// duplicate window has passed.
     pub const DEDUPE_IDS_MAX: usize = 1_000_000;
 
+    /// Bytes of the message ids remembered at most: 64 MiB; beyond it as above.
+    pub const DEDUPE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
     /// The largest sequence a stream may be made to begin with: half of all sequences are left to
     /// count on from there. Differs from nats-server, which takes any number.
     pub const FIRST_SEQ_MAX: StreamSeq = StreamSeq(u64::MAX / 2);
@@ -80,11 +85,13 @@ impl Stream {
     /// A stream without messages. The configuration must be checked.
     pub fn new(config: StreamConfig, created: Timestamp) -> Self {
         let last = StreamSeq(config.first_seq.saturating_sub(1));
+        let republish = republish_of(&config);
         Self {
             config,
             created,
             index: Index::new(last),
             lifetimes: Lifetimes::default(),
+            republish,
             dedupe: Dedupe::default(),
             last_at: Timestamp::ZERO,
             last_msg_id: None,
@@ -151,6 +158,11 @@ impl Stream {
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
+}
+
+/// The transform by which messages are published again; the configuration is checked.
+fn republish_of(config: &StreamConfig) -> Option<SubjectTransform> {
+    config.republish.as_ref()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use hitherto_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Stream;
 use super::dedupe::{Dedupe, Remembered};
 use super::lifetimes::Lifetimes;
+use super::{Stream, republish_of};
 use crate::consumer::{Consumer, ConsumerSnapshot};
 use crate::index::Index;
 use crate::{LogIndex, MessageMeta, StreamConfig, StreamSeq};
@@ -121,6 +121,7 @@ impl Stream {
             .map(|consumer| (consumer.name().to_owned(), consumer))
             .collect();
         Ok(Self {
+            republish: republish_of(&snapshot.config),
             config: snapshot.config,
             created: snapshot.created,
             index,

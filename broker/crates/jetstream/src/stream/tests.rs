@@ -104,6 +104,7 @@ impl World {
             }
             Step::Delete { seq } => self.commit(Command::Control(Control::DeleteMessage {
                 seq: StreamSeq(*seq),
+                erase: false,
             })),
             Step::Purge { subject, keep } => self.commit(Command::Control(Control::Purge(Purge {
                 filter: Some(subject_of(*subject).to_string()),
@@ -163,13 +164,16 @@ impl World {
                     Output::Store(message) => {
                         self.stored.insert(message.seq, message.meta());
                     }
-                    Output::Remove(seq) => {
+                    Output::Remove(seq) | Output::Erase(seq) => {
                         self.stored.remove(&seq);
                         self.removed.insert(seq);
                     }
                     Output::Propose { command, .. } => self.commit(command),
                     Output::Deliver(delivery) => self.deliver(&delivery),
-                    Output::Status(_) | Output::Reply { .. } | Output::Advisory { .. } => {}
+                    Output::Status(_)
+                    | Output::Reply { .. }
+                    | Output::Advisory { .. }
+                    | Output::Republish(_) => {}
                 }
             }
             if !any {
