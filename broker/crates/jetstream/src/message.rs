@@ -42,7 +42,8 @@ impl StoredMessage {
         message_bytes(self.subject.as_str().len(), headers, self.payload.len())
     }
 
-    fn lifetime(&self) -> Option<Lifetime> {
+    /// How long it stays by its own headers; `None` leaves that to its stream.
+    pub fn lifetime(&self) -> Option<Lifetime> {
         Lifetime::read(self.headers.as_ref()?.as_bytes(), self.at)
     }
 

@@ -23,6 +23,7 @@ mod deletes;
 mod manifest;
 mod metas;
 mod segment;
+mod summary;
 mod tail;
 mod unreadable;
 mod verify;
@@ -146,6 +147,10 @@ impl StreamStore {
                 found,
                 supported,
             });
+        }
+        if manifest.version < manifest::VERSION {
+            let what = "the segments are of an older, unreleased format";
+            return Err(Error::damaged(dir, 0, what));
         }
         let mut store = Self::create(disk, dir, options)?;
         for record in manifest.segments {

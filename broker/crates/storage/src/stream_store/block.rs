@@ -1,9 +1,11 @@
 //! The block: some 64 KiB of messages under one crc32c, the unit segments are read in.
 //!
 //! ```text
-//! header (52 bytes)  magic u32, version u16, reserved u16, records length u32, count u32,
+//! header (60 bytes)  magic u32, version u16, reserved u16, records length u32, count u32,
 //!                    first seq u64, last seq u64, first ts i64, last ts i64,
+//!                    summary length u32, crc u32 of the header before it and the summary,
 //!                    crc u32 of the header before it and the records
+//! summary            what an index needs to know, see `summary.rs`
 //! record             seq u64, ts i64, subject length u32, headers length u32 (0 = none),
 //!                    payload length u32, subject, headers, payload
 //! ```
@@ -15,17 +17,19 @@ use bytes::Bytes;
 use hitherto_jetstream::{Lifetime, MessageMeta, StoredMessage, StreamSeq, message_bytes};
 use hitherto_protocol::{Headers, Subject, Timestamp};
 
+use super::summary;
 use crate::files::{u32_at, u64_at};
 
 /// Bytes of a block header.
-pub(super) const HEADER_BYTES: usize = 52;
+pub(super) const HEADER_BYTES: usize = 60;
 
 /// The largest block this format admits: 2 GiB. It bounds what a damaged header can ask for.
 const BLOCK_BYTES_MAX: usize = 1 << 31;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"HBLK");
-const VERSION: u16 = 1;
-const CRC_AT: usize = 48;
+const VERSION: u16 = 2;
+const SUMMARY_CRC_AT: usize = 52;
+const CRC_AT: usize = 56;
 const RECORD_HEADER_BYTES: usize = 28;
 
 /// Bytes a message takes in a block.
@@ -40,18 +44,21 @@ pub(super) fn record_len(message: &StoredMessage) -> usize {
 /// Appends a block of `messages`, which are not empty, to `buf`.
 pub(super) fn encode<'a>(
     buf: &mut Vec<u8>,
-    messages: impl ExactSizeIterator<Item = &'a StoredMessage>,
+    messages: impl ExactSizeIterator<Item = &'a StoredMessage> + Clone,
 ) {
     let start = buf.len();
     let count = fits(messages.len());
-    let mut ends: Option<(&StoredMessage, &StoredMessage)> = None;
     buf.resize(start + HEADER_BYTES, 0);
+    summary::encode(buf, messages.clone());
+    let records_at = buf.len();
+    let mut ends: Option<(&StoredMessage, &StoredMessage)> = None;
     for message in messages {
         encode_record(buf, message);
         ends = Some((ends.map_or(message, |(first, _)| first), message));
     }
     let (first, last) = ends.expect("a block has messages");
-    let records_len = fits(buf.len() - start - HEADER_BYTES);
+    let records_len = fits(buf.len() - records_at);
+    let summary_len = fits(records_at - start - HEADER_BYTES);
     let header = &mut buf[start..start + HEADER_BYTES];
     header[0..4].copy_from_slice(&MAGIC.to_le_bytes());
     header[4..6].copy_from_slice(&VERSION.to_le_bytes());
@@ -61,8 +68,12 @@ pub(super) fn encode<'a>(
     header[24..32].copy_from_slice(&last.seq.0.to_le_bytes());
     header[32..40].copy_from_slice(&first.at.unix_nanos().to_le_bytes());
     header[40..48].copy_from_slice(&last.at.unix_nanos().to_le_bytes());
-    let crc = checksum(&buf[start..]);
-    buf[start + CRC_AT..start + HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+    header[48..52].copy_from_slice(&summary_len.to_le_bytes());
+    let (head, records) = buf[start..].split_at_mut(records_at - start);
+    let crc = checksum(&head[..SUMMARY_CRC_AT], &head[HEADER_BYTES..]);
+    head[SUMMARY_CRC_AT..CRC_AT].copy_from_slice(&crc.to_le_bytes());
+    let crc = checksum(&head[..CRC_AT], records);
+    head[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
 }
 
 fn encode_record(buf: &mut Vec<u8>, message: &StoredMessage) {
@@ -85,8 +96,9 @@ fn fits(len: usize) -> u32 {
     u32::try_from(len).expect("messages come through the log, whose frames end at 1 GiB")
 }
 
-fn checksum(block: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&block[..CRC_AT]), &block[HEADER_BYTES..])
+/// The checksum of a part of a block and the header up to that checksum.
+fn checksum(header: &[u8], part: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(header), part)
 }
 
 /// A block header whose checksum, which covers the records too, is not yet verified.
@@ -96,6 +108,7 @@ pub(super) struct BlockHeader {
     pub(super) first_seq: StreamSeq,
     pub(super) last_seq: StreamSeq,
     pub(super) first_at: Timestamp,
+    summary_len: u32,
     records_len: u32,
 }
 
@@ -109,6 +122,7 @@ impl BlockHeader {
             first_seq: StreamSeq(u64_at(bytes, 16)),
             last_seq: StreamSeq(u64_at(bytes, 24)),
             first_at: timestamp_at(bytes, 32),
+            summary_len: u32_at(bytes, 48),
         };
         let ours = u32_at(bytes, 0) == MAGIC
             && version == VERSION
@@ -120,7 +134,23 @@ impl BlockHeader {
 
     /// Bytes of the block with its header.
     pub(super) fn block_len(&self) -> usize {
-        HEADER_BYTES + self.records_len as usize
+        self.head_len() + self.records_len as usize
+    }
+
+    /// Bytes of the header and the summary.
+    pub(super) fn head_len(&self) -> usize {
+        HEADER_BYTES + self.summary_len as usize
+    }
+
+    /// Reads the summary at the front of a block with this header; `None` when it is not what was
+    /// written.
+    pub(super) fn metas(&self, head: &[u8]) -> Option<Vec<MessageMeta>> {
+        let head = head.get(..self.head_len())?;
+        let summary = &head[HEADER_BYTES..];
+        if checksum(&head[..SUMMARY_CRC_AT], summary) != u32_at(head, SUMMARY_CRC_AT) {
+            return None;
+        }
+        summary::decode(summary, self.first_seq, self.first_at, self.count)
     }
 }
 
@@ -139,11 +169,11 @@ impl Block {
         if bytes.len() != header.block_len() {
             return Err("the block has another length than its index says");
         }
-        if checksum(&bytes) != u32_at(&bytes, CRC_AT) {
+        if checksum(&bytes[..CRC_AT], &bytes[header.head_len()..]) != u32_at(&bytes, CRC_AT) {
             return Err("the block fails its checksum");
         }
         let mut records = Vec::with_capacity(header.count as usize);
-        let mut at = HEADER_BYTES;
+        let mut at = header.head_len();
         while at < bytes.len() {
             records.push(u32::try_from(at).map_err(|_| "the block is too large")?);
             at = record_end(&bytes, at).ok_or("the block's records do not add up")?;
@@ -204,6 +234,14 @@ impl Block {
             ),
             lifetime: Lifetime::read(parts.headers, parts.at),
         })
+    }
+
+    /// Tells whether the summary, of which reading messages takes no notice, says what they say.
+    pub(super) fn is_summed_up(&self) -> bool {
+        let header = BlockHeader::decode(&self.bytes);
+        let told = header.and_then(|header| header.metas(&self.bytes));
+        let metas = (0..self.len()).map(|record| self.meta(record).ok());
+        told.is_some_and(|told| metas.eq(told.into_iter().map(Some)))
     }
 
     /// Bytes the block takes in memory.
@@ -274,7 +312,7 @@ mod tests {
             bytes[8..12].copy_from_slice(&fits(records.len()).to_le_bytes());
             bytes[12..16].copy_from_slice(&count.to_le_bytes());
             bytes.extend_from_slice(&records);
-            let crc = checksum(&bytes);
+            let crc = checksum(&bytes[..CRC_AT], &records);
             bytes[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
             if let Ok(block) = Block::decode(Bytes::from(bytes)) {
                 for record in 0..block.len() {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::deletes::DeleteSet;
 
-/// The newest manifest this release reads.
-pub(super) const VERSION: u32 = 1;
+/// The manifest this release reads, and with it the format of the segments it names: blocks with summaries.
+pub(super) const VERSION: u32 = 2;
 
 /// The segments of a stream with the lengths that are durable, and what is removed from them.
 ///

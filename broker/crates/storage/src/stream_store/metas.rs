@@ -3,23 +3,30 @@
 use hitherto_jetstream::{MessageMeta, StoredMessage};
 
 use super::StreamStore;
-use super::block::Block;
-use super::segment::BlockRef;
 use crate::Error;
 
 /// What an index needs to know of every message that is not removed, in order of sequence.
 ///
-/// Reads every block once and verifies it; the block cache is left alone. Ends after the first
-/// error.
+/// Reads and verifies the summary of every block, and the block itself where its summary is
+/// damaged; the block cache is left alone. Ends after the first error.
 #[derive(Debug)]
 pub struct Metas<'a> {
     store: &'a StreamStore,
     segment: usize,
     block: usize,
-    open: Option<(Block, BlockRef)>,
-    record: usize,
+    open: std::vec::IntoIter<MessageMeta>,
+    /// Messages of the tail that are behind.
+    in_tail: usize,
+    /// Bytes to read of the next block.
+    guess: usize,
     failed: bool,
 }
+
+/// Bytes read of the first block: 8 KiB.
+const GUESS_BYTES: usize = 8 * 1024;
+
+/// A summary may be so much larger than the one before without a second read.
+const GUESS_MARGIN_BYTES: usize = 512;
 
 impl<'a> Metas<'a> {
     pub(super) fn new(store: &'a StreamStore) -> Self {
@@ -27,8 +34,9 @@ impl<'a> Metas<'a> {
             store,
             segment: 0,
             block: 0,
-            open: None,
-            record: 0,
+            open: Vec::new().into_iter(),
+            in_tail: 0,
+            guess: GUESS_BYTES,
             failed: false,
         }
     }
@@ -36,8 +44,8 @@ impl<'a> Metas<'a> {
     fn next_meta(&mut self) -> Result<Option<MessageMeta>, Error> {
         loop {
             let Some(meta) = self.next_stored()? else {
-                let message = self.store.tail.messages().get(self.record);
-                self.record += 1;
+                let message = self.store.tail.messages().get(self.in_tail);
+                self.in_tail += 1;
                 match message {
                     Some(message) if self.store.is_removed(message.seq) => continue,
                     message => return Ok(message.map(StoredMessage::meta)),
@@ -51,29 +59,27 @@ impl<'a> Metas<'a> {
 
     /// The next message of the segments; `None` once, when the tail begins, and ever after.
     fn next_stored(&mut self) -> Result<Option<MessageMeta>, Error> {
-        while let Some(segment) = self.store.segments.get(self.segment) {
-            if let Some((block, at)) = &self.open {
-                if self.record < block.len() {
-                    let meta = block.meta(self.record);
-                    self.record += 1;
-                    return meta
-                        .map(Some)
-                        .map_err(|what| segment.damaged(at.offset, what));
-                }
-                self.block += 1;
+        loop {
+            if let Some(meta) = self.open.next() {
+                return Ok(Some(meta));
             }
-            self.open = None;
-            self.record = 0;
+            let Some(segment) = self.store.segments.get(self.segment) else {
+                return Ok(None);
+            };
             let disk = &*self.store.shared.disk;
             match segment.index(disk)?.get(self.block) {
-                Some(at) => self.open = Some((segment.read(disk, *at)?, *at)),
+                Some(at) => {
+                    let mut guess = self.guess + GUESS_MARGIN_BYTES;
+                    self.open = segment.metas(disk, *at, &mut guess)?.into_iter();
+                    self.guess = guess;
+                    self.block += 1;
+                }
                 None => {
                     self.segment += 1;
                     self.block = 0;
                 }
             }
         }
-        Ok(None)
     }
 }
 

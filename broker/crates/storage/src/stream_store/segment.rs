@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use hitherto_jetstream::StreamSeq;
+use hitherto_jetstream::{MessageMeta, StreamSeq};
 use hitherto_platform::{Disk, DiskFile, OpenMode};
 use hitherto_protocol::Timestamp;
 
@@ -221,6 +221,35 @@ impl Segment {
         self.read_exact(disk, &mut bytes, at.offset)?;
         let block = Block::decode(Bytes::from(bytes));
         block.map_err(|what| self.damaged(at.offset, what))
+    }
+
+    /// Returns what an index needs to know of the messages of a block: from its summary, or from the
+    /// messages themselves when the summary is damaged. `guess` is the number of bytes the summary
+    /// may take with the header, and becomes what it took.
+    pub(super) fn metas(
+        &self,
+        disk: &dyn Disk,
+        at: BlockRef,
+        guess: &mut usize,
+    ) -> Result<Vec<MessageMeta>, Error> {
+        let mut head = vec![0; (*guess).clamp(block::HEADER_BYTES, at.len as usize)];
+        self.read_exact(disk, &mut head, at.offset)?;
+        let header = BlockHeader::decode(&head);
+        if let Some(header) = header.filter(|header| BlockRef::new(header, at.offset) == at) {
+            if header.head_len() > head.len() {
+                head.resize(header.head_len().min(at.len as usize), 0);
+                self.read_exact(disk, &mut head, at.offset)?;
+            }
+            if let Some(metas) = header.metas(&head) {
+                *guess = header.head_len();
+                return Ok(metas);
+            }
+        }
+        let block = self.read(disk, at)?;
+        let metas = (0..block.len()).map(|record| block.meta(record));
+        metas
+            .collect::<Result<_, _>>()
+            .map_err(|what| self.damaged(at.offset, what))
     }
 
     pub(super) fn damaged(&self, offset: u64, what: &'static str) -> Error {

@@ -74,13 +74,13 @@ impl Tail {
         &self,
         block: usize,
         start: usize,
-    ) -> Option<impl ExactSizeIterator<Item = &StoredMessage>> {
+    ) -> Option<impl ExactSizeIterator<Item = &StoredMessage> + Clone> {
         let len = *self.complete.get(block)?;
         Some(self.messages.range(start..start + len))
     }
 
     /// The messages that do not fill a block yet.
-    pub(super) fn open_block(&self) -> impl ExactSizeIterator<Item = &StoredMessage> {
+    pub(super) fn open_block(&self) -> impl ExactSizeIterator<Item = &StoredMessage> + Clone {
         self.messages
             .range(self.messages.len() - self.open_messages..)
     }

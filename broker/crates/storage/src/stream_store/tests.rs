@@ -327,6 +327,7 @@ fn every_flipped_bit_of_a_segment_is_noticed_or_does_not_matter() {
     assert!(manifest.segments() >= 2, "one is sealed, one is not");
     let model = model_of(1..=80);
     let all: Vec<_> = model.values().map(StoredMessage::meta).collect();
+    // Places that damage what is needed to know that there are messages: the headers of blocks.
     let mut damaged = 0;
     for segment in &manifest.segments {
         let path = segment_path(Path::new(DIR), segment.first_seq);
@@ -335,7 +336,7 @@ fn every_flipped_bit_of_a_segment_is_noticed_or_does_not_matter() {
             disk.flip_bit(&path, offset, bit).unwrap();
             let store = open(&disk, &manifest).unwrap();
             match store.metas().collect::<Result<Vec<_>, _>>() {
-                // The header or the footer, which the blocks make up for.
+                // A record, which is not read here, or what the records make up for.
                 Ok(metas) => assert!(metas.iter().eq(&all), "offset {offset}"),
                 Err(error) => {
                     let found = matches!(&error, Error::Damaged { file, .. } if *file == path);
@@ -351,7 +352,7 @@ fn every_flipped_bit_of_a_segment_is_noticed_or_does_not_matter() {
             disk.flip_bit(&path, offset, bit).unwrap();
         }
     }
-    assert!(damaged * 10 > manifest.stored_bytes() * 9, "{damaged}");
+    assert!(damaged * 2 < manifest.stored_bytes(), "{damaged}");
     check(&open(&disk, &manifest).unwrap(), &model, "flipped back");
 }
 
@@ -370,17 +371,20 @@ fn a_missing_or_cut_segment_is_damage() {
 }
 
 #[test]
-fn a_newer_manifest_is_refused() {
+fn a_manifest_of_another_version_is_refused() {
     let disk = FaultyDisk::new();
     let mut store = create(&disk);
-    let manifest = Manifest {
-        version: 2,
-        ..save(&mut store)
-    };
-    assert!(matches!(
-        open(&disk, &manifest),
-        Err(Error::NewerFormat { found: 2, .. })
-    ));
+    let mut manifest = save(&mut store);
+    let version = manifest.version;
+    manifest.version = version + 1;
+    let newer = open(&disk, &manifest).unwrap_err();
+    assert!(
+        matches!(newer, Error::NewerFormat { found, supported, .. } if (found, supported) == (version + 1, version)),
+        "{newer}"
+    );
+    manifest.version = version - 1;
+    let older = open(&disk, &manifest).unwrap_err();
+    assert!(matches!(older, Error::Damaged { .. }), "{older}");
 }
 
 #[test]

@@ -104,12 +104,20 @@ impl SegmentFile {
         };
         for (place, at) in index.iter().enumerate() {
             let next = index.get(place + 1);
-            if let Err(error) = verify_block(disk, &segment, at, next) {
-                let last = next.map_or(self.record.last_seq.0, |next| next.first_seq.0 - 1);
-                findings.push(Finding {
-                    sequences: Some(at.first_seq.0..=last),
-                    ..Finding::new(&error, &path)
-                });
+            match verify_block(disk, &segment, at, next) {
+                Ok(block) if block.is_summed_up() => {}
+                Ok(_) => {
+                    let error =
+                        segment.damaged(at.offset, "the summary of the block is unreadable");
+                    findings.push(Finding::new(&error, &path));
+                }
+                Err(error) => {
+                    let last = next.map_or(self.record.last_seq.0, |next| next.first_seq.0 - 1);
+                    findings.push(Finding {
+                        sequences: Some(at.first_seq.0..=last),
+                        ..Finding::new(&error, &path)
+                    });
+                }
             }
             if !pace(u64::from(at.len)) {
                 break;
@@ -155,14 +163,15 @@ fn verify_block(
     segment: &Segment,
     at: &BlockRef,
     next: Option<&BlockRef>,
-) -> Result<(), Error> {
+) -> Result<Block, Error> {
     let block = segment.read(disk, *at)?;
     let damaged = |what| segment.damaged(at.offset, what);
     if block.len() != at.count as usize {
         return Err(damaged("the block holds another number of messages"));
     }
     let end = next.map_or(segment.record.last_seq.next(), |next| next.first_seq);
-    check_messages(&block, at.first_seq, end).map_err(damaged)
+    check_messages(&block, at.first_seq, end).map_err(damaged)?;
+    Ok(block)
 }
 
 fn check_messages(block: &Block, first: StreamSeq, end: StreamSeq) -> Result<(), &'static str> {
