@@ -271,6 +271,7 @@ async fn start_jetstream(
         router: Arc::clone(router),
         limits: hitherto_jetstream::Limits::default(),
         index_bytes_max: config.index_bytes_max,
+        keeper: config.keeper.clone(),
     };
     Ok(unblocked(move || JetStream::start(options)).await?)
 }

@@ -22,6 +22,9 @@ use hitherto_platform::{
 
 use crate::Error;
 use crate::account::{ORDINARY_ACCOUNT, SYSTEM_ACCOUNT};
+pub use crate::jetstream::{
+    KEEPER_BYTES_PER_SECOND, KeeperOptions, REWRITE_INTERVAL, SCRUB_DELAY, SCRUB_INTERVAL,
+};
 
 pub(crate) use limits::ClientLimits;
 pub use limits::{
@@ -64,6 +67,7 @@ pub struct NodeConfig {
     pub(crate) server_name: Option<String>,
     pub(crate) limits: ClientLimits,
     pub(crate) index_bytes_max: u64,
+    pub(crate) keeper: KeeperOptions,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -84,6 +88,7 @@ impl NodeConfig {
             server_name: None,
             limits: ClientLimits::default(),
             index_bytes_max: MAX_INDEX_BYTES,
+            keeper: KeeperOptions::default(),
             disk: Arc::new(RealDisk::new()),
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SystemEntropy::new()),
@@ -187,6 +192,13 @@ impl NodeConfig {
     #[must_use]
     pub fn max_index_bytes(mut self, bytes: u64) -> Self {
         self.index_bytes_max = bytes;
+        self
+    }
+
+    /// How stored segments are verified and rewritten in the background.
+    #[must_use]
+    pub fn keeper(mut self, options: KeeperOptions) -> Self {
+        self.keeper = options;
         self
     }
 

@@ -19,6 +19,7 @@ use super::commits::{ToShards, shard_of};
 use super::damage::DamageReport;
 use super::directory::Directory;
 use super::input::{Input, ShardQueue};
+use super::keeper::{Keeper, KeeperOptions, KeeperThread};
 use super::meta_owner::MetaOwner;
 use super::offline::OfflineStream;
 use super::order::{self, StreamOrder};
@@ -46,6 +47,7 @@ pub(crate) struct JetStreamOptions {
     pub(crate) limits: Limits,
     /// Most memory the indexes of all streams may take, in bytes.
     pub(crate) index_bytes_max: u64,
+    pub(crate) keeper: KeeperOptions,
 }
 
 /// JetStream on one node. Streams are recovered when [`JetStream::start`] returns.
@@ -66,6 +68,7 @@ struct Seams {
     router: Arc<Router>,
     stores: Stores,
     index_bytes_max: u64,
+    keeper: KeeperOptions,
 }
 
 /// What was recovered, for the shards.
@@ -81,6 +84,7 @@ struct Groups {
 struct Running {
     services: Vec<SubscriptionKey>,
     checkpointer: Option<CheckpointerThread>,
+    keeper: Option<KeeperThread>,
     shards: Vec<JoinHandle<()>>,
 }
 
@@ -101,6 +105,7 @@ impl JetStream {
             router: options.router,
             stores,
             index_bytes_max: options.index_bytes_max,
+            keeper: options.keeper,
         };
         Self::run(seams, recovered).map_err(|source| Error::Io {
             action: "start the threads for",
@@ -174,6 +179,12 @@ impl JetStream {
         let replayed =
             |(group, stream): (&GroupId, &RecoveredStream)| (*group, stream.replayed_from);
         let offline = recovered.offline.values();
+        let keeper = Keeper {
+            disk: Arc::clone(&parts.stores.disk),
+            shards: queues.clone(),
+            activity: Arc::clone(&activity),
+            options: seams.keeper,
+        };
         let checkpointer = Checkpointer {
             disk: Arc::clone(&parts.stores.disk),
             streams_dir: parts.stores.streams_dir.clone(),
@@ -197,6 +208,7 @@ impl JetStream {
         let shards = groups.give_to_shards(&parts, &queues);
         let mut running = Running {
             checkpointer: Some(CheckpointerThread::start(checkpointer)?),
+            keeper: Some(KeeperThread::start(keeper)?),
             ..Running::default()
         };
         for (number, shard) in shards.into_iter().enumerate() {
@@ -216,11 +228,14 @@ impl JetStream {
         let Running {
             services,
             checkpointer,
+            keeper,
             shards,
         } = std::mem::take(&mut *self.running());
         for service in &services {
             self.parts.intake.router.unsubscribe(service);
         }
+        // It asks the shards, so it ends before them.
+        drop(keeper);
         self.log.shutdown();
         let checkpointer = checkpointer.and_then(|mut thread| thread.stop());
         let last = match checkpointer {

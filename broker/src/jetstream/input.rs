@@ -10,6 +10,7 @@ use hitherto_jetstream::GroupId;
 use hitherto_storage::Manifest;
 
 use super::checkpointer::CheckpointOrder;
+use super::keeper::{KeepOrder, Kept};
 use super::order::StreamOrder;
 use super::receipt::Receipt;
 use super::watch::Watch;
@@ -44,6 +45,10 @@ pub(crate) enum Input {
     Checkpoint(CheckpointOrder),
     /// The checkpoint of a group is on disk.
     CheckpointSaved(GroupId, Box<Manifest>),
+    /// Say what there is to verify or to rewrite.
+    Keep(KeepOrder),
+    /// What became of the files of a group.
+    Kept(GroupId, Box<Kept>),
     /// Come to an end.
     Stop,
 }

@@ -15,6 +15,7 @@
 //! | `receipt` | who waits for the fate of a record |
 //! | `pub_ack`, `outlet` | what is said to clients |
 //! | `checkpointer` | the thread that makes checkpoints and releases the log |
+//! | `keeper` | the thread that verifies and rewrites segments |
 //! | `state_record`, `stores`, `stream_dirs` | the files of the groups |
 //! | `directory` | stream names, for the threads that take messages in |
 //! | `damage`, `offline` | [`DamageReport`], and the streams that do not serve because of it |
@@ -32,6 +33,7 @@ mod damage;
 mod directory;
 mod engine;
 mod input;
+mod keeper;
 mod meta_owner;
 mod offline;
 mod order;
@@ -52,6 +54,9 @@ mod watch;
 pub use damage::{DAMAGE_KEPT_MAX, Damage, DamageReport};
 pub(crate) use engine::{JetStream, JetStreamOptions};
 pub(crate) use input::{Input, ShardQueue};
+pub use keeper::{
+    KEEPER_BYTES_PER_SECOND, KeeperOptions, REWRITE_INTERVAL, SCRUB_DELAY, SCRUB_INTERVAL,
+};
 pub(crate) use meta_owner::MetaOwner;
 pub(crate) use outlet::{DirectOrigin, Outlet};
 pub(crate) use receipt::{ApiChange, ApiReceipt, Receipt};

@@ -17,7 +17,9 @@ use hitherto_jetstream::{
 };
 use hitherto_platform::Entropy;
 use hitherto_protocol::{HeadersBuilder, Subject, Timestamp};
-use hitherto_storage::{Error, PendingCheckpoint, StreamStore};
+use hitherto_storage::{
+    Error, Finding, PendingCheckpoint, Rewrite, Rewritten, SegmentFile, StreamStore,
+};
 
 use super::capture::Captured;
 use super::damage::{Damage, DamageReport};
@@ -225,6 +227,37 @@ impl Replica {
                 problem: problem.to_owned(),
             });
         }
+    }
+
+    /// Takes in what a scrub has found, unless the segment has gone meanwhile.
+    pub(crate) fn note_findings(&self, segment: &SegmentFile, findings: Vec<Finding>) {
+        if !self.store.has_segment(segment) {
+            return;
+        }
+        for finding in findings {
+            let (file, offset) = (finding.file.display(), finding.offset);
+            let problem = format!("{file} is damaged at offset {offset}: {}", finding.problem);
+            match finding.sequences {
+                Some(sequences) => self.note_damage(sequences, &problem),
+                None => {
+                    let stream = &self.entry.name;
+                    tracing::error!(%stream, problem, "a segment is damaged; no message is lost");
+                }
+            }
+        }
+    }
+
+    /// Takes in what became of a rewrite.
+    pub(crate) fn finish_rewrite(
+        &mut self,
+        rewrite: &Rewrite,
+        outcome: Result<Option<Rewritten>, Error>,
+    ) {
+        if let Err(error) = &outcome {
+            let (stream, sequences) = (&self.entry.name, rewrite.sequences());
+            tracing::warn!(%stream, ?sequences, %error, "cannot rewrite a segment");
+        }
+        self.store.finish_rewrite(rewrite, outcome);
     }
 
     /// The stream as the API shows it, with what is damaged.

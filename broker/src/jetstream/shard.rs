@@ -24,6 +24,7 @@ use super::checkpointer::{Activity, CheckpointOrder, Described, GroupCheckpoint}
 use super::damage::DamageReport;
 use super::directory::Directory;
 use super::input::{Input, ShardQueue};
+use super::keeper::{KeepOrder, KeepWork, Kept};
 use super::meta_owner::MetaOwner;
 use super::order::{self, StreamOrder};
 use super::outlet::{ApiFigures, Outlet};
@@ -149,6 +150,8 @@ impl Shard {
             Input::Watch(watch) => watch.answer(&self.replicas, self.now()),
             Input::Checkpoint(order) => self.describe(&order),
             Input::CheckpointSaved(group, manifest) => self.checkpoint_saved(group, &manifest),
+            Input::Keep(order) => self.name_work(&order),
+            Input::Kept(group, kept) => self.keep(group, *kept),
             Input::Stop => return true,
         }
         false
@@ -367,6 +370,34 @@ impl Shard {
             let stream = &replica.entry.name;
             tracing::warn!(%stream, %error, "cannot remove old segments yet");
         }
+    }
+
+    fn name_work(&mut self, order: &KeepOrder) {
+        match order {
+            KeepOrder::Scrub(answer) => {
+                let segments = self.replicas.iter().flat_map(|(group, replica)| {
+                    let sealed = replica.store.sealed_segments().into_iter();
+                    sealed.map(|segment| (*group, segment))
+                });
+                // The keeper may have ended.
+                answer.send(segments.collect()).ok();
+            }
+            KeepOrder::Rewrite(answer) => {
+                let work = self.replicas.iter_mut().map(|(group, replica)| KeepWork {
+                    group: *group,
+                    rewrite: replica.store.begin_rewrite(),
+                    shreds: replica.store.take_shreds(),
+                });
+                answer.send(work.collect()).ok();
+            }
+        }
+    }
+
+    fn keep(&mut self, group: GroupId, kept: Kept) {
+        self.with_replica(group, |replica, _| match kept {
+            Kept::Damaged(segment, findings) => replica.note_findings(&segment, findings),
+            Kept::Rewritten(rewrite, outcome) => replica.finish_rewrite(&rewrite, outcome),
+        });
     }
 
     fn with_replica(&mut self, group: GroupId, act: impl FnOnce(&mut Replica, &mut Hands<'_>)) {

@@ -12,6 +12,7 @@ mod consumers;
 mod damage;
 mod faults;
 mod harness;
+mod keeper;
 mod reads;
 mod restarts;
 mod streams;

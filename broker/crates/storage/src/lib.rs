@@ -47,8 +47,8 @@ mod wal;
 pub use checkpoints::{Checkpoint, Checkpoints, StoreId};
 pub use error::Error;
 pub use stream_store::{
-    BlockCache, Finding, Manifest, Metas, PendingCheckpoint, SegmentFile, StreamStore,
-    StreamStoreOptions,
+    BlockCache, Finding, Manifest, Metas, PendingCheckpoint, Rewrite, Rewritten, SegmentFile,
+    Shred, StreamStore, StreamStoreOptions,
 };
 pub use wal::{
     Entry, Replay, Wal, WalEntry, WalFileSummary, WalOptions, WalPosition, WalRange, WalSummary,

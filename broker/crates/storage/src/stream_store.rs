@@ -22,6 +22,7 @@ mod checkpoint;
 mod deletes;
 mod manifest;
 mod metas;
+mod rewrite;
 mod segment;
 mod summary;
 mod tail;
@@ -29,7 +30,7 @@ mod unreadable;
 mod verify;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -49,6 +50,7 @@ pub use self::cache::BlockCache;
 pub use self::checkpoint::PendingCheckpoint;
 pub use self::manifest::Manifest;
 pub use self::metas::Metas;
+pub use self::rewrite::{Rewrite, Rewritten, Shred};
 pub use self::verify::{Finding, SegmentFile};
 
 /// Blocks are gathered into writes of about this many bytes: 1 MiB.
@@ -89,6 +91,16 @@ pub struct StreamStore {
     /// Everything up to here is removed.
     floor: StreamSeq,
     deletes: DeleteSet,
+    /// Removed messages whose bytes still are in a segment and are to be overwritten.
+    erasing: BTreeSet<u64>,
+    /// First sequences of segments that could not be rewritten.
+    unrewritable: BTreeSet<u64>,
+    /// The file a rewrite under way makes. No sweep may take it.
+    rewriting: Option<(u64, u32)>,
+    /// First sequences of dropped segments that held erased messages.
+    dropped_erased: BTreeSet<u64>,
+    /// Old files that held erased messages.
+    shreds: Vec<PathBuf>,
     last_seq: StreamSeq,
     /// Segments created since the store was opened.
     created: u64,
@@ -122,6 +134,11 @@ impl StreamStore {
             segments: Vec::new(),
             floor: StreamSeq(0),
             deletes: DeleteSet::default(),
+            erasing: BTreeSet::new(),
+            unrewritable: BTreeSet::new(),
+            rewriting: None,
+            dropped_erased: BTreeSet::new(),
+            shreds: Vec::new(),
             last_seq: StreamSeq(0),
             created: 0,
             sweep: true,
@@ -167,6 +184,7 @@ impl StreamStore {
         }
         store.floor = manifest.floor;
         store.deletes = manifest.deletes;
+        store.erasing = manifest.erasing;
         store.last_seq = manifest.last_seq;
         Ok(store)
     }
@@ -263,6 +281,7 @@ impl StreamStore {
     /// As [`StreamStore::flush`].
     pub fn prepare_checkpoint(&mut self) -> Result<PendingCheckpoint, Error> {
         self.flush()?;
+        self.seal_for_erasure()?;
         self.drop_dead_segments();
         let mut open_block = Vec::new();
         let messages = self.tail.open_block();
@@ -281,6 +300,7 @@ impl StreamStore {
                 open_block: Bytes::from(open_block),
                 floor: self.floor,
                 deletes: self.deletes.clone(),
+                erasing: self.erasing.clone(),
                 last_seq: self.last_seq,
             },
             created: self.created,
@@ -297,24 +317,28 @@ impl StreamStore {
         if !std::mem::take(&mut self.sweep) {
             return Ok(());
         }
-        let named = manifest.segments.iter().map(|segment| segment.first_seq.0);
-        let live = self
-            .segments
-            .iter()
-            .map(|segment| segment.record.first_seq.0);
-        let needed: BTreeSet<u64> = named.chain(live).collect();
+        let live = self.segments.iter().map(|segment| &segment.record);
+        let needed = rewrite::names(manifest.segments.iter().chain(live));
+        let erased = self.segments.iter().map(|segment| &segment.record);
+        let erased = rewrite::names(erased.filter(|record| record.shred_before));
         let Shared { disk, dir, .. } = &*self.shared;
         for name in files::list(&**disk, dir)? {
-            let Some(first_seq) = files::number_in(&name, "seg-", ".dat") else {
+            let Some(file) = rewrite::parse_name(&name) else {
                 continue;
             };
-            if !needed.contains(&first_seq) {
-                let path = segment_path(dir, StreamSeq(first_seq));
-                disk.remove_file(&path).map_err(|error| {
-                    self.sweep = true;
-                    Error::io("remove", &path, error)
-                })?;
+            if needed.contains(&file) || self.rewriting == Some(file) {
+                continue;
             }
+            let path = dir.join(&name);
+            let held_erased = |live: &(u64, u32)| live.0 == file.0 && live.1 > file.1;
+            if erased.iter().any(held_erased) || self.dropped_erased.contains(&file.0) {
+                self.shreds.push(path);
+                continue;
+            }
+            disk.remove_file(&path).map_err(|error| {
+                self.sweep = true;
+                Error::io("remove", &path, error)
+            })?;
         }
         // Segments that died since are named by this manifest and wait for the next.
         self.sweep = needed.len() > self.segments.len();
@@ -413,13 +437,20 @@ impl StreamStore {
     /// not deleted, so at worst a segment stays until the floor has passed it.
     fn drop_dead_segments(&mut self) {
         let (floor, before) = (self.floor, self.segments.len());
-        let deletes = &self.deletes;
-        self.segments.retain(|segment| {
+        let (deletes, erasing) = (&self.deletes, &mut self.erasing);
+        let dropped = self.segments.extract_if(.., |segment| {
             let record = &segment.record;
             let (first, last) = (record.first_seq.0.max(floor.0 + 1), record.last_seq.0);
             let dead = last < first || deletes.count_in(first..=last) == last - first + 1;
-            !(record.sealed && dead)
+            record.sealed && dead
         });
+        for Segment { record, .. } in dropped {
+            let all = erasing.len();
+            erasing.retain(|seq| !(record.first_seq.0..=record.last_seq.0).contains(seq));
+            if erasing.len() < all || record.shred_before {
+                self.dropped_erased.insert(record.first_seq.0);
+            }
+        }
         self.sweep |= self.segments.len() < before;
     }
 }

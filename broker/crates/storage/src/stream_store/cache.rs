@@ -62,6 +62,25 @@ impl BlockCache {
         Some(block.clone())
     }
 
+    /// Forgets the blocks of a store.
+    pub(super) fn forget(&self, store: u64) {
+        let mut lru = self.lock();
+        let lru = &mut *lru;
+        let (mut bytes, mut uses) = (0, Vec::new());
+        lru.blocks.retain(|key, (block, used)| {
+            let stays = key.0 != store;
+            if !stays {
+                bytes += block.memory_bytes();
+                uses.push(*used);
+            }
+            stays
+        });
+        for used in uses {
+            lru.by_use.remove(&used);
+        }
+        lru.bytes -= bytes;
+    }
+
     pub(super) fn insert(&self, key: BlockKey, block: Block) {
         let mut lru = self.lock();
         let lru = &mut *lru;

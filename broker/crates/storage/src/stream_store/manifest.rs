@@ -1,5 +1,7 @@
 //! What a checkpoint says about the bodies of a stream.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use hitherto_jetstream::StreamSeq;
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,9 @@ pub struct Manifest {
     /// Everything up to here is removed.
     pub(super) floor: StreamSeq,
     pub(super) deletes: DeleteSet,
+    /// Removed messages whose bytes are to be overwritten.
+    #[serde(default)]
+    pub(super) erasing: BTreeSet<u64>,
     /// The last sequence ever appended; 0 when there is none.
     pub(super) last_seq: StreamSeq,
 }
@@ -38,6 +43,15 @@ pub(super) struct SegmentRecord {
     pub(super) len: u64,
     /// Whether the file is complete and ends with its footer.
     pub(super) sealed: bool,
+    /// How often it was written anew; each time under another name.
+    #[serde(default)]
+    pub(super) rewrites: u32,
+    /// Removed sequences of its range when it was written, which it does not hold.
+    #[serde(default)]
+    pub(super) dropped: u64,
+    /// Whether the file before the last rewrite must be overwritten before it is removed.
+    #[serde(default)]
+    pub(super) shred_before: bool,
 }
 
 impl Manifest {

@@ -91,6 +91,9 @@ impl Segment {
                 count: 0,
                 len: 0,
                 sealed: false,
+                rewrites: 0,
+                dropped: 0,
+                shred_before: false,
             },
             path: segment_path(dir, first_seq),
             file: None,
@@ -99,9 +102,24 @@ impl Segment {
         }
     }
 
+    /// A segment that is written anew: without a length yet, or complete and durable.
+    pub(super) fn rewritten(dir: &Path, record: SegmentRecord) -> Self {
+        let index = match record.len {
+            0 => OnceCell::from(Vec::new()),
+            _ => OnceCell::new(),
+        };
+        Self {
+            record,
+            path: record.path(dir),
+            file: None,
+            index,
+            stale_end: true,
+        }
+    }
+
     /// Takes up a segment named by a manifest.
     pub(super) fn open(disk: &dyn Disk, dir: &Path, record: SegmentRecord) -> Result<Self, Error> {
-        let path = segment_path(dir, record.first_seq);
+        let path = record.path(dir);
         let file = match disk.open(&path, OpenMode::Read) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

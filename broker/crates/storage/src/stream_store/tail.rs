@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use hitherto_jetstream::{StoredMessage, StreamSeq};
 
 use super::block;
@@ -63,6 +64,22 @@ impl Tail {
             .binary_search_by_key(&seq, |message| message.seq)
             .ok()?;
         self.messages.get(at)
+    }
+
+    /// Overwrites headers and payload of a message that is removed with as many zeros; `false` when it
+    /// is not here.
+    pub(super) fn blank(&mut self, seq: StreamSeq) -> bool {
+        let found = self
+            .messages
+            .binary_search_by_key(&seq, |message| message.seq);
+        let Some(message) = found.ok().and_then(|at| self.messages.get_mut(at)) else {
+            return false;
+        };
+        // As long as before: where blocks end must not change.
+        let headers = message.headers.take();
+        let headers_len = headers.map_or(0, |headers| headers.as_bytes().len());
+        message.payload = Bytes::from(vec![0; headers_len + message.payload.len()]);
+        true
     }
 
     pub(super) fn messages(&self) -> &VecDeque<StoredMessage> {

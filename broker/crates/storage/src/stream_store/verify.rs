@@ -10,7 +10,7 @@ use hitherto_platform::Disk;
 use super::StreamStore;
 use super::block::Block;
 use super::manifest::{Manifest, SegmentRecord};
-use super::segment::{BlockRef, Segment, segment_path};
+use super::segment::{BlockRef, Segment};
 use crate::Error;
 
 /// One damaged place.
@@ -56,7 +56,7 @@ pub struct SegmentFile {
 impl SegmentFile {
     /// The file.
     pub fn path(&self) -> PathBuf {
-        segment_path(&self.dir, self.record.first_seq)
+        self.record.path(&self.dir)
     }
 
     /// The sequences of its first and last message.
