@@ -14,7 +14,7 @@ use super::keeper::{KeepOrder, Kept};
 use super::order::StreamOrder;
 use super::receipt::Receipt;
 use super::watch::Watch;
-use crate::services::{MetaCall, StreamAck, StreamCall};
+use crate::services::{MetaCall, StreamAck, StreamCall, StreamFlow};
 
 /// API calls and pulls that may wait for one shard: 10,000, as in nats-server. More are refused.
 pub(crate) const CALLS_MAX: usize = 10_000;
@@ -33,6 +33,10 @@ pub(crate) enum Input {
     Call(GroupId, Box<StreamCall>),
     /// A client's ack.
     Ack(GroupId, StreamAck),
+    /// A client's answer to a request of flow control.
+    Flow(GroupId, StreamFlow),
+    /// Interest in the deliver subject of this consumer has come or gone. One at a time for each.
+    Interest(GroupId, String),
     /// A client's call that the meta group decides; for shard 0.
     Meta(Box<MetaCall>),
     /// What the meta group has decided about one of its streams.
@@ -101,12 +105,12 @@ impl ShardQueue {
         true
     }
 
-    /// Adds an ack; `false` when [`ACKS_MAX`] wait already.
-    pub(crate) fn push_ack(&self, group: GroupId, ack: StreamAck) -> bool {
+    /// Adds an ack, or an answer to flow control; `false` when [`ACKS_MAX`] wait already.
+    pub(crate) fn push_ack(&self, input: Input) -> bool {
         if self.acks.fetch_add(1, Ordering::SeqCst) >= ACKS_MAX {
             return false;
         }
-        self.push(Input::Ack(group, ack));
+        self.push(input);
         true
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use hitherto_jetstream::api::{ApiError, Response, ResponseKind};
-use hitherto_jetstream::{Republished, StoredMessage};
+use hitherto_jetstream::{Republished, Status, StoredMessage};
 use hitherto_protocol::{Headers, HeadersBuilder, Subject};
 use serde::Serialize;
 
@@ -88,14 +88,19 @@ impl Outlet {
         description: &str,
         headers: &[(&'static str, String)],
     ) {
-        let mut block = HeadersBuilder::new();
-        block.status(code, description);
-        for (name, value) in headers {
-            block
-                .insert(name, value)
-                .expect("status headers are numbers and names");
-        }
-        self.send(to, Some(block.build().as_bytes().clone()), Bytes::new());
+        let block = status_block(code, description, headers);
+        self.send(to, Some(block), Bytes::new());
+    }
+
+    /// Sends a status message the client may answer.
+    pub(crate) fn say(&mut self, status: &Status) {
+        let block = status_block(status.code, &status.description, &status.headers);
+        self.publisher.publish(&Message {
+            subject: status.to.clone(),
+            reply: status.reply.clone(),
+            headers: Some(block),
+            payload: Bytes::new(),
+        });
     }
 
     /// Says that nobody answers on the subject of the request, as nats-server 2.15 does; `None` when
@@ -108,9 +113,11 @@ impl Outlet {
         self.send(to, Some(headers), Bytes::new());
     }
 
-    /// Delivers a message under its own subject to the subscribers of `to`.
-    pub(crate) fn deliver(&mut self, to: &Subject, message: &Message) {
+    /// Delivers a message under its own subject to the subscribers of `to`. Returns whether one of them
+    /// is close to being a slow consumer.
+    pub(crate) fn deliver(&mut self, to: &Subject, message: &Message) -> bool {
         self.publisher.publish_to(to, message);
+        self.publisher.take_crowded().is_some()
     }
 
     /// Answers a direct get: the stored message with where it comes from in front of its headers.
@@ -156,6 +163,17 @@ impl Outlet {
             payload,
         });
     }
+}
+
+fn status_block(code: u16, description: &str, headers: &[(&'static str, String)]) -> Bytes {
+    let mut block = HeadersBuilder::new();
+    block.status(code, description);
+    for (name, value) in headers {
+        block
+            .insert(name, value)
+            .expect("status headers are numbers and names");
+    }
+    block.build().as_bytes().clone()
 }
 
 /// The headers of a direct get (ADR-31).

@@ -15,8 +15,8 @@ pub(crate) enum Receipt {
     None,
     /// A PubAck, or the error in its place.
     PubAck(Subject),
-    /// An empty message when it is committed: a double ack.
-    Processed(Subject),
+    /// An empty message to each when it is committed: double acks.
+    Processed(Vec<Subject>),
     /// The answer to a request of the JetStream API.
     Api(Box<ApiReceipt>),
 }
@@ -38,6 +38,8 @@ pub(crate) enum ApiChange {
     MessageDelete,
     ConsumerCreate,
     ConsumerDelete,
+    ConsumerPause,
+    ConsumerReset,
 }
 
 impl Receipt {

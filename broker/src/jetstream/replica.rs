@@ -1,10 +1,11 @@
 //! One stream on the thread that owns it: the state machine, the bodies, and what it still has to say.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hitherto_cluster::{Committed, Encode, Log, LogError, Refusal, Refused};
@@ -12,8 +13,8 @@ use hitherto_jetstream::ack_subject::{AckKind, AckSubject};
 use hitherto_jetstream::api::{ApiError, StreamInfo};
 use hitherto_jetstream::command::{Control, decode_all};
 use hitherto_jetstream::{
-    Ack, AckPolicy, Command, Delivery, LogIndex, Outcome, Output, Status, StoredMessage, Stream,
-    StreamConfig, StreamSeq,
+    Ack, AckPolicy, Command, Delivery, LogIndex, Outcome, Output, StoredMessage, Stream,
+    StreamConfig, StreamSeq, Watch,
 };
 use hitherto_platform::Entropy;
 use hitherto_protocol::{HeadersBuilder, Subject, Timestamp};
@@ -24,12 +25,13 @@ use hitherto_storage::{
 use super::capture::Captured;
 use super::damage::{Damage, DamageReport};
 use super::directory::StreamEntry;
+use super::input::Input;
 use super::outlet::Outlet;
 use super::pub_ack::PubAckForm;
 use super::receipt::{Receipt, failure_error, refusal_error};
 use super::state_record::StateSnapshot;
 use super::unreadable::Unreadable;
-use crate::pubsub::Message;
+use crate::pubsub::{InterestWatch, Message};
 use crate::services::changes;
 
 /// A stream with its bodies. Belongs to one shard.
@@ -46,6 +48,8 @@ pub(crate) struct Replica {
     /// Commands the log had no room for, in order. While there are some nothing is delivered, so that
     /// they stay few.
     unproposed: VecDeque<(Command, Receipt)>,
+    /// Interest in the deliver subjects of push consumers, by consumer.
+    watches: BTreeMap<String, InterestWatch>,
     /// It is on the shard's list of those to look after.
     pub(crate) touched: bool,
     /// What the shard's alarm clock holds for it.
@@ -78,6 +82,7 @@ impl Replica {
             report,
             unreadable: RefCell::default(),
             unproposed: VecDeque::new(),
+            watches: BTreeMap::new(),
             touched: false,
             due: None,
         }
@@ -183,12 +188,18 @@ impl Replica {
         while let Some(output) = self.stream.poll_output() {
             match output {
                 Output::Deliver(delivery) => self.deliver(&delivery, hands),
-                Output::Status(status) => say(&status, hands.outlet),
+                Output::Status(status) => hands.outlet.say(&status),
                 Output::Reply { to, payload } => hands.outlet.reply(&to, payload),
-                Output::Propose { command, reply } => {
-                    let receipt = reply.map_or(Receipt::None, Receipt::Processed);
+                Output::Propose { command, replies } => {
+                    let receipt = if replies.is_empty() {
+                        Receipt::None
+                    } else {
+                        Receipt::Processed(replies)
+                    };
                     self.propose(command, receipt, hands);
                 }
+                Output::Watch(watch) => self.watch(watch, hands),
+                Output::Unwatch { consumer } => drop(self.watches.remove(&consumer)),
                 Output::Advisory { subject, payload } => advise(subject, payload, hands.outlet),
                 Output::Republish(again) => hands.outlet.republish(&self.entry.name, &again),
                 body @ (Output::Store(_) | Output::Remove(_) | Output::Erase(_)) => {
@@ -305,15 +316,35 @@ impl Replica {
             .map(|c| c.name().to_owned())
             .collect();
         for name in consumers {
-            let command = Command::Control(Control::DeleteConsumer { name });
+            let command = Command::Control(Control::DeleteConsumer {
+                name,
+                incarnation: None,
+                at: hands.now,
+            });
             // Nothing of this stream is read again, so its state need not be right in any log.
             self.stream.apply(self.stream.applied().next(), command);
         }
         while let Some(output) = self.stream.poll_output() {
-            if let Output::Status(status) = output {
-                say(&status, hands.outlet);
+            match output {
+                Output::Status(status) => hands.outlet.say(&status),
+                Output::Advisory { subject, payload } => advise(subject, payload, hands.outlet),
+                Output::Store(_)
+                | Output::Remove(_)
+                | Output::Erase(_)
+                | Output::Republish(_)
+                | Output::Deliver(_)
+                | Output::Reply { .. }
+                | Output::Propose { .. }
+                | Output::Watch(_)
+                | Output::Unwatch { .. } => {}
             }
         }
+    }
+
+    /// Carries out what came of a command and answers who waits for it.
+    pub(crate) fn settle(&mut self, receipt: Receipt, outcome: Outcome, hands: &mut Hands<'_>) {
+        self.carry_out(hands);
+        self.answer(receipt, outcome, hands);
     }
 
     fn answer(&mut self, receipt: Receipt, outcome: Outcome, hands: &mut Hands<'_>) {
@@ -325,7 +356,11 @@ impl Replica {
                     .outlet
                     .reply_with(&reply, |buf| form.write(buf, &published));
             }
-            (Receipt::Processed(reply), _) => hands.outlet.reply(&reply, Bytes::new()),
+            (Receipt::Processed(replies), _) => {
+                for reply in replies {
+                    hands.outlet.reply(&reply, Bytes::new());
+                }
+            }
             (Receipt::Api(receipt), outcome) => {
                 changes::answer(self, &receipt, outcome, hands.now, hands.outlet);
             }
@@ -380,9 +415,47 @@ impl Replica {
         } else {
             to_message(stored, reply)
         };
-        outlet.deliver(&delivery.to, &message);
+        if outlet.deliver(&delivery.to, &message) {
+            let until = hands.now.saturating_add(HOLD_BACK);
+            self.stream.hold_back(delivery.consumer, until);
+        }
+    }
+
+    /// Watches interest in a deliver subject, and says what there is.
+    fn watch(&mut self, watch: Watch, hands: &mut Hands<'_>) {
+        let Watch {
+            consumer,
+            subject,
+            group,
+        } = watch;
+        let (entry, name) = (Arc::clone(&self.entry), consumer.clone());
+        let notify = move || {
+            let input = Input::Interest(entry.group, name.clone());
+            entry.shard.push(input);
+        };
+        let watch = hands
+            .outlet
+            .router()
+            .watch_interest(&subject, group, notify);
+        self.watches.insert(consumer.clone(), watch);
+        self.look_for_interest(&consumer, hands.now);
+    }
+
+    /// Tells the consumer whether anybody listens on its deliver subject.
+    pub(crate) fn look_for_interest(&mut self, consumer: &str, now: Timestamp) {
+        if let Some(watch) = self.watches.get(consumer) {
+            self.stream.handle_interest(now, consumer, watch.look());
+        }
+    }
+
+    /// Consumers have more to deliver right away.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.stream.has_ready()
     }
 }
+
+/// How long a consumer waits when a client that gets its messages is close to being a slow consumer.
+const HOLD_BACK: Duration = Duration::from_millis(5);
 
 /// Deliveries of a message that cannot be read, for another reason than damage, before it is given up.
 const READ_ATTEMPTS_MAX: u64 = 5;
@@ -398,14 +471,14 @@ impl Replica {
         let is_damaged = matches!(error, Error::Damaged { .. });
         let settles_others = self
             .stream
-            .consumer(&about.consumer)
+            .consumer(about.consumer)
             .is_none_or(|consumer| consumer.config().ack_policy == AckPolicy::All);
         if settles_others || !(is_damaged || about.deliveries >= READ_ATTEMPTS_MAX) {
             return;
         }
         let reason = format!("the message cannot be read: {error}");
         let ack = Ack {
-            consumer: about.consumer,
+            consumer: about.consumer.into(),
             stream_seq: about.stream_seq,
             consumer_seq: about.consumer_seq,
             deliveries: about.deliveries,
@@ -437,6 +510,8 @@ pub(crate) fn keep_body(store: &mut StreamStore, output: Output) {
         | Output::Reply { .. }
         | Output::Propose { .. }
         | Output::Republish(_)
+        | Output::Watch(_)
+        | Output::Unwatch { .. }
         | Output::Advisory { .. } => {}
     }
 }
@@ -480,15 +555,6 @@ fn headers_only(stored: StoredMessage, reply: Option<Subject>) -> Message {
         headers: Some(headers.build().as_bytes().clone()),
         payload: Bytes::new(),
     }
-}
-
-fn say(status: &Status, outlet: &mut Outlet) {
-    outlet.status(
-        &status.to,
-        status.code,
-        &status.description,
-        &status.headers,
-    );
 }
 
 fn advise(subject: String, payload: Bytes, outlet: &mut Outlet) {

@@ -61,6 +61,8 @@ pub(crate) struct Shard {
     pub(crate) outlet: Outlet,
     /// Streams to look after in this round.
     pub(crate) touched: Vec<GroupId>,
+    /// Some of them have more to deliver right away.
+    pub(crate) has_ready: bool,
     /// When streams want to be looked after.
     pub(crate) alarms: BTreeSet<(Timestamp, GroupId)>,
     /// Streams with open batches.
@@ -94,6 +96,7 @@ impl Shard {
             parts,
             outlet,
             touched: Vec::new(),
+            has_ready: false,
             alarms: BTreeSet::new(),
             batches: BTreeSet::new(),
             unchecked_bytes: 0,
@@ -113,6 +116,7 @@ impl Shard {
         for group in self.replicas.keys().copied().collect::<Vec<_>>() {
             if let Some(replica) = self.replicas.get_mut(&group) {
                 replica.stream.resume(now);
+                replica.carry_out(&mut hands(&self.parts, &mut self.outlet));
             }
             self.touch(group);
         }
@@ -140,6 +144,12 @@ impl Shard {
             Input::Failed(group, receipts, error) => self.fail(group, receipts, &error),
             Input::Call(group, call) => self.call(group, *call),
             Input::Ack(group, ack) => self.ack(group, ack),
+            Input::Flow(group, flow) => {
+                self.with_replica(group, |replica, _| services::handle_flow(replica, &flow));
+            }
+            Input::Interest(group, consumer) => self.with_replica(group, |replica, hands| {
+                replica.look_for_interest(&consumer, hands.now);
+            }),
             Input::Meta(call) => {
                 self.with_meta(|meta, hands| services::handle_meta(meta, *call, hands))
             }
@@ -248,6 +258,7 @@ impl Shard {
 
     /// Serves and times the streams something has happened to.
     fn look_after_touched(&mut self) {
+        self.has_ready = false;
         for group in mem::take(&mut self.touched) {
             let Some(replica) = self.replicas.get_mut(&group) else {
                 continue;
@@ -262,7 +273,10 @@ impl Shard {
                 self.alarms.extend(due.map(|due| (due, group)));
                 replica.due = due;
             }
-            if replica.waits_for_room() {
+            let waits = replica.waits_for_room();
+            let has_ready = replica.has_ready() && !waits;
+            self.has_ready |= has_ready;
+            if waits || has_ready {
                 self.touch(group);
             }
         }
@@ -284,6 +298,9 @@ impl Shard {
 
     /// How long there is nothing to do unless somebody says so; `None` for ever.
     fn wait_max(&self) -> Option<Duration> {
+        if self.has_ready {
+            return Some(Duration::ZERO);
+        }
         let now = self.now();
         let alarm = self.alarms.first();
         let alarm = alarm.map(|(due, _)| due.saturating_duration_since(now));

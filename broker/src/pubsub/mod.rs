@@ -7,6 +7,7 @@
 //! | `publisher` | [`Publisher`]: one source of messages, with its match cache and its wake-ups |
 //! | `subscription` | [`Subscription`], its [`Target`], and how one message reaches it |
 //! | `matches`, `match_cache` | the subscriptions a subject leads to |
+//! | `interest` | [`InterestWatch`]: who is told when interest comes or goes |
 //! | `queue_group` | choosing one member of each queue group |
 //!
 //! A message goes one way: a connection, a local client or a service owns a [`Publisher`]; the publisher
@@ -14,6 +15,7 @@
 //! publisher's own thread. Streams are not known here: JetStream registers its capture and its services
 //! as [`Handler`]s.
 
+mod interest;
 mod match_cache;
 mod matches;
 mod message;
@@ -24,6 +26,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use interest::InterestWatch;
 pub(crate) use message::{Handler, Message};
 pub(crate) use publisher::{Delivered, Publisher};
 pub(crate) use router::{Origin, Router, RouterFigures, SubscriberId, SubscriptionKey};

@@ -10,6 +10,7 @@ use bytestring::ByteString;
 use hitherto_platform::Entropy;
 use hitherto_protocol::{Subject, SubjectFilter, SubjectTree};
 
+use super::interest::Watches;
 use super::matches::Matches;
 use super::publisher::Publisher;
 use super::subscription::{Subscription, Target};
@@ -25,6 +26,7 @@ pub(crate) struct Router {
     next_subscriber: AtomicU64,
     entropy: Arc<dyn Entropy>,
     figures: Figures,
+    watches: Watches,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +90,7 @@ impl Router {
             next_subscriber: AtomicU64::new(1),
             entropy,
             figures: Figures::default(),
+            watches: Watches::default(),
         })
     }
 
@@ -115,6 +118,8 @@ impl Router {
         tree.insert(subscription.filter(), Arc::clone(&subscription));
         self.figures.inserts.fetch_add(1, Ordering::Relaxed);
         self.generation.fetch_add(1, Ordering::Release);
+        drop(tree);
+        self.watches.tell(&subscription);
         SubscriptionKey(subscription)
     }
 
@@ -130,6 +135,24 @@ impl Router {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .has_match(subject.as_str())
+    }
+
+    /// Tells whether there is a subscription to exactly this subject, in exactly this queue group.
+    pub(super) fn has_subscription(&self, subject: &Subject, group: Option<&ByteString>) -> bool {
+        let mut found = false;
+        self.tree
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .for_each_match(subject.as_str(), |subscription| {
+                found |= subscription.queue() == group
+                    && subscription.filter().as_str() == subject.as_str()
+                    && !subscription.has_ended();
+            });
+        found
+    }
+
+    pub(super) fn watches(&self) -> &Watches {
+        &self.watches
     }
 
     /// How many subscriptions there are.
@@ -238,6 +261,9 @@ impl Router {
             self.generation.fetch_add(1, Ordering::Release);
         }
         drop(tree);
+        if removed.is_some() {
+            self.watches.tell(subscription);
+        }
         drop(removed);
     }
 }

@@ -1,11 +1,13 @@
-//! The handler of `$JS.ACK.>`: what clients say about deliveries.
+//! The handlers of `$JS.ACK.>` and `$JS.FC.>`: what clients say about deliveries, and how far they have got.
 
 use std::sync::PoisonError;
 
+use bytestring::ByteString;
 use hitherto_jetstream::Ack;
 use hitherto_jetstream::ack_subject::{AckKind, AckSubject};
+use hitherto_protocol::Subject;
 
-use crate::jetstream::{Hands, Replica, ShardParts};
+use crate::jetstream::{Hands, Input, Replica, ShardParts};
 use crate::pubsub::{Handler, Message};
 
 /// An ack on its way to the owner of its stream.
@@ -40,21 +42,72 @@ impl Handler for Acks {
         let Some(kind) = AckKind::parse(&message.payload) else {
             return;
         };
-        let Some(entry) = self.parts.directory.get(&subject.stream) else {
+        let Some(entry) = self.parts.directory.get(subject.stream) else {
             return self.no_responders(message);
         };
         let ack = Ack {
-            consumer: subject.consumer,
+            consumer: name_in(message, subject.consumer),
             stream_seq: subject.stream_seq,
             consumer_seq: subject.consumer_seq,
             deliveries: subject.deliveries,
             kind,
             reply: message.reply.clone(),
         };
-        if !entry.shard.push_ack(entry.group, ack) {
+        if !entry.shard.push_ack(Input::Ack(entry.group, ack)) {
             tracing::warn!(stream = entry.name, "an ack was dropped: too many wait");
         }
     }
+}
+
+/// The name of a consumer out of the subject of a message, sharing its bytes.
+fn name_in(message: &Message, name: &str) -> ByteString {
+    let bytes = message.subject.as_bytes().slice_ref(name.as_bytes());
+    ByteString::try_from(bytes).expect("a part of a text is a text")
+}
+
+/// An answer to a request of flow control on its way to the owner of its stream.
+pub(crate) struct StreamFlow {
+    consumer: ByteString,
+    subject: Subject,
+}
+
+/// The handler of `$JS.FC.>`.
+pub(super) struct Flows {
+    parts: ShardParts,
+}
+
+impl Flows {
+    pub(super) fn new(parts: ShardParts) -> Self {
+        Self { parts }
+    }
+}
+
+impl Handler for Flows {
+    /// Takes `$JS.FC.<stream>.<consumer>.<number>`; what it says is nothing.
+    fn handle(&self, message: &Message) {
+        let mut tokens = message.subject.tokens().skip(2);
+        let (Some(stream), Some(consumer)) = (tokens.next(), tokens.next()) else {
+            return;
+        };
+        let Some(entry) = self.parts.directory.get(stream) else {
+            return;
+        };
+        let flow = StreamFlow {
+            consumer: name_in(message, consumer),
+            subject: message.subject.clone(),
+        };
+        if !entry.shard.push_ack(Input::Flow(entry.group, flow)) {
+            tracing::warn!(
+                stream = entry.name,
+                "an answer to flow control was dropped: too many wait"
+            );
+        }
+    }
+}
+
+/// Gives the answer to the consumer.
+pub(crate) fn handle_flow(replica: &mut Replica, flow: &StreamFlow) {
+    replica.stream.handle_flow(&flow.consumer, &flow.subject);
 }
 
 /// Gives an ack to the consumer.

@@ -51,6 +51,10 @@ pub(crate) enum StreamApi {
     ConsumerInfo(String),
     /// `CONSUMER.DELETE.<stream>.<consumer>`.
     ConsumerDelete(String),
+    /// `CONSUMER.PAUSE.<stream>.<consumer>`.
+    ConsumerPause(String),
+    /// `CONSUMER.RESET.<stream>.<consumer>`.
+    ConsumerReset(String),
     /// `CONSUMER.MSG.NEXT.<stream>.<consumer>`.
     Next(String),
     /// `DIRECT.GET.<stream>`, or with the subject whose last message is wanted.
@@ -112,6 +116,8 @@ impl StreamApi {
             Self::ConsumerCreate(_) => Some(ResponseKind::ConsumerCreate),
             Self::ConsumerInfo(_) => Some(ResponseKind::ConsumerInfo),
             Self::ConsumerDelete(_) => Some(ResponseKind::ConsumerDelete),
+            Self::ConsumerPause(_) => Some(ResponseKind::ConsumerPause),
+            Self::ConsumerReset(_) => Some(ResponseKind::ConsumerReset),
             Self::Next(_) | Self::DirectGet(_) => None,
         }
     }
@@ -164,8 +170,8 @@ fn parse_consumer(rest: &str) -> Option<ApiCall> {
         "INFO" => StreamApi::ConsumerInfo(consumer),
         "DELETE" => StreamApi::ConsumerDelete(consumer),
         "MSG.NEXT" => StreamApi::Next(consumer),
-        "PAUSE" => return Some(ApiCall::Unsupported("consumer_pause")),
-        "RESET" => return Some(ApiCall::Unsupported("consumer_reset")),
+        "PAUSE" => StreamApi::ConsumerPause(consumer),
+        "RESET" => StreamApi::ConsumerReset(consumer),
         "UNPIN" => return Some(ApiCall::Unsupported("consumer_unpin")),
         "LEADER.STEPDOWN" => return Some(ApiCall::Unsupported("consumer_leader_stepdown")),
         "PEER.REMOVE" => return Some(ApiCall::Unsupported("consumer_remove_peer")),

@@ -1,7 +1,9 @@
 //! The answers to requests that change something, once their record is committed or refused.
 
-use hitherto_jetstream::Outcome;
-use hitherto_jetstream::api::{ApiError, ConsumerInfo, Purged, ResponseKind, StreamInfo, Success};
+use hitherto_jetstream::api::{
+    ApiError, ConsumerInfo, ConsumerReset, Purged, ResponseKind, StreamInfo, Success,
+};
+use hitherto_jetstream::{Consumer, Outcome};
 use hitherto_protocol::{Subject, Timestamp};
 use serde::Serialize;
 
@@ -19,6 +21,8 @@ impl ApiChange {
             Self::MessageDelete => ResponseKind::MsgDelete,
             Self::ConsumerCreate => ResponseKind::ConsumerCreate,
             Self::ConsumerDelete => ResponseKind::ConsumerDelete,
+            Self::ConsumerPause => ResponseKind::ConsumerPause,
+            Self::ConsumerReset => ResponseKind::ConsumerReset,
         }
     }
 }
@@ -33,7 +37,21 @@ pub(crate) fn answer(
 ) {
     match outcome {
         Outcome::Consumer(result) => {
-            let shown = result.map(|(info, _)| consumer_info(*info));
+            let shown = result.map(|(info, _)| {
+                let consumer = replica.stream.consumer(&info.name);
+                let mut shown = consumer_info(*info);
+                // Known since the owner has begun to watch.
+                shown.push_bound = consumer.is_some_and(Consumer::is_bound);
+                shown
+            });
+            accept(receipt, shown, outlet);
+        }
+        Outcome::Paused(result) => accept(receipt, result, outlet),
+        Outcome::Reset(result) => {
+            let shown = result.map(|(info, seq)| ConsumerReset {
+                info: consumer_info(*info),
+                reset_seq: seq.0,
+            });
             accept(receipt, shown, outlet);
         }
         Outcome::Deleted(result) => accept(receipt, result.map(|()| Success::DONE), outlet),

@@ -2,10 +2,11 @@
 
 use hitherto_jetstream::api::{
     ApiError, ConsumerAction, ConsumerCreateRequest, ConsumerInfo, ConsumerList, ConsumerNames,
-    ConsumersRequest, LIST_PAGE, Paged, parse_next_request, parse_request,
+    ConsumerPauseRequest, ConsumerResetRequest, ConsumersRequest, LIST_PAGE, Paged,
+    parse_next_request, parse_request,
 };
 use hitherto_jetstream::command::{Control, PutAction, PutConsumer};
-use hitherto_jetstream::{Consumer, ConsumerConfig};
+use hitherto_jetstream::{Consumer, ConsumerConfig, StreamSeq};
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
 
@@ -57,6 +58,7 @@ pub(super) fn create(
         config.name = Some(random_name(replica, hands.entropy));
     }
     let config = config.checked(replica.stream.config())?;
+    check_unbound(replica, &config)?;
     let name = config.consumer_name().unwrap_or_default().to_owned();
     Ok(Control::PutConsumer(PutConsumer {
         name,
@@ -88,12 +90,68 @@ pub(super) fn delete(
     replica: &Replica,
     consumer: String,
     request: &Request,
+    now: Timestamp,
 ) -> Result<Control, ApiError> {
     request.expect_empty()?;
-    if replica.stream.consumer(&consumer).is_none() {
-        return Err(ApiError::consumer_not_found());
+    check_known(replica, &consumer)?;
+    Ok(Control::DeleteConsumer {
+        name: consumer,
+        incarnation: None,
+        at: now,
+    })
+}
+
+/// `CONSUMER.PAUSE`.
+pub(super) fn pause(
+    replica: &Replica,
+    consumer: String,
+    request: &Request,
+    now: Timestamp,
+) -> Result<Control, ApiError> {
+    let ConsumerPauseRequest { pause_until } = parse_request(&request.payload)?;
+    check_known(replica, &consumer)?;
+    Ok(Control::PauseConsumer {
+        name: consumer,
+        until: pause_until.filter(|until| !until.is_zero()),
+        at: now,
+    })
+}
+
+/// `CONSUMER.RESET`.
+pub(super) fn reset(
+    replica: &Replica,
+    consumer: String,
+    request: &Request,
+    now: Timestamp,
+) -> Result<Control, ApiError> {
+    let ConsumerResetRequest { seq } = parse_request(&request.payload)?;
+    check_known(replica, &consumer)?;
+    Ok(Control::ResetConsumer {
+        name: consumer,
+        seq: (seq > 0).then_some(StreamSeq(seq)),
+        at: now,
+    })
+}
+
+fn check_known(replica: &Replica, consumer: &str) -> Result<(), ApiError> {
+    match replica.stream.consumer(consumer) {
+        Some(_) => Ok(()),
+        None => Err(ApiError::consumer_not_found()),
     }
-    Ok(Control::DeleteConsumer { name: consumer })
+}
+
+/// While somebody listens on its deliver subject, a push consumer keeps it.
+fn check_unbound(replica: &Replica, config: &ConsumerConfig) -> Result<(), ApiError> {
+    let existing = config
+        .consumer_name()
+        .and_then(|name| replica.stream.consumer(name));
+    let moves = existing.is_some_and(|consumer| {
+        consumer.is_bound() && consumer.config().deliver_subject != config.deliver_subject
+    });
+    match moves {
+        true if config.deliver_subject.is_some() => Err(ApiError::consumer_name_in_use()),
+        true | false => Ok(()),
+    }
 }
 
 /// `CONSUMER.NAMES`.

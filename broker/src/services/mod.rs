@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `call` | [`ApiCall`](call::ApiCall): what a request's subject says |
 //! | `api` | the handler of `$JS.API.>`: finds who answers, and hands the request over |
-//! | `acks` | the handler of `$JS.ACK.>` |
+//! | `acks` | the handlers of `$JS.ACK.>` and `$JS.FC.>` |
 //! | `streams` | requests about which streams there are; answered by the owner of the meta group |
 //! | `stream` | requests to one stream; answered by its owner |
 //! | `consumers` | those about its consumers |
@@ -39,7 +39,7 @@ use hitherto_protocol::SubjectFilter;
 use crate::jetstream::{ShardParts, ShardQueue};
 use crate::pubsub::{Handler, SubscriptionKey, Target};
 
-pub(crate) use acks::{StreamAck, handle_ack};
+pub(crate) use acks::{StreamAck, StreamFlow, handle_ack, handle_flow};
 pub(crate) use advisories::{StreamAction, tell_batch_abandoned, tell_stream};
 pub(crate) use batches::{AbandonedBatch, BATCH_ID, Batches, Staged, StagedMessage};
 pub(crate) use listing::Listing;
@@ -50,6 +50,7 @@ pub(crate) use streams::{MetaCall, handle_meta};
 pub(crate) fn attach(parts: &ShardParts, shards: &[Arc<ShardQueue>]) -> Vec<SubscriptionKey> {
     let api = Arc::new(api::Api::new(parts.clone(), Arc::clone(&shards[0])));
     let acks = Arc::new(acks::Acks::new(parts.clone()));
+    let flows = Arc::new(acks::Flows::new(parts.clone()));
     let attach = |filter: &'static str, handler: Arc<dyn Handler>| {
         let filter = SubjectFilter::new(filter).expect("a fixed filter");
         parts
@@ -57,5 +58,9 @@ pub(crate) fn attach(parts: &ShardParts, shards: &[Arc<ShardQueue>]) -> Vec<Subs
             .router
             .subscribe(filter, None, Target::Handler(handler))
     };
-    vec![attach("$JS.API.>", api), attach("$JS.ACK.>", acks)]
+    vec![
+        attach("$JS.API.>", api),
+        attach("$JS.ACK.>", acks),
+        attach("$JS.FC.>", flows),
+    ]
 }

@@ -75,8 +75,16 @@ pub(crate) fn handle(replica: &mut Replica, call: StreamCall, hands: &mut Hands<
             propose(replica, ApiChange::ConsumerCreate, &request, create, hands);
         }
         StreamApi::ConsumerDelete(consumer) => {
-            let delete = consumers::delete(replica, consumer, &request);
+            let delete = consumers::delete(replica, consumer, &request, hands.now);
             propose(replica, ApiChange::ConsumerDelete, &request, delete, hands);
+        }
+        StreamApi::ConsumerPause(consumer) => {
+            let pause = consumers::pause(replica, consumer, &request, hands.now);
+            propose(replica, ApiChange::ConsumerPause, &request, pause, hands);
+        }
+        StreamApi::ConsumerReset(consumer) => {
+            let reset = consumers::reset(replica, consumer, &request, hands.now);
+            propose(replica, ApiChange::ConsumerReset, &request, reset, hands);
         }
     }
 }
@@ -100,7 +108,7 @@ pub(crate) fn delete(mut replica: Replica, hands: &mut Hands<'_>) {
     tell_stream(stream, StreamAction::Delete, hands.now, hands.outlet);
 }
 
-/// Proposes what was asked for, or answers why not.
+/// Proposes what was asked for, or answers why not. What no log need know of is done at once.
 fn propose(
     replica: &mut Replica,
     change: ApiChange,
@@ -111,7 +119,10 @@ fn propose(
     match command {
         Ok(control) => {
             let receipt = Receipt::api(&request.reply, change);
-            replica.propose(Command::Control(control), receipt, hands);
+            match replica.stream.handle_control(control) {
+                Ok(outcome) => replica.settle(receipt, outcome, hands),
+                Err(control) => replica.propose(Command::Control(control), receipt, hands),
+            }
         }
         Err(error) => changes::refuse_as(change.response(), &request.reply, error, hands.outlet),
     }

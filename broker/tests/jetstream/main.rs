@@ -13,6 +13,7 @@ mod damage;
 mod faults;
 mod harness;
 mod keeper;
+mod push;
 mod reads;
 mod restarts;
 mod streams;

@@ -26,12 +26,12 @@ use crate::{ConsumerSeq, StreamSeq};
 /// assert_eq!(ack.stream_seq.0, 7);
 /// assert_eq!(ack.to_subject(), text);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AckSubject {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AckSubject<'a> {
     /// The stream; one token.
-    pub stream: String,
+    pub stream: &'a str,
     /// The consumer; one token.
-    pub consumer: String,
+    pub consumer: &'a str,
     /// How often the message has been delivered, from 1.
     pub deliveries: u64,
     /// The message.
@@ -46,7 +46,7 @@ pub struct AckSubject {
 
 const TOKENS: usize = 7;
 
-impl AckSubject {
+impl<'a> AckSubject<'a> {
     /// The reply subject of the delivery, in the first form.
     ///
     /// # Panics
@@ -67,34 +67,26 @@ impl AckSubject {
     }
 
     /// Reads either form; `None` for everything else.
-    pub fn parse(subject: &str) -> Option<Self> {
-        let rest: Vec<&str> = subject.strip_prefix("$JS.ACK.")?.split('.').collect();
-        let tokens = match rest.len() {
-            TOKENS => &rest[..],
+    pub fn parse(subject: &'a str) -> Option<Self> {
+        let rest = subject.strip_prefix("$JS.ACK.")?;
+        let mut tokens = rest.split('.');
+        match tokens.clone().count() {
+            TOKENS => {}
             // Domain and account hash before it, perhaps tokens behind it.
-            count if count >= TOKENS + 2 => &rest[2..TOKENS + 2],
+            count if count >= TOKENS + 2 => {
+                tokens.nth(1);
+            }
             _ => return None,
-        };
-        let [
-            stream,
-            consumer,
-            deliveries,
-            stream_seq,
-            consumer_seq,
-            at,
-            pending,
-        ] = tokens
-        else {
-            return None;
-        };
+        }
+        let mut token = || tokens.next();
         Some(Self {
-            stream: (*stream).into(),
-            consumer: (*consumer).into(),
-            deliveries: number(deliveries)?,
-            stream_seq: StreamSeq(number(stream_seq)?),
-            consumer_seq: ConsumerSeq(number(consumer_seq)?),
-            at: Timestamp::from_unix_nanos(number(at)?),
-            pending: number(pending)?,
+            stream: token()?,
+            consumer: token()?,
+            deliveries: number(token()?)?,
+            stream_seq: StreamSeq(number(token()?)?),
+            consumer_seq: ConsumerSeq(number(token()?)?),
+            at: Timestamp::from_unix_nanos(number(token()?)?),
+            pending: number(token()?)?,
         })
     }
 }
@@ -199,10 +191,10 @@ fn unit_seconds(unit: &str) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn sample() -> AckSubject {
+    fn sample() -> AckSubject<'static> {
         AckSubject {
-            stream: "S".into(),
-            consumer: "c".into(),
+            stream: "S",
+            consumer: "c",
             deliveries: 2,
             stream_seq: StreamSeq(7),
             consumer_seq: ConsumerSeq(9),

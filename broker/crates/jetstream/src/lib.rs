@@ -16,7 +16,7 @@
 //! Two kinds of input. A [`Command`] comes out of the log and is applied by every replica
 //! ([`Stream::apply`]); it must decide the same everywhere, so it carries the leader's clock.
 //! Everything else ([`Stream::handle_pull`], [`Stream::handle_ack`], [`Stream::handle_timeout`],
-//! [`Stream::deliver`]) happens on the owner alone and changes only what may be lost: waiting pulls,
+//! [`Stream::deliver`] and their like) happens on the owner alone and changes only what may be lost: waiting pulls,
 //! deadlines, deliveries not yet recorded. Effects come out of [`Stream::poll_output`] as values.
 //!
 //! This crate knows no clock, random source, file, socket, thread or async runtime, and of the other
@@ -24,9 +24,8 @@
 //!
 //! # Not in this version
 //!
-//! Mirrors, sources, push consumers, counters, schedules, priority groups, more than one replica,
-//! `replay_policy: original`, rate limits, pausing. A configuration that asks for one of them is
-//! refused with the error a NATS server uses for an unusable setting.
+//! Mirrors, sources, counters, schedules, priority groups, more than one replica. A configuration that
+//! asks for one of them is refused with the error a NATS server uses for an unusable setting.
 
 #![forbid(unsafe_code)]
 
@@ -51,5 +50,5 @@ pub use index::Selection;
 pub use lifetime::Lifetime;
 pub use message::{MessageMeta, StoredMessage, message_bytes};
 pub use meta::*;
-pub use output::{Delivery, Outcome, Output, Republished, Status, Stored};
+pub use output::{ConsumerKey, Delivery, Outcome, Output, Republished, Status, Stored, Watch};
 pub use stream::{RestoreError, Stream, StreamSnapshot};

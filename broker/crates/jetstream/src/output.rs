@@ -1,9 +1,11 @@
 //! What comes out of a stream: the outcome of a command, and the effects its owner carries out.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use hitherto_protocol::Subject;
 
-use crate::api::{ApiError, ConsumerInfo};
+use crate::api::{ApiError, ConsumerInfo, ConsumerPaused};
 use crate::command::Command;
 use crate::{StoredMessage, StreamSeq};
 
@@ -18,6 +20,10 @@ pub enum Outcome {
     Deleted(Result<(), ApiError>),
     /// Of a purge: how many messages went.
     Purged(Result<u64, ApiError>),
+    /// Of a pause: until when the consumer pauses, and how long that is.
+    Paused(Result<ConsumerPaused, ApiError>),
+    /// Of a reset: the consumer, and the sequence it starts from now.
+    Reset(Result<(Box<ConsumerInfo>, StreamSeq), ApiError>),
     /// Of a configuration, an expiry, a delivery or a settlement.
     Recorded,
     /// The command was applied before; nothing changed.
@@ -71,12 +77,20 @@ pub enum Output {
         /// What; empty for an acknowledged acknowledgement.
         payload: Bytes,
     },
-    /// Put this command into the log; once it is committed, `reply` gets an empty message.
+    /// Put this command into the log; once it is committed, `replies` get an empty message each.
     Propose {
         /// The command.
         command: Command,
-        /// Who waits for it; `None` when nobody does.
-        reply: Option<Subject>,
+        /// Who waits for it.
+        replies: Vec<Subject>,
+    },
+    /// Tell [`Stream::handle_interest`](crate::Stream::handle_interest) from now on whether anybody
+    /// listens on the deliver subject of this consumer, and instead of on the one before.
+    Watch(Watch),
+    /// Nobody need tell any more; nothing when nobody did.
+    Unwatch {
+        /// The consumer's name.
+        consumer: String,
     },
     /// Publish this advisory.
     Advisory {
@@ -100,10 +114,23 @@ pub struct Republished {
     pub headers_only: bool,
 }
 
+/// Interest to be watched for a push consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    /// The consumer's name.
+    pub consumer: String,
+    /// Where its messages go.
+    pub subject: Subject,
+    /// The queue group whose members count; `None` for subscriptions without a group.
+    pub group: Option<String>,
+}
+
 /// A message on its way to a client. The owner reads the body and sends it under its own subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// The inbox of the pull request.
+    /// Which consumer, for [`Stream::hold_back`](crate::Stream::hold_back).
+    pub consumer: ConsumerKey,
+    /// The inbox of the pull request, or the deliver subject.
     pub to: Subject,
     /// Which message.
     pub stream_seq: StreamSeq,
@@ -113,15 +140,34 @@ pub struct Delivery {
     pub headers_only: bool,
 }
 
-/// A status message of the pull protocol: a header line, headers, no body.
+/// A consumer of a stream by number, as long as it lives. Says nothing outside the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct ConsumerKey(pub(crate) usize);
+
+/// A status message: a header line, headers, no body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// The inbox of the pull request.
+    /// The inbox of the pull request, or the deliver subject.
     pub to: Subject,
+    /// Where the client answers it; `None` when it need not.
+    pub reply: Option<Subject>,
     /// The code, as in HTTP.
     pub code: u16,
     /// The text clients compare with.
-    pub description: String,
+    pub description: Cow<'static, str>,
     /// Headers.
     pub headers: Vec<(&'static str, String)>,
+}
+
+impl Status {
+    /// A status for `to` that says nothing yet.
+    pub(crate) fn to(to: Subject) -> Self {
+        Self {
+            to,
+            reply: None,
+            code: 0,
+            description: Cow::Borrowed(""),
+            headers: Vec::new(),
+        }
+    }
 }

@@ -13,7 +13,10 @@
 //! | `purge {json}`, `delete SEQ`, `delete SEQ erase` | removes messages |
 //! | `consumer NAME {json}`, `drop NAME` | puts or removes a consumer |
 //! | `pull NAME INBOX {json}` | asks for messages |
-//! | `ack NAME SEQ PAYLOAD [reply=INBOX]` | answers a delivery |
+//! | `ack NAME SEQ PAYLOAD [delivery=N] [reply=INBOX]` | answers a delivery |
+//! | `listen NAME`, `leave NAME` | there is interest in the deliver subject, or none any more |
+//! | `flow NAME SUBJECT` | answers a request of flow control |
+//! | `pause NAME [SECONDS]`, `reset NAME [SEQ]` | what they say |
 //! | `deaf INBOX` | nobody listens on the inbox any more |
 //! | `at SECONDS` | moves the clock and does what is due |
 //! | `show`, `show NAME` | the state of the stream, of a consumer |
@@ -133,9 +136,20 @@ impl World {
                 erase: rest.ends_with(" erase"),
             })),
             "consumer" => self.put_consumer(rest),
-            "drop" => self.commit(&Command::Control(Control::DeleteConsumer {
+            "drop" => self.control(Control::DeleteConsumer {
                 name: rest.to_owned(),
-            })),
+                incarnation: None,
+                at: self.now,
+            }),
+            "pause" => self.pause(rest),
+            "reset" => self.reset(rest),
+            "listen" => self.listen(rest, true),
+            "leave" => self.listen(rest, false),
+            "flow" => {
+                let (name, subject) = rest.split_once(' ').unwrap();
+                let subject = Subject::new(subject.to_owned()).unwrap();
+                self.stream.handle_flow(name, &subject);
+            }
             "pull" => self.pull(rest),
             "ack" => self.ack(rest),
             "deaf" => {
@@ -182,9 +196,18 @@ impl World {
             ),
             Outcome::Deleted(Ok(())) => "deleted".to_owned(),
             Outcome::Purged(Ok(count)) => format!("purged {count}"),
+            Outcome::Paused(Ok(paused)) => match paused.pause_remaining {
+                Some(left) => format!("paused for {} s", left.as_secs_f64()),
+                None => "not paused".to_owned(),
+            },
+            Outcome::Reset(Ok((info, seq))) => {
+                format!("reset to {seq} pending={}", info.num_pending)
+            }
             Outcome::Published(Err(error))
             | Outcome::Consumer(Err(error))
             | Outcome::Deleted(Err(error))
+            | Outcome::Paused(Err(error))
+            | Outcome::Reset(Err(error))
             | Outcome::Purged(Err(error)) => {
                 format!("error {} {}", error.err_code, error.description)
             }
@@ -220,14 +243,45 @@ impl World {
         merge(&mut wire, &changes);
         let config: ConsumerConfig = serde_json::from_value(wire).unwrap();
         match config.checked(self.stream.config()) {
-            Ok(config) => self.commit(&Command::Control(Control::PutConsumer(PutConsumer {
+            Ok(config) => self.control(Control::PutConsumer(PutConsumer {
                 name: name.to_owned(),
                 config: Box::new(config),
                 action,
                 at: self.now,
-            }))),
+            })),
             Err(error) => self.tell(&Outcome::Consumer(Err(error))),
         }
+    }
+
+    /// At once, or through the log, as the stream has it.
+    fn control(&mut self, control: Control) {
+        match self.stream.handle_control(control) {
+            Ok(outcome) => self.tell(&outcome),
+            Err(control) => self.commit(&Command::Control(control)),
+        }
+    }
+
+    fn pause(&mut self, rest: &str) {
+        let (name, until) = rest.split_once(' ').unwrap_or((rest, ""));
+        self.control(Control::PauseConsumer {
+            name: name.to_owned(),
+            until: (!until.is_empty()).then(|| seconds_of(until)),
+            at: self.now,
+        });
+    }
+
+    fn reset(&mut self, rest: &str) {
+        let (name, seq) = rest.split_once(' ').unwrap_or((rest, ""));
+        self.control(Control::ResetConsumer {
+            name: name.to_owned(),
+            seq: (!seq.is_empty()).then(|| StreamSeq(seq.parse().unwrap())),
+            at: self.now,
+        });
+    }
+
+    /// Somebody listens on the deliver subject of the consumer, or nobody does any more.
+    fn listen(&mut self, name: &str, is_bound: bool) {
+        self.stream.handle_interest(self.now, name, is_bound);
     }
 
     fn pull(&mut self, rest: &str) {
@@ -245,6 +299,7 @@ impl World {
                 expires: secs("expires"),
                 no_wait: options["no_wait"].as_bool().unwrap_or(false),
                 idle_heartbeat: secs("heartbeat"),
+                priority_fault: None,
             },
         );
         if !known {
@@ -258,16 +313,20 @@ impl World {
             None => (rest, None),
         };
         let mut parts = rest.splitn(3, ' ');
-        let consumer = parts.next().unwrap().to_owned();
+        let consumer = parts.next().unwrap().to_owned().into();
         let stream_seq = StreamSeq(parts.next().unwrap().parse().unwrap());
         let payload = parts.next().unwrap_or("+ACK");
+        let (payload, deliveries) = match payload.split_once(" delivery=") {
+            Some((payload, deliveries)) => (payload, deliveries.parse().unwrap()),
+            None => (payload, 1),
+        };
         let known = self.stream.handle_ack(
             self.now,
             Ack {
                 consumer,
                 stream_seq,
                 consumer_seq: ConsumerSeq(0),
-                deliveries: 1,
+                deliveries,
                 kind: AckKind::parse(&Bytes::copy_from_slice(payload.as_bytes())).unwrap(),
                 reply,
             },
@@ -368,37 +427,60 @@ impl World {
                     .map(|(name, value)| format!(" {name}={value}"))
                     .collect();
                 format!(
-                    "{} <- {} {}{headers}",
-                    status.to, status.code, status.description
+                    "{} <- {} {}{headers}{}",
+                    status.to,
+                    status.code,
+                    status.description,
+                    status
+                        .reply
+                        .map_or(String::new(), |to| format!(" reply={to}"))
                 )
             }
             Output::Reply { to, .. } => format!("{to} <- answer"),
-            Output::Advisory { subject, payload } => {
-                let json: Value = serde_json::from_slice(&payload).unwrap();
-                let reason = json["reason"].as_str().map(|r| format!(" ({r})"));
-                format!(
-                    "advisory {} {}{}",
-                    subject.trim_start_matches("$JS.EVENT.ADVISORY.CONSUMER."),
-                    json["stream_seq"],
-                    reason.unwrap_or_default()
-                )
+            Output::Advisory { subject, payload } => advisory(&subject, &payload),
+            Output::Watch(watch) => {
+                let group = watch
+                    .group
+                    .map_or(String::new(), |group| format!(" {group}"));
+                format!("watch {} for {}{group}", watch.subject, watch.consumer)
             }
-            Output::Propose { command, reply } => {
+            Output::Unwatch { consumer } => format!("unwatch for {consumer}"),
+            Output::Propose { command, replies } => {
                 if let Command::Settled(settled) = &command {
                     let how = match settled.how {
                         Settlement::Acked => "acked",
                         Settlement::Dropped => "dropped",
                         Settlement::Exhausted => "exhausted",
                     };
-                    writeln!(self.out, "{how} {}", settled.stream_seq).unwrap();
+                    for seq in settled.messages.seqs() {
+                        writeln!(self.out, "{how} {seq}").unwrap();
+                    }
                 }
                 self.commit(&command);
-                let Some(to) = reply else { return };
-                format!("{to} <- answer")
+                for to in replies {
+                    writeln!(self.out, "{to} <- answer").unwrap();
+                }
+                return;
             }
         };
         writeln!(self.out, "{line}").unwrap();
     }
+}
+
+fn advisory(subject: &str, payload: &[u8]) -> String {
+    let json: Value = serde_json::from_slice(payload).unwrap();
+    let subject = subject.trim_start_matches("$JS.EVENT.");
+    let subject = subject.trim_start_matches("ADVISORY.CONSUMER.");
+    let mut line = format!("advisory {subject}");
+    for field in ["stream_seq", "ack_time", "paused"] {
+        if let Some(value) = json.get(field) {
+            write!(line, " {value}").unwrap();
+        }
+    }
+    if let Some(reason) = json["reason"].as_str() {
+        write!(line, " ({reason})").unwrap();
+    }
+    line
 }
 
 fn stream_config(changes: &Value) -> StreamConfig {

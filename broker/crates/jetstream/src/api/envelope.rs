@@ -4,6 +4,7 @@
 //! the clients of nats-server expect.
 
 use bytes::Bytes;
+use hitherto_protocol::Timestamp;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -105,6 +106,7 @@ kinds! {
     ConsumerList = "io.nats.jetstream.api.v1.consumer_list_response",
     ConsumerDelete = "io.nats.jetstream.api.v1.consumer_delete_response",
     ConsumerPause = "io.nats.jetstream.api.v1.consumer_pause_response",
+    ConsumerReset = "io.nats.jetstream.api.v1.consumer_reset_response",
 }
 
 impl ResponseKind {
@@ -130,6 +132,11 @@ impl ResponseKind {
                 map.serialize_entry::<_, [(); 0]>("consumers", &[])
             }
             Self::StreamPurge => map.serialize_entry("purged", &0),
+            Self::ConsumerPause => {
+                map.serialize_entry("paused", &false)?;
+                map.serialize_entry("pause_until", &Timestamp::ZERO)
+            }
+            Self::ConsumerReset => map.serialize_entry("reset_seq", &0),
             Self::AccountInfo
             | Self::StreamCreate
             | Self::StreamUpdate
@@ -139,8 +146,7 @@ impl ResponseKind {
             | Self::MsgDelete
             | Self::ConsumerCreate
             | Self::ConsumerInfo
-            | Self::ConsumerDelete
-            | Self::ConsumerPause => Ok(()),
+            | Self::ConsumerDelete => Ok(()),
         }
     }
 }

@@ -81,6 +81,7 @@ errors! {
     not_available(), 503, 10008, "JetStream system temporarily unavailable";
     cluster_required(), 503, 10010, "JetStream clustering support required";
     consumer_invalid(err: &str), 500, 10012, "{err}";
+    consumer_name_in_use(), 400, 10013, "consumer name already in use";
     consumer_not_found(), 404, 10014, "consumer not found";
     consumer_durable_not_match_subject(), 400, 10017, "consumer name in subject does not match durable name in request";
     consumer_durable_not_set(), 400, 10018, "consumer expected to be durable but a durable name was not set";
@@ -106,6 +107,11 @@ errors! {
     wrong_last_sequence(seq: StreamSeq), 400, 10071, "wrong last sequence: {seq}";
     replicas_not_supported(), 500, 10074, "replicas > 1 not supported in non-clustered mode";
     store_failed(err: &str), 503, 10077, "{err}";
+    consumer_deliver_to_wildcards(), 400, 10079, "consumer deliver subject has wildcards";
+    consumer_push_with_max_waiting(), 400, 10080, "consumer in push mode can not set max waiting";
+    consumer_deliver_cycle(), 400, 10081, "consumer deliver subject forms a cycle";
+    consumer_max_pending_needs_ack_policy(), 400, 10082, "consumer requires ack policy for max ack pending";
+    consumer_small_heartbeat(), 400, 10083, "consumer idle heartbeat needs to be >= 100ms";
     consumer_pull_requires_ack(), 400, 10084, "consumer in pull mode requires explicit ack policy on workqueue stream";
     consumer_rate_limit_needs_push(), 400, 10086, "consumer in pull mode can not have rate limit set";
     consumer_heartbeat_needs_push(), 400, 10088, "consumer idle heartbeat requires a push based consumer";
@@ -120,9 +126,11 @@ errors! {
     consumer_queue_not_deliver_all(), 400, 10101, "consumer must be deliver all on workqueue stream";
     consumer_name_too_long(max: usize), 400, 10102, "consumer name is too long, maximum allowed is {max}";
     consumer_description_too_long(max: usize), 400, 10107, "consumer description is too long, maximum allowed is {max}";
+    consumer_with_flow_control_needs_heartbeats(), 400, 10108, "consumer with flow control also needs heartbeats";
     stream_sealed(), 400, 10109, "invalid operation on sealed stream";
     purge_failed(err: &str), 500, 10110, "{err}";
     rollup_failed(err: &str), 500, 10111, "{err}";
+    consumer_invalid_deliver_subject(), 400, 10112, "invalid push consumer deliver subject";
     max_bytes_required(), 400, 10113, "account requires a stream config to have max bytes set";
     consumer_max_expires_too_small(), 400, 10115, "consumer max request expires needs to be >= 1ms";
     consumer_max_deliver_backoff(), 400, 10116, "max deliver is required to be > length of backoff values";
@@ -162,6 +170,7 @@ errors! {
     atomic_publish_too_large(size: u64), 400, 10199, "atomic publish batch is too large: {size}";
     atomic_publish_invalid_commit(), 400, 10200, "atomic publish batch commit is invalid";
     atomic_publish_duplicate_id(), 400, 10201, "atomic publish batch contains duplicate message id";
+    consumer_invalid_reset(err: &str), 400, 10204, "invalid reset: {err}";
     atomic_publish_too_many_inflight(), 429, 10210, "atomic publish too many inflight";
 }
 

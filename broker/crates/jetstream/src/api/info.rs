@@ -3,11 +3,12 @@
 //! The order of the fields and which of them are left out follow nats-server 2.15.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hitherto_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ConsumerConfig, StreamConfig};
+use crate::config::{ConsumerConfig, StreamConfig, nanos};
 
 /// A stream at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,8 +117,47 @@ pub struct ConsumerInfo {
     /// Where it lives; `None` leaves it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterInfo>,
+    /// Somebody listens on its deliver subject.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub push_bound: bool,
+    /// It delivers nothing for now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// For how long; `None` while it does not pause.
+    #[serde(
+        default,
+        with = "nanos::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub pause_remaining: Option<Duration>,
     /// When this was asked.
     pub ts: Timestamp,
+}
+
+/// The answer to a reset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerReset {
+    /// The consumer, as it is now.
+    #[serde(flatten)]
+    pub info: ConsumerInfo,
+    /// The sequence it begins at.
+    pub reset_seq: u64,
+}
+
+/// The answer to a pause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerPaused {
+    /// It pauses.
+    pub paused: bool,
+    /// Until when; the past when it does not.
+    pub pause_until: Timestamp,
+    /// For how long; `None` while it does not pause.
+    #[serde(
+        default,
+        with = "nanos::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub pause_remaining: Option<Duration>,
 }
 
 /// A place in the deliveries of a consumer and in its stream.

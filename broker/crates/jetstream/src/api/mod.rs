@@ -22,12 +22,15 @@ mod responses;
 
 pub use envelope::{Response, ResponseKind};
 pub use error::{ApiError, ErrorRow};
-pub use info::{ClusterInfo, ConsumerInfo, LostMessages, SequenceInfo, StreamInfo, StreamState};
+pub use info::{
+    ClusterInfo, ConsumerInfo, ConsumerPaused, ConsumerReset, LostMessages, SequenceInfo,
+    StreamInfo, StreamState,
+};
 pub use pull::{MsgNextRequest, parse_next_request};
 pub use requests::{
-    ConsumerAction, ConsumerCreateRequest, ConsumersRequest, DirectGetRequest, MsgDeleteRequest,
-    MsgGetRequest, PurgeRequest, StreamInfoRequest, StreamsRequest, is_empty_request,
-    parse_request,
+    ConsumerAction, ConsumerCreateRequest, ConsumerPauseRequest, ConsumerResetRequest,
+    ConsumersRequest, DirectGetRequest, MsgDeleteRequest, MsgGetRequest, PurgeRequest,
+    StreamInfoRequest, StreamsRequest, is_empty_request, parse_request,
 };
 pub use responses::{
     AccountApi, AccountInfo, AccountLimits, ConsumerList, ConsumerNames, LIST_PAGE, MsgGet,

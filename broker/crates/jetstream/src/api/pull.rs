@@ -29,12 +29,26 @@ pub struct MsgNextRequest {
     /// How often it wants a sign of life; `None` means never.
     #[serde(with = "nanos::optional")]
     pub idle_heartbeat: Option<Duration>,
+    /// Only when so many messages are pending; for priority groups, which do not exist here.
+    pub min_pending: i64,
+    /// Only when so many wait for their acknowledgement; likewise.
+    pub min_ack_pending: i64,
+    /// Which request is served first; likewise.
+    pub priority: i64,
 }
 
 impl MsgNextRequest {
     /// The request as the consumer takes it, answered to `reply`.
     pub fn into_pull(self, reply: Subject) -> PullRequest {
+        let priority_fault = if !(0..=9).contains(&self.priority) {
+            Some("Priority must be between 0 and 9")
+        } else if self.min_pending > 0 || self.min_ack_pending > 0 {
+            Some("Not a Overflow Priority consumer")
+        } else {
+            None
+        };
         PullRequest {
+            priority_fault,
             reply,
             batch: u64::try_from(self.batch).unwrap_or(0).max(1),
             max_bytes: u64::try_from(self.max_bytes)

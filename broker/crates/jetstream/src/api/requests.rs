@@ -163,6 +163,22 @@ pub struct ConsumerCreateRequest {
     pub pedantic: bool,
 }
 
+/// `CONSUMER.PAUSE.<stream>.<consumer>`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConsumerPauseRequest {
+    /// Until when; `None`, the zero time and the past let it go on.
+    pub pause_until: Option<Timestamp>,
+}
+
+/// `CONSUMER.RESET.<stream>.<consumer>`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConsumerResetRequest {
+    /// Where it begins again; 0 means behind the ack floor.
+    pub seq: u64,
+}
+
 /// Whether a consumer may or must exist when it is created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConsumerAction {

@@ -7,8 +7,8 @@
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use hitherto_protocol::{Headers, Subject, Timestamp};
 
-use super::{Append, Command, Delivered, Settled, Settlement};
-use crate::{ConsumerSeq, StreamSeq};
+use super::{Append, Command, Delivered, Runs, Settled, Settlement};
+use crate::ConsumerSeq;
 
 /// Version of the record layout; a reader refuses any other.
 const VERSION: u8 = 1;
@@ -16,10 +16,10 @@ const VERSION: u8 = 1;
 const KIND_APPEND: u8 = 1;
 const KIND_APPEND_BATCH: u8 = 2;
 const KIND_CONTROL: u8 = 3;
-const KIND_DELIVERED: u8 = 4;
-const KIND_ACKED: u8 = 5;
-const KIND_DROPPED: u8 = 6;
-const KIND_EXHAUSTED: u8 = 7;
+const KIND_DELIVERED: u8 = 20;
+const KIND_ACKED: u8 = 21;
+const KIND_DROPPED: u8 = 22;
+const KIND_EXHAUSTED: u8 = 23;
 
 /// Bytes of a message body that have a fixed place.
 const APPEND_FIXED_BYTES: usize = 8 + 2 + 4;
@@ -67,12 +67,14 @@ impl Command {
                 buf.put_slice(&bytes);
             }),
             Self::Delivered(delivered) => record(buf, KIND_DELIVERED, |buf| {
-                buf.put_u64_le(delivered.incarnation);
-                buf.put_u64_le(delivered.stream_seq.0);
-                buf.put_u64_le(delivered.consumer_seq.0);
-                buf.put_u64_le(delivered.deliveries);
-                buf.put_i64_le(delivered.at.unix_nanos());
-                buf.put_slice(delivered.consumer.as_bytes());
+                put_consumer(
+                    buf,
+                    &delivered.consumer,
+                    delivered.incarnation,
+                    delivered.at,
+                );
+                buf.put_u64_le(delivered.first.0);
+                delivered.messages.encode(buf);
             }),
             Self::Settled(settled) => {
                 let kind = match settled.how {
@@ -81,10 +83,8 @@ impl Command {
                     Settlement::Exhausted => KIND_EXHAUSTED,
                 };
                 record(buf, kind, |buf| {
-                    buf.put_u64_le(settled.incarnation);
-                    buf.put_u64_le(settled.stream_seq.0);
-                    buf.put_i64_le(settled.at.unix_nanos());
-                    buf.put_slice(settled.consumer.as_bytes());
+                    put_consumer(buf, &settled.consumer, settled.incarnation, settled.at);
+                    settled.messages.encode(buf);
                 });
             }
         }
@@ -240,37 +240,52 @@ fn take_append(mut body: Bytes) -> Result<Append, CommandError> {
     })
 }
 
+fn put_consumer(buf: &mut BytesMut, name: &str, incarnation: u64, at: Timestamp) {
+    buf.put_u64_le(incarnation);
+    buf.put_i64_le(at.unix_nanos());
+    buf.put_u16_le(u16::try_from(name.len()).expect("names have at most 255 bytes"));
+    buf.put_slice(name.as_bytes());
+}
+
 fn take_delivered(mut body: Bytes) -> Result<Command, CommandError> {
-    if body.len() < 5 * 8 {
+    let (consumer, incarnation, at) = take_consumer(&mut body)?;
+    if body.len() < 8 {
         return Err(CommandError::CutShort);
     }
     Ok(Command::Delivered(Delivered {
-        incarnation: body.get_u64_le(),
-        stream_seq: StreamSeq(body.get_u64_le()),
-        consumer_seq: ConsumerSeq(body.get_u64_le()),
-        deliveries: body.get_u64_le(),
-        at: Timestamp::from_unix_nanos(body.get_i64_le()),
-        consumer: take_name(&body)?,
+        consumer,
+        incarnation,
+        first: ConsumerSeq(body.get_u64_le()),
+        messages: Runs::decode(body)?,
+        at,
     }))
 }
 
 fn take_settled(mut body: Bytes, how: Settlement) -> Result<Command, CommandError> {
-    if body.len() < 3 * 8 {
-        return Err(CommandError::CutShort);
-    }
+    let (consumer, incarnation, at) = take_consumer(&mut body)?;
     Ok(Command::Settled(Settled {
-        incarnation: body.get_u64_le(),
-        stream_seq: StreamSeq(body.get_u64_le()),
-        at: Timestamp::from_unix_nanos(body.get_i64_le()),
-        consumer: take_name(&body)?,
+        consumer,
+        incarnation,
+        messages: Runs::decode(body)?,
         how,
+        at,
     }))
 }
 
-fn take_name(body: &Bytes) -> Result<String, CommandError> {
-    std::str::from_utf8(body)
+fn take_consumer(body: &mut Bytes) -> Result<(String, u64, Timestamp), CommandError> {
+    if body.len() < 8 + 8 + 2 {
+        return Err(CommandError::CutShort);
+    }
+    let incarnation = body.get_u64_le();
+    let at = Timestamp::from_unix_nanos(body.get_i64_le());
+    let name_len = usize::from(body.get_u16_le());
+    if body.len() < name_len {
+        return Err(CommandError::CutShort);
+    }
+    let name = std::str::from_utf8(&body.split_to(name_len))
         .map(str::to_owned)
-        .map_err(|_| CommandError::Invalid("consumer name"))
+        .map_err(|_| CommandError::Invalid("consumer name"))?;
+    Ok((name, incarnation, at))
 }
 
 #[cfg(test)]
@@ -279,6 +294,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::StreamSeq;
     use crate::command::{Control, Purge};
 
     fn append(payload: &'static str) -> Append {
@@ -290,6 +306,20 @@ mod tests {
             headers: Some(headers.build()),
             payload: Bytes::from_static(payload.as_bytes()),
         }
+    }
+
+    fn runs(seqs: &[u64]) -> Runs {
+        seqs.iter().copied().map(StreamSeq).collect()
+    }
+
+    fn settled(how: Settlement) -> Command {
+        Command::Settled(Settled {
+            consumer: "c".into(),
+            incarnation: 3,
+            messages: runs(&[9, 12]),
+            how,
+            at: Timestamp::from_unix_nanos(78),
+        })
     }
 
     #[test]
@@ -304,25 +334,13 @@ mod tests {
             Command::Delivered(Delivered {
                 consumer: "c".into(),
                 incarnation: 3,
-                stream_seq: StreamSeq(9),
-                consumer_seq: ConsumerSeq(4),
-                deliveries: 2,
+                first: ConsumerSeq(4),
+                messages: runs(&[9, 10, 4]),
                 at: Timestamp::from_unix_nanos(77),
             }),
-            Command::Settled(Settled {
-                consumer: "c".into(),
-                incarnation: 3,
-                stream_seq: StreamSeq(9),
-                how: Settlement::Dropped,
-                at: Timestamp::from_unix_nanos(78),
-            }),
-            Command::Settled(Settled {
-                consumer: "c".into(),
-                incarnation: 3,
-                stream_seq: StreamSeq(9),
-                how: Settlement::Exhausted,
-                at: Timestamp::from_unix_nanos(78),
-            }),
+            settled(Settlement::Acked),
+            settled(Settlement::Dropped),
+            settled(Settlement::Exhausted),
         ];
         let mut buf = BytesMut::new();
         for command in &commands {

@@ -4,12 +4,14 @@
 //! replica and every replay decides the same. `codec` has the bytes.
 
 mod codec;
+mod runs;
 
 use bytes::Bytes;
 use hitherto_protocol::{Headers, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use self::codec::{CommandError, Commands, decode_all, encode_append};
+pub use self::runs::{Run, Runs};
 use crate::{ConsumerConfig, ConsumerSeq, StreamConfig, StreamSeq};
 
 /// One change of a stream or of a consumer in it.
@@ -21,9 +23,9 @@ pub enum Command {
     AppendBatch(Vec<Append>),
     /// Any change that is rare.
     Control(Control),
-    /// A consumer has delivered a message. Recorded after the fact.
+    /// A consumer has delivered messages. Recorded after the fact.
     Delivered(Delivered),
-    /// A message needs no further delivery by a consumer.
+    /// Messages need no further delivery by a consumer.
     Settled(Settled),
 }
 
@@ -72,6 +74,28 @@ pub enum Control {
     DeleteConsumer {
         /// Its name.
         name: String,
+        /// Only this one of that name, see [`Settled::incarnation`]; `None` means whichever there is.
+        incarnation: Option<u64>,
+        /// The leader's clock.
+        at: Timestamp,
+    },
+    /// Let a consumer deliver nothing for a while, or go on.
+    PauseConsumer {
+        /// Its name.
+        name: String,
+        /// Until when; `None` lets it go on.
+        until: Option<Timestamp>,
+        /// The leader's clock.
+        at: Timestamp,
+    },
+    /// Let a consumer begin anew: nothing is delivered or pending any more from a place on.
+    ResetConsumer {
+        /// Its name.
+        name: String,
+        /// The first message; `None` for the one after the ack floor.
+        seq: Option<StreamSeq>,
+        /// The leader's clock.
+        at: Timestamp,
     },
 }
 
@@ -112,24 +136,23 @@ pub enum PutAction {
     Update,
 }
 
-/// A delivery that has happened.
+/// Deliveries that have happened, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
     /// The consumer's name.
     pub consumer: String,
     /// Which consumer of that name: see [`Settled::incarnation`].
     pub incarnation: u64,
-    /// The message.
-    pub stream_seq: StreamSeq,
-    /// The delivery.
-    pub consumer_seq: ConsumerSeq,
-    /// How often the message has been delivered, this time included.
-    pub deliveries: u64,
+    /// The first delivery; the others follow without a gap.
+    pub first: ConsumerSeq,
+    /// The messages in the order of their deliveries, with the number of deliveries each has had by
+    /// then.
+    pub messages: Runs,
     /// When.
     pub at: Timestamp,
 }
 
-/// A message that is done with.
+/// Messages that are done with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
     /// The consumer's name.
@@ -137,8 +160,8 @@ pub struct Settled {
     /// Which consumer of that name: counts the consumers the stream has ever had, from 1. A record of
     /// a removed consumer may come out of the log behind its successor's creation, and is not for it.
     pub incarnation: u64,
-    /// The message.
-    pub stream_seq: StreamSeq,
+    /// The messages.
+    pub messages: Runs,
     /// Why.
     pub how: Settlement,
     /// When.

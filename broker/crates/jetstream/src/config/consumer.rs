@@ -67,11 +67,10 @@ pub struct ConsumerConfig {
     pub filter_subjects: Vec<String>,
     /// How fast stored messages come.
     pub replay_policy: ReplayPolicy,
-    /// Refused unless 0, as it needs a push consumer.
+    /// How many bits per second a push consumer sends at most; 0 means any number.
     #[serde(skip_serializing_if = "is_default")]
     pub rate_limit_bps: u64,
-    /// Which share of the acknowledgements is reported, such as `50%`. Checked and kept; nothing is
-    /// reported yet.
+    /// Which share of the acknowledgements is reported, such as `50%`.
     #[serde(
         deserialize_with = "non_empty",
         skip_serializing_if = "Option::is_none"
@@ -84,7 +83,7 @@ pub struct ConsumerConfig {
     /// [`AckPolicy::None`].
     #[serde(skip_serializing_if = "is_default")]
     pub max_ack_pending: i64,
-    /// Refused, as it needs a push consumer.
+    /// A push consumer asks its client now and then how far it has got, and waits for the answer.
     #[serde(skip_serializing_if = "is_false")]
     pub flow_control: bool,
     /// Deliveries carry headers and the size instead of the payload.
@@ -99,19 +98,19 @@ pub struct ConsumerConfig {
     /// The largest `max_bytes` of a pull request; 0 means any.
     #[serde(skip_serializing_if = "is_default")]
     pub max_bytes: i64,
-    /// Refused: push consumers.
+    /// Where a push consumer sends its messages; `None` makes it a pull consumer.
     #[serde(
         deserialize_with = "non_empty",
         skip_serializing_if = "Option::is_none"
     )]
     pub deliver_subject: Option<String>,
-    /// Refused: push consumers.
+    /// The queue group whose members share the messages of a push consumer.
     #[serde(
         deserialize_with = "non_empty",
         skip_serializing_if = "Option::is_none"
     )]
     pub deliver_group: Option<String>,
-    /// Refused unless zero, as it needs a push consumer.
+    /// After how long without a message a push consumer gives a sign of life; zero means never.
     #[serde(with = "nanos", skip_serializing_if = "Duration::is_zero")]
     pub idle_heartbeat: Duration,
     /// After how long without a request it is deleted; zero means never.
@@ -119,8 +118,8 @@ pub struct ConsumerConfig {
     pub inactive_threshold: Duration,
     /// On how many nodes its state lives; 0 means as its stream.
     pub num_replicas: u32,
-    /// Its state was asked to live in memory. Differs from nats-server: it is kept on disk like any
-    /// other.
+    /// Its state was asked to live in memory. Differs from nats-server: that of a durable consumer, and
+    /// of one that waits for acknowledgements, is kept on disk like any other.
     #[serde(skip_serializing_if = "is_false")]
     pub mem_storage: bool,
     /// Refused: for mirrors and sources of nats-server.
@@ -132,7 +131,7 @@ pub struct ConsumerConfig {
     /// Free keys and values, and those under `_nats.` the server sets.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
-    /// Refused.
+    /// Until when it delivers nothing; `None` means it does not pause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause_until: Option<Timestamp>,
     /// Refused.
@@ -228,6 +227,6 @@ pub enum ReplayPolicy {
     /// As fast as they are asked for.
     #[default]
     Instant,
-    /// With the gaps they were published at. Refused.
+    /// With the gaps they were published at.
     Original,
 }

@@ -16,6 +16,7 @@ const ACK_WAIT_DEFAULT: Duration = Duration::from_secs(30);
 const MAX_ACK_PENDING_DEFAULT: i64 = 1000;
 const MAX_WAITING_DEFAULT: i64 = 512;
 const INACTIVE_THRESHOLD_DEFAULT: Duration = Duration::from_secs(5);
+const IDLE_HEARTBEAT_MIN: Duration = Duration::from_millis(100);
 const MAX_EXPIRES_MIN: Duration = Duration::from_millis(1);
 
 impl ConsumerConfig {
@@ -28,9 +29,13 @@ impl ConsumerConfig {
     ///
     /// The error of nats-server for each fault, 10012 with a text for what is not supported.
     pub fn checked(mut self, stream: &StreamConfig) -> Result<Self, ApiError> {
+        let asked_max_waiting = self.max_waiting;
         self.fill_defaults(stream);
         self.check_names()?;
-        self.check_push_fields()?;
+        match self.deliver_subject.clone() {
+            Some(subject) => self.check_push(&subject, asked_max_waiting, stream)?,
+            None => self.check_pull()?,
+        }
         self.check_unsupported()?;
         self.check_numbers(stream)?;
         self.check_start()?;
@@ -48,7 +53,22 @@ impl ConsumerConfig {
     ///
     /// 10012 with the text of what cannot change.
     pub fn can_update_to(&self, new: &Self) -> Result<(), ApiError> {
+        match (&self.deliver_subject, &new.deliver_subject) {
+            (None, Some(_)) => {
+                return Err(ApiError::consumer_invalid(
+                    "can not update pull consumer to push based",
+                ));
+            }
+            (Some(_), None) if self.idle_heartbeat == new.idle_heartbeat => {
+                return Err(ApiError::consumer_invalid(
+                    "can not update push consumer to pull based",
+                ));
+            }
+            _ => {}
+        }
         let fixed = [
+            (self.idle_heartbeat == new.idle_heartbeat, "heart beats"),
+            (self.flow_control == new.flow_control, "flow control"),
             (self.deliver_policy == new.deliver_policy, "deliver policy"),
             (self.opt_start_seq == new.opt_start_seq, "start sequence"),
             (self.opt_start_time == new.opt_start_time, "start time"),
@@ -72,7 +92,9 @@ impl ConsumerConfig {
         if self.max_deliver < 1 {
             self.max_deliver = -1;
         }
-        if self.max_waiting < 1 {
+        if self.deliver_subject.is_some() {
+            self.max_waiting = 0;
+        } else if self.max_waiting < 1 {
             self.max_waiting = MAX_WAITING_DEFAULT;
         }
         self.max_batch = self.max_batch.max(0);
@@ -130,11 +152,7 @@ impl ConsumerConfig {
         })
     }
 
-    /// Fields that mean something for push consumers only, which are not supported.
-    fn check_push_fields(&self) -> Result<(), ApiError> {
-        if self.deliver_subject.is_some() || self.deliver_group.is_some() {
-            return Err(ApiError::consumer_invalid(&unsupported("a push consumer")));
-        }
+    fn check_pull(&self) -> Result<(), ApiError> {
         if self.rate_limit_bps > 0 {
             return Err(ApiError::consumer_rate_limit_needs_push());
         }
@@ -150,20 +168,53 @@ impl ConsumerConfig {
         Ok(())
     }
 
+    fn check_push(
+        &self,
+        subject: &str,
+        asked_max_waiting: i64,
+        stream: &StreamConfig,
+    ) -> Result<(), ApiError> {
+        let filter = SubjectFilter::new(subject.to_owned())
+            .map_err(|_| ApiError::consumer_invalid_deliver_subject())?;
+        if !filter.is_literal() {
+            return Err(ApiError::consumer_deliver_to_wildcards());
+        }
+        let captures = |subject: &String| {
+            let captured = SubjectFilter::new(subject.clone());
+            captured.is_ok_and(|captured| captured.overlaps(&filter))
+        };
+        if stream.subjects.iter().any(captures) {
+            return Err(ApiError::consumer_deliver_cycle());
+        }
+        if asked_max_waiting > 0 {
+            return Err(ApiError::consumer_push_with_max_waiting());
+        }
+        if self.max_ack_pending > 0 && self.ack_policy == AckPolicy::None {
+            return Err(ApiError::consumer_max_pending_needs_ack_policy());
+        }
+        if !self.idle_heartbeat.is_zero() && self.idle_heartbeat < IDLE_HEARTBEAT_MIN {
+            return Err(ApiError::consumer_small_heartbeat());
+        }
+        if self.flow_control && self.idle_heartbeat.is_zero() {
+            return Err(ApiError::consumer_with_flow_control_needs_heartbeats());
+        }
+        if self.direct {
+            return Err(ApiError::consumer_invalid(&unsupported(
+                "a direct consumer",
+            )));
+        }
+        Ok(())
+    }
+
     fn check_unsupported(&self) -> Result<(), ApiError> {
         let prioritized = self.priority_policy.is_some()
             || !self.priority_groups.is_empty()
             || !self.priority_timeout.is_zero();
         let refused = [
             (
-                self.replay_policy == ReplayPolicy::Original,
-                "replay policy original",
-            ),
-            (
                 self.ack_policy == AckPolicy::FlowControl,
                 "ack policy flow_control",
             ),
-            (self.pause_until.is_some(), "pausing a consumer"),
             (prioritized, "a priority group"),
             (self.sourcing, "a sourcing consumer"),
         ];
@@ -286,15 +337,43 @@ impl ConsumerConfig {
             ));
         }
         if let Some(text) = &self.sample_freq
-            && text.trim_end_matches('%').parse::<i64>().is_err()
+            && let Err(fault) = parse_percent(text)
         {
-            let fault = format!("strconv.Atoi: parsing {text:?}: invalid syntax");
             return Err(ApiError::consumer_invalid_sampling(&fault));
         }
         if metadata::is_too_long(&self.metadata) {
             return Err(ApiError::consumer_metadata_too_long("128KB"));
         }
         Ok(())
+    }
+}
+
+/// The share of `sample_freq`, such as `50` or `50%`; the fault in the words of Go.
+fn parse_percent(text: &str) -> Result<u64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    match number.parse::<i64>() {
+        Ok(percent) => u64::try_from(percent).map_err(|_| "<nil>".to_owned()),
+        Err(_) => Err(format!("strconv.Atoi: parsing {number:?}: invalid syntax")),
+    }
+}
+
+impl ConsumerConfig {
+    /// How many of a hundred acknowledgements are reported.
+    pub(crate) fn sampled_percent(&self) -> u64 {
+        let percent = self.sample_freq.as_deref().map(parse_percent);
+        percent.and_then(Result::ok).unwrap_or(0)
+    }
+
+    /// Tells whether stored messages come with the gaps they were published at.
+    pub(crate) fn replays_original(&self) -> bool {
+        self.replay_policy == ReplayPolicy::Original
+    }
+
+    /// Tells whether a consumer of this configuration may live in memory alone: nobody would notice that
+    /// it begins anew with the process, as its client makes it again where it has got to. Ordered
+    /// consumers of client libraries are like that.
+    pub(crate) fn is_volatile(&self) -> bool {
+        self.mem_storage && !self.is_durable() && self.ack_policy == AckPolicy::None
     }
 }
 

@@ -6,6 +6,7 @@ use super::*;
 fn stream() -> StreamConfig {
     StreamConfig {
         name: "X".into(),
+        subjects: vec!["x.>".into()],
         ..StreamConfig::default()
     }
 }
@@ -144,6 +145,14 @@ fn wrong_values_are_refused_in_the_words_of_the_real_server() {
         (r#","rate_limit_bps":5"#, "consumer in pull mode can not have rate limit set (10086)".into()),
         (r#","flow_control":true"#, "consumer flow control requires a push based consumer (10089)".into()),
         (r#","idle_heartbeat":5"#, "consumer idle heartbeat requires a push based consumer (10088)".into()),
+        (r#","sample_freq":"x%""#, r#"failed to parse consumer sampling configuration: strconv.Atoi: parsing "x": invalid syntax (10095)"#.into()),
+        (r#","sample_freq":"-3""#, "failed to parse consumer sampling configuration: <nil> (10095)".into()),
+        (r#","deliver_subject":"a.*""#, "consumer deliver subject has wildcards (10079)".into()),
+        (r#","deliver_subject":"a b""#, "invalid push consumer deliver subject (10112)".into()),
+        (r#","deliver_subject":"x.a""#, "consumer deliver subject forms a cycle (10081)".into()),
+        (r#","deliver_subject":"a","max_waiting":5"#, "consumer in push mode can not set max waiting (10080)".into()),
+        (r#","deliver_subject":"a","idle_heartbeat":50000000"#, "consumer idle heartbeat needs to be >= 100ms (10083)".into()),
+        (r#","deliver_subject":"a","flow_control":true"#, "consumer with flow control also needs heartbeats (10108)".into()),
         (r#","deliver_policy":"last_per_subject""#, format!("{start} last per subject, but optional filter subject is not set (10094)")),
         (r#","deliver_policy":"by_start_sequence""#, format!("{start} by start sequence, but optional start sequence is not set (10094)")),
         (r#","deliver_policy":"by_start_sequence","opt_start_seq":0"#, format!("{start} by start sequence, but optional start sequence is not set (10094)")),
@@ -172,11 +181,9 @@ fn names_are_refused_with_three_different_errors() {
 #[test]
 fn what_is_not_supported_is_refused_and_named() {
     for (fields, what) in [
-        (r#","deliver_subject":"a""#, "a push consumer"),
-        (r#","replay_policy":"original""#, "replay policy original"),
         (
-            r#","pause_until":"2034-01-01T00:00:00Z""#,
-            "pausing a consumer",
+            r#","deliver_subject":"a","direct":true"#,
+            "a direct consumer",
         ),
         (
             r#","priority_groups":["a"],"priority_policy":"overflow""#,
@@ -202,6 +209,20 @@ fn an_update_keeps_what_progress_depends_on() {
             format!("{what} can not be updated (10012)")
         );
     }
+    let push = durable(r#","deliver_subject":"a","idle_heartbeat":1000000000"#).unwrap();
+    for (new, text) in [
+        (old.clone(), "heart beats can not be updated (10012)"),
+        (
+            durable(r#","deliver_subject":"a""#).unwrap(),
+            "heart beats can not be updated (10012)",
+        ),
+    ] {
+        assert_eq!(push.can_update_to(&new).unwrap_err().to_string(), text);
+    }
+    let text = "can not update pull consumer to push based (10012)";
+    assert_eq!(old.can_update_to(&push).unwrap_err().to_string(), text);
+    let moved = durable(r#","deliver_subject":"b","idle_heartbeat":1000000000"#).unwrap();
+    assert!(push.can_update_to(&moved).is_ok());
     let new = durable(r#","filter_subject":"x.a","max_deliver":5,"headers_only":true"#).unwrap();
     assert!(old.can_update_to(&new).is_ok());
 }

@@ -4,24 +4,25 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use hitherto_protocol::{Subject, Timestamp};
-use serde::Serialize;
 
 use super::Consumer;
+use super::advisory::{About, MAX_DELIVERIES, NAKED, TERMINATED};
 use crate::ack_subject::AckKind;
 use crate::api;
-use crate::command::{Command, Control, Settled, Settlement};
+use crate::command::Settlement;
 use crate::output::{Output, Status};
 use crate::{ConsumerSeq, StreamSeq};
 
 /// What a client says about a delivery.
 ///
-/// The delivery count is not compared with the current one, as on nats-server: a late answer to an
-/// earlier delivery of the same message counts.
+/// The delivery count is compared with the current one for [`AckKind::Progress`] alone; any other late
+/// answer to an earlier delivery of the same message counts, as on nats-server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ack {
     /// The consumer's name.
-    pub consumer: String,
+    pub consumer: ByteString,
     /// The message.
     pub stream_seq: StreamSeq,
     /// The delivery.
@@ -34,96 +35,49 @@ pub struct Ack {
     pub reply: Option<Subject>,
 }
 
-/// The fields the advisories of deliveries have in common.
-#[derive(Serialize)]
-struct Advisory<'a> {
-    r#type: &'static str,
-    /// Unique by content: the same event on another replica has the same id.
-    id: String,
-    timestamp: Timestamp,
-    stream: &'a str,
-    consumer: &'a str,
-    stream_seq: StreamSeq,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    consumer_seq: Option<ConsumerSeq>,
-    deliveries: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
-
-/// The delivery an advisory speaks of.
-struct About {
-    stream_seq: StreamSeq,
-    /// `None` when it speaks of all deliveries of the message.
-    consumer_seq: Option<ConsumerSeq>,
-    deliveries: u64,
-}
-
-impl About {
-    fn of(ack: &Ack) -> Self {
-        Self {
-            stream_seq: ack.stream_seq,
-            consumer_seq: Some(ack.consumer_seq),
-            deliveries: ack.deliveries,
-        }
-    }
-}
-
 impl Consumer {
     /// Takes what a client says about a delivery.
     pub(crate) fn handle_ack(&mut self, now: Timestamp, ack: Ack, out: &mut VecDeque<Output>) {
         self.active_at = now;
         match &ack.kind {
             AckKind::Ack => {
-                let settled = self.settled(now, &ack, Settlement::Acked);
-                self.settle(settled, ack.reply, out);
+                self.sample(now, &ack, out);
+                self.settle(ack.stream_seq, Settlement::Acked, ack.reply, out);
             }
             AckKind::Next(body) => {
-                self.settle(self.settled(now, &ack, Settlement::Acked), None, out);
+                self.sample(now, &ack, out);
+                self.settle(ack.stream_seq, Settlement::Acked, None, out);
                 if let Some(reply) = ack.reply {
                     self.pull_next(now, body, reply, out);
                 }
             }
             AckKind::Term { reason } => {
-                if self.is_pending(ack.stream_seq) {
-                    let reason = reason.clone();
-                    out.push_back(self.advisory(now, &TERMINATED, &About::of(&ack), reason));
+                if self.progress.pending.contains_key(&ack.stream_seq) {
+                    let about = About {
+                        reason: reason.clone(),
+                        ..About::of(&ack)
+                    };
+                    out.push_back(self.advise(now, TERMINATED, about));
                 }
-                let settled = self.settled(now, &ack, Settlement::Dropped);
-                self.settle(settled, ack.reply, out);
+                self.settle(ack.stream_seq, Settlement::Dropped, ack.reply, out);
             }
             AckKind::Nak { delay } => {
                 self.handle_nak(now, *delay, &ack, out);
                 reply_empty(ack.reply, out);
             }
-            AckKind::Progress => {
-                if let Some(pending) = self.progress.pending.get(&ack.stream_seq) {
-                    let wait = self.ack_wait(pending.deliveries);
-                    self.deadlines.set(ack.stream_seq, now.saturating_add(wait));
-                }
-                reply_empty(ack.reply, out);
-            }
+            AckKind::Progress => self.handle_progress(now, &ack, out),
         }
     }
 
-    fn settled(&self, now: Timestamp, ack: &Ack, how: Settlement) -> Settled {
-        Settled {
-            consumer: self.name.clone(),
-            incarnation: self.incarnation,
-            stream_seq: ack.stream_seq,
-            how,
-            at: now,
+    /// Reports the time of the acknowledgement, for the share that was asked for.
+    fn sample(&self, now: Timestamp, ack: &Ack, out: &mut VecDeque<Output>) {
+        if self.sampled_percent == 0 || !is_sampled(ack.consumer_seq, self.sampled_percent) {
+            return;
         }
-    }
-
-    /// Has the log settle a message; the client's answer waits for it. What is settled already is
-    /// answered at once.
-    fn settle(&self, settled: Settled, reply: Option<Subject>, out: &mut VecDeque<Output>) {
-        if self.is_pending(settled.stream_seq) {
-            let command = Command::Settled(settled);
-            out.push_back(Output::Propose { command, reply });
-        } else {
-            reply_empty(reply, out);
+        if let Some(pending) = self.progress.pending.get(&ack.stream_seq)
+            && !pending.lease.is_settling
+        {
+            out.push_back(self.ack_metric(now, ack, pending.lease.sent_at));
         }
     }
 
@@ -137,10 +91,9 @@ impl Consumer {
         match api::parse_next_request(body) {
             Ok(request) => self.handle_pull(now, request.into_pull(reply), out),
             Err(error) => out.push_back(Output::Status(Status {
-                to: reply,
                 code: 400,
-                description: format!("Bad Request - {}", error.description),
-                headers: Vec::new(),
+                description: format!("Bad Request - {}", error.description).into(),
+                ..Status::to(reply)
             })),
         }
     }
@@ -153,105 +106,73 @@ impl Consumer {
         out: &mut VecDeque<Output>,
     ) {
         let seq = ack.stream_seq;
-        let Some(pending) = self.progress.pending.get(&seq) else {
+        let Some(pending) = self.progress.pending.get_mut(&seq) else {
             return;
         };
-        let deliveries = pending.deliveries;
-        out.push_back(self.advisory(now, &NAKED, &About::of(ack), None));
         match delay {
             Some(delay) if !delay.is_zero() => {
-                self.deadlines.set(seq, now.saturating_add(delay));
+                let at = now.saturating_add(delay);
+                self.deadlines.set(seq, &mut pending.lease, at);
+                out.push_back(self.advise(now, NAKED, About::of(ack)));
             }
-            _ => self.give_again(now, seq, deliveries, out),
+            _ => {
+                out.push_back(self.advise(now, NAKED, About::of(ack)));
+                self.give_again(now, seq, out);
+            }
         }
     }
 
-    /// Does what is due.
-    pub(crate) fn handle_timeout(&mut self, now: Timestamp, out: &mut VecDeque<Output>) {
-        self.expire_requests(now, out);
-        for seq in self.deadlines.take_due(now) {
-            if let Some(pending) = self.progress.pending.get(&seq) {
-                let deliveries = pending.deliveries;
-                self.give_again(now, seq, deliveries, out);
+    /// Gives the client its ack wait once more, if the message is still its own.
+    ///
+    /// Differs from nats-server, which extends the lease of whoever has the message now, and never
+    /// says that it did not: an empty answer means that the lease holds, a status 409 that it does
+    /// not.
+    fn handle_progress(&mut self, now: Timestamp, ack: &Ack, out: &mut VecDeque<Output>) {
+        let wait = self.ack_wait(ack.deliveries);
+        let pending = self.progress.pending.get_mut(&ack.stream_seq);
+        let held = pending
+            .filter(|pending| pending.deliveries == ack.deliveries && !pending.lease.is_settling);
+        let Some(pending) = held else {
+            if let Some(reply) = &ack.reply {
+                out.push_back(Output::Status(Status {
+                    code: 409,
+                    description: "Lease Lost".into(),
+                    ..Status::to(reply.clone())
+                }));
             }
-        }
-        if self.inactive_at().is_some_and(|at| at <= now) {
-            self.leaving = true;
-            out.push_back(Output::Propose {
-                command: Command::Control(Control::DeleteConsumer {
-                    name: self.name.clone(),
-                }),
-                reply: None,
-            });
-        }
-    }
-
-    pub(crate) fn next_timeout(&self) -> Option<Timestamp> {
-        [
-            self.waiting.next_timeout(),
-            self.deadlines.next(),
-            self.inactive_at(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+            return;
+        };
+        let due = now.saturating_add(wait);
+        self.deadlines.set(ack.stream_seq, &mut pending.lease, due);
+        reply_empty(ack.reply.clone(), out);
     }
 
     /// Marks a message for another delivery, unless it has had all it may have.
-    fn give_again(
+    pub(super) fn give_again(
         &mut self,
         now: Timestamp,
         seq: StreamSeq,
-        deliveries: u64,
         out: &mut VecDeque<Output>,
     ) {
-        self.ready = true;
+        let Some(pending) = self.progress.pending.get_mut(&seq) else {
+            return;
+        };
+        let deliveries = pending.deliveries;
         let max = u64::try_from(self.config.max_deliver).unwrap_or(0);
         if max == 0 || deliveries < max {
-            self.deadlines.deliver_again(seq);
+            self.deadlines.deliver_again(seq, &mut pending.lease);
             return;
         }
-        self.deadlines.clear(seq);
+        pending.lease.due = None;
+        self.deadlines.forget(seq);
         let about = About {
             stream_seq: seq,
             consumer_seq: None,
             deliveries,
+            reason: None,
         };
-        out.push_back(self.advisory(now, &MAX_DELIVERIES, &about, None));
-        self.drop_pending(now, seq, Settlement::Exhausted, out);
-    }
-
-    fn expire_requests(&mut self, now: Timestamp, out: &mut VecDeque<Output>) {
-        self.waiting.retain(|request| {
-            let expired = request.expires.is_some_and(|at| at <= now);
-            if expired {
-                out.push_back(request.status_pending(408, "Request Timeout"));
-                self.active_at = now;
-            }
-            !expired
-        });
-        let delivered = self.progress.delivered;
-        for request in self.waiting.iter_mut() {
-            if request.next_heartbeat.is_some_and(|at| at <= now) {
-                request.rearm(now);
-                out.push_back(Output::Status(Status {
-                    to: request.reply.clone(),
-                    code: 100,
-                    description: "Idle Heartbeat".to_owned(),
-                    headers: vec![
-                        ("Nats-Last-Consumer", delivered.consumer_seq.to_string()),
-                        ("Nats-Last-Stream", delivered.stream_seq.to_string()),
-                    ],
-                }));
-            }
-        }
-    }
-
-    /// When the consumer has been unused for too long; `None` while it is in use or may stay.
-    fn inactive_at(&self) -> Option<Timestamp> {
-        let threshold = self.config.inactive_threshold;
-        let idle = !self.leaving && !threshold.is_zero() && self.waiting.is_empty();
-        idle.then(|| self.active_at.saturating_add(threshold))
+        out.push_back(self.advise(now, MAX_DELIVERIES, about));
+        self.settle(seq, Settlement::Exhausted, None, out);
     }
 
     /// How long the nth delivery waits for its acknowledgement: the nth back-off, or the last one.
@@ -264,61 +185,15 @@ impl Consumer {
             .copied()
             .unwrap_or(self.config.ack_wait)
     }
-
-    fn advisory(
-        &self,
-        now: Timestamp,
-        kind: &AdvisoryKind,
-        about: &About,
-        reason: Option<String>,
-    ) -> Output {
-        let (stream, consumer) = (&self.stream, &self.name);
-        let advisory = Advisory {
-            r#type: kind.schema,
-            id: format!(
-                "{}.{stream}.{consumer}.{}.{}",
-                kind.subject, about.stream_seq, about.deliveries
-            ),
-            timestamp: now,
-            stream,
-            consumer,
-            stream_seq: about.stream_seq,
-            consumer_seq: about.consumer_seq,
-            deliveries: about.deliveries,
-            reason,
-        };
-        let payload = serde_json::to_vec(&advisory).expect("plain fields always serialize");
-        Output::Advisory {
-            subject: format!(
-                "$JS.EVENT.ADVISORY.CONSUMER.{}.{stream}.{consumer}",
-                kind.subject
-            ),
-            payload: payload.into(),
-        }
-    }
 }
 
-struct AdvisoryKind {
-    subject: &'static str,
-    schema: &'static str,
+/// Spreads the share evenly without a random source: consecutive deliveries fall apart.
+fn is_sampled(delivery: ConsumerSeq, percent: u64) -> bool {
+    const GOLDEN_RATIO: u64 = 0x9E37_79B9_7F4A_7C15;
+    (delivery.0.wrapping_mul(GOLDEN_RATIO) >> 32) % 100 < percent
 }
 
-const MAX_DELIVERIES: AdvisoryKind = AdvisoryKind {
-    subject: "MAX_DELIVERIES",
-    schema: "io.nats.jetstream.advisory.v1.max_deliver",
-};
-
-const TERMINATED: AdvisoryKind = AdvisoryKind {
-    subject: "MSG_TERMINATED",
-    schema: "io.nats.jetstream.advisory.v1.terminated",
-};
-
-const NAKED: AdvisoryKind = AdvisoryKind {
-    subject: "MSG_NAKED",
-    schema: "io.nats.jetstream.advisory.v1.nak",
-};
-
-fn reply_empty(reply: Option<Subject>, out: &mut VecDeque<Output>) {
+pub(super) fn reply_empty(reply: Option<Subject>, out: &mut VecDeque<Output>) {
     if let Some(to) = reply {
         out.push_back(Output::Reply {
             to,

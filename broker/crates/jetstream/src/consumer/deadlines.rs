@@ -1,61 +1,105 @@
 //! When an unanswered delivery is given again.
+//!
+//! The deadline of a delivery stands in its [`Lease`]; the heap only says where to look next. An entry
+//! of the heap whose time is no longer that of the lease is stale and passed over, so that an
+//! acknowledgement need not search the heap.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use hitherto_protocol::Timestamp;
 
+use super::progress::Pending;
 use crate::StreamSeq;
 
-/// Deadlines of pending deliveries, and the deliveries that are past theirs.
+/// What the owner knows of a pending delivery.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Lease {
+    /// When it is given again; `None` when nobody owns it or it is overdue.
+    pub(super) due: Option<Timestamp>,
+    /// When it was sent.
+    pub(super) sent_at: Timestamp,
+    /// A record that settles it is on its way.
+    pub(super) is_settling: bool,
+}
+
+/// Deliveries by deadline, and those past theirs.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    by_time: BTreeSet<(Timestamp, StreamSeq)>,
-    by_seq: BTreeMap<StreamSeq, Timestamp>,
+    heap: BinaryHeap<Reverse<(Timestamp, StreamSeq)>>,
     /// To be delivered again, before anything new.
     overdue: BTreeSet<StreamSeq>,
 }
 
 impl Deadlines {
+    /// Stale entries that may be in the heap beyond one for each pending delivery.
+    const STALE_MAX: usize = 1024;
+
     /// Sets or moves the deadline of a delivery; it is not overdue any more.
-    pub(super) fn set(&mut self, seq: StreamSeq, at: Timestamp) {
-        self.clear(seq);
-        self.by_seq.insert(seq, at);
-        self.by_time.insert((at, seq));
+    pub(super) fn set(&mut self, seq: StreamSeq, lease: &mut Lease, at: Timestamp) {
+        lease.due = Some(at);
+        self.heap.push(Reverse((at, seq)));
+        self.forget(seq);
     }
 
-    /// Forgets a delivery.
-    pub(super) fn clear(&mut self, seq: StreamSeq) {
-        self.overdue.remove(&seq);
-        if let Some(at) = self.by_seq.remove(&seq) {
-            self.by_time.remove(&(at, seq));
+    /// Marks a delivery to be given again now.
+    pub(super) fn deliver_again(&mut self, seq: StreamSeq, lease: &mut Lease) {
+        lease.due = None;
+        self.overdue.insert(seq);
+    }
+
+    /// The delivery is settled, or not to be given again.
+    pub(super) fn forget(&mut self, seq: StreamSeq) {
+        if !self.overdue.is_empty() {
+            self.overdue.remove(&seq);
         }
     }
 
-    /// Moves what is due by `now` to the overdue. Returns it.
-    pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<StreamSeq> {
+    /// Takes what is due by `now`.
+    pub(super) fn take_due(
+        &mut self,
+        now: Timestamp,
+        pending: &mut BTreeMap<StreamSeq, Pending>,
+    ) -> Vec<StreamSeq> {
         let mut due = Vec::new();
-        while let Some(&(at, seq)) = self.by_time.first() {
-            if at > now {
-                break;
+        while let Some(&Reverse((at, seq))) = self.heap.peek()
+            && at <= now
+        {
+            self.heap.pop();
+            if let Some(pending) = pending.get_mut(&seq)
+                && pending.lease.due == Some(at)
+            {
+                pending.lease.due = None;
+                due.push(seq);
             }
-            self.by_time.pop_first();
-            self.by_seq.remove(&seq);
-            due.push(seq);
         }
         due
     }
 
-    pub(super) fn deliver_again(&mut self, seq: StreamSeq) {
-        self.clear(seq);
-        self.overdue.insert(seq);
-    }
-
-    /// The first overdue delivery; it stays overdue until it is set or cleared.
+    /// The first overdue delivery; it stays overdue until it is set or forgotten.
     pub(super) fn first_overdue(&self) -> Option<StreamSeq> {
         self.overdue.first().copied()
     }
 
+    /// Drops stale entries, so that [`Deadlines::next`] is exact and memory follows what is pending.
+    /// Constant time per delivery on average.
+    pub(super) fn tidy(&mut self, pending: &BTreeMap<StreamSeq, Pending>) {
+        let is_live = |at: Timestamp, seq: StreamSeq| {
+            let pending = pending.get(&seq);
+            pending.is_some_and(|pending| pending.lease.due == Some(at))
+        };
+        while let Some(&Reverse((at, seq))) = self.heap.peek()
+            && !is_live(at, seq)
+        {
+            self.heap.pop();
+        }
+        if self.heap.len() > 2 * pending.len() + Self::STALE_MAX {
+            self.heap.retain(|&Reverse((at, seq))| is_live(at, seq));
+        }
+    }
+
+    /// The next deadline; a little early where an entry is stale.
     pub(super) fn next(&self) -> Option<Timestamp> {
-        self.by_time.first().map(|(at, _)| *at)
+        self.heap.peek().map(|Reverse((at, _))| *at)
     }
 }

@@ -1,135 +1,197 @@
-//! Giving messages to waiting requests: redeliveries first, then what is new, in stream order.
+//! Giving messages to those who take them: redeliveries first, then what is new, in stream order.
+//!
+//! One call is one round. It delivers at most [`ROUND_MESSAGES_MAX`] messages or [`ROUND_BYTES_MAX`]
+//! bytes, so that a stream with much to deliver does not keep the others of its shard waiting, and
+//! records them together.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::mem;
 
+use bytes::BytesMut;
 use hitherto_protocol::{Subject, Timestamp};
 
 use super::Consumer;
-use crate::ack_subject::AckSubject;
-use crate::command::{Command, Delivered, Settled, Settlement};
+use super::deadlines::Lease;
+use super::progress;
+use crate::command::{Command, Delivered, Runs, Settlement};
 use crate::index::Index;
-use crate::output::{Delivery, Output};
-use crate::{AckPolicy, StreamSeq};
+use crate::output::{Delivery, Output, Status};
+use crate::{ConsumerSeq, StreamSeq};
+
+/// Messages of one round.
+const ROUND_MESSAGES_MAX: u64 = 1_000;
+
+/// Bytes of one round: 1 MiB, and the message that passes it.
+const ROUND_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A message that could be delivered now.
 #[derive(Debug, Clone, Copy)]
-struct Candidate {
-    seq: StreamSeq,
+pub(super) struct Candidate {
+    pub(super) seq: StreamSeq,
     /// Which delivery of it this would be, from 1.
-    deliveries: u64,
-    stored_at: Timestamp,
+    pub(super) deliveries: u64,
+    pub(super) stored_at: Timestamp,
+    pub(super) bytes: u64,
+}
+
+/// What was delivered and is not recorded, and where texts of acknowledgement subjects are built.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    messages: Runs,
+    first: ConsumerSeq,
+    count: u64,
     bytes: u64,
+    text: BytesMut,
+}
+
+impl Round {
+    /// Nothing more is delivered in this round.
+    pub(super) fn is_spent(&self) -> bool {
+        self.count >= ROUND_MESSAGES_MAX || self.bytes >= ROUND_BYTES_MAX
+    }
+
+    fn add(&mut self, delivery: progress::Delivery, bytes: u64) {
+        if self.count == 0 {
+            self.first = delivery.consumer_seq;
+        }
+        self.count += 1;
+        self.bytes += bytes;
+        self.messages.push(delivery.stream_seq, delivery.deliveries);
+    }
 }
 
 impl Consumer {
-    /// Serves waiting requests as far as there is something to deliver.
+    /// Settles what clients have said, and delivers as far as there is something to deliver and somebody
+    /// to take it. Returns whether there is more for another round.
     pub(crate) fn deliver(
         &mut self,
         now: Timestamp,
         index: &Index,
         interest: &dyn Fn(&Subject) -> bool,
         out: &mut VecDeque<Output>,
-    ) {
-        if !std::mem::take(&mut self.ready) {
-            return;
+    ) -> bool {
+        self.propose_settled(now, out);
+        if self.push.is_some() {
+            self.serve_push(now, index, out);
+        } else {
+            self.serve_pulls(now, index, interest, out);
         }
-        self.waiting.retain(|request| interest(&request.reply));
-        while !self.waiting.is_empty() {
-            let Some(candidate) = self.candidate(now, index, out) else {
-                break;
-            };
-            self.serve_first(now, candidate, out);
-        }
-        self.end_no_wait(out);
+        // What the search has found to be gone from the stream.
+        self.propose_settled(now, out);
+        self.deadlines.tidy(&self.progress.pending);
+        self.record(now, out)
     }
 
-    /// Gives the message to the oldest request, or ends that request if the message is too large.
-    fn serve_first(&mut self, now: Timestamp, candidate: Candidate, out: &mut VecDeque<Output>) {
-        let Some(request) = self.waiting.first() else {
-            return;
-        };
-        let bytes = candidate.bytes;
-        if request.bytes.is_some_and(|left| bytes > left) {
-            out.push_back(request.status_pending(409, "Message Size Exceeds MaxBytes"));
-            self.waiting.pop();
-            return;
+    /// Ends the round; `true` when it was spent.
+    fn record(&mut self, now: Timestamp, out: &mut VecDeque<Output>) -> bool {
+        let spent = self.round.is_spent();
+        let messages = mem::take(&mut self.round.messages);
+        self.round.count = 0;
+        self.round.bytes = 0;
+        if !messages.is_empty() && !self.is_volatile() {
+            let command = Command::Delivered(Delivered {
+                consumer: self.name.clone(),
+                incarnation: self.incarnation,
+                first: self.round.first,
+                messages,
+                at: now,
+            });
+            let replies = Vec::new();
+            out.push_back(Output::Propose { command, replies });
         }
-        request.count(now, bytes);
-        self.active_at = now;
-        let to = request.reply.clone();
-        let done = request.messages == 0;
-        let spent = !done && request.bytes == Some(0);
-        let batch_end = spent.then(|| request.status_pending(409, "Batch Completed"));
-        if done || spent {
-            self.waiting.pop();
-        }
-        self.deliver_one(now, to, candidate, out);
-        out.extend(batch_end);
+        spent
     }
 
-    fn deliver_one(
+    /// Delivers one message; it must be the candidate just found.
+    pub(super) fn deliver_one(
         &mut self,
         now: Timestamp,
         to: Subject,
         candidate: Candidate,
         out: &mut VecDeque<Output>,
     ) {
-        let delivered = Delivered {
-            consumer: self.name.clone(),
-            incarnation: self.incarnation,
+        let delivery = progress::Delivery {
             stream_seq: candidate.seq,
             consumer_seq: self.progress.delivered.consumer_seq.next(),
             deliveries: candidate.deliveries,
             at: now,
         };
+        let wait = self.ack_wait(candidate.deliveries);
         let needs_ack = self.needs_acks();
-        if candidate.deliveries > 1 {
-            self.progress.deliver_again(&delivered);
-        } else {
-            self.progress.deliver_first(&delivered, needs_ack, true);
+        if let Some(pending) = self.progress.deliver(delivery, needs_ack, true) {
+            self.settling.forget(pending.lease);
+            pending.lease = Lease {
+                sent_at: now,
+                ..Lease::default()
+            };
+            let due = now.saturating_add(wait);
+            self.deadlines.set(candidate.seq, &mut pending.lease, due);
         }
-        if needs_ack {
-            let due = now.saturating_add(self.ack_wait(candidate.deliveries));
-            self.deadlines.set(candidate.seq, due);
-        }
+        self.round.add(delivery, candidate.bytes);
+        self.pace.count(now, &candidate, self.config.rate_limit_bps);
+        let ack_subject = self.ack_subject(delivery, candidate.stored_at);
         out.push_back(Output::Deliver(Delivery {
+            consumer: self.key,
             to,
             stream_seq: candidate.seq,
-            ack_subject: self.ack_subject(&delivered, candidate.stored_at),
+            ack_subject,
             headers_only: self.config.headers_only,
         }));
-        out.push_back(Output::Propose {
-            command: Command::Delivered(delivered),
-            reply: None,
-        });
     }
 
-    fn ack_subject(&self, delivered: &Delivered, stored_at: Timestamp) -> Subject {
-        AckSubject {
-            stream: self.stream.clone(),
-            consumer: self.name.clone(),
-            deliveries: delivered.deliveries,
-            stream_seq: delivered.stream_seq,
-            consumer_seq: delivered.consumer_seq,
-            at: stored_at,
-            pending: self.progress.undelivered,
+    /// The text of [`AckSubject`](crate::ack_subject::AckSubject), written without a string of its own.
+    fn ack_subject(&mut self, delivery: progress::Delivery, stored_at: Timestamp) -> Subject {
+        /// Room for some hundred subjects.
+        const TEXT_BYTES: usize = 8 * 1024;
+        let text = &mut self.round.text;
+        if text.capacity() < self.ack_prefix.len() + 5 * 21 {
+            text.reserve(TEXT_BYTES);
         }
-        .to_subject()
+        write!(
+            text,
+            "{}{}.{}.{}.{}.{}",
+            self.ack_prefix,
+            delivery.deliveries,
+            delivery.stream_seq,
+            delivery.consumer_seq,
+            stored_at.unix_nanos(),
+            self.progress.undelivered
+        )
+        .expect("a buffer grows");
+        let text = text.split().freeze();
+        Subject::from_bytes(text).expect("names of streams and consumers are tokens")
     }
 
-    fn candidate(
-        &mut self,
-        now: Timestamp,
-        index: &Index,
-        out: &mut VecDeque<Output>,
-    ) -> Option<Candidate> {
-        if let Some(again) = self.overdue_candidate(now, index, out) {
-            return Some(again);
-        }
-        if self.is_stalled() {
+    /// The message to deliver next, if it may be now.
+    pub(super) fn candidate(&mut self, now: Timestamp, index: &Index) -> Option<Candidate> {
+        if self.is_paused(now) || self.round.is_spent() || self.held_until > Some(now) {
             return None;
         }
-        let seq = self.next_new(index)?;
+        let found = match self.overdue_candidate(index) {
+            Some(again) => Some(again),
+            None if self.is_stalled() => None,
+            None => self.next_new(index),
+        }?;
+        let config = &self.config;
+        let replays = config.replays_original() && found.deliveries == 1;
+        self.pace
+            .allows(now, &found, replays.then_some(self.created))
+            .then_some(found)
+    }
+
+    /// The next message for a first delivery.
+    fn next_new(&mut self, index: &Index) -> Option<Candidate> {
+        let seq = if let Some(seq) = self.progress.initial.front() {
+            *seq
+        } else {
+            let from = self.progress.next_from().max(self.searched.next());
+            let found = index.next(from, &self.selection);
+            if found.is_none() {
+                self.searched = index.last_seq();
+            }
+            found?
+        };
         let entry = index.get(seq)?;
         Some(Candidate {
             seq,
@@ -139,28 +201,10 @@ impl Consumer {
         })
     }
 
-    /// The next message for a first delivery.
-    fn next_new(&mut self, index: &Index) -> Option<StreamSeq> {
-        if let Some(seq) = self.progress.initial.front() {
-            return Some(*seq);
-        }
-        let from = self.progress.next_from().max(self.searched.next());
-        let found = index.next(from, &self.selection);
-        if found.is_none() {
-            self.searched = index.last_seq();
-        }
-        found
-    }
-
-    fn overdue_candidate(
-        &mut self,
-        now: Timestamp,
-        index: &Index,
-        out: &mut VecDeque<Output>,
-    ) -> Option<Candidate> {
+    fn overdue_candidate(&mut self, index: &Index) -> Option<Candidate> {
         while let Some(seq) = self.deadlines.first_overdue() {
-            match (self.progress.pending.get(&seq), index.get(seq)) {
-                (Some(pending), Some(entry)) => {
+            if let Some(pending) = self.progress.pending.get(&seq) {
+                if let Some(entry) = index.get(seq) {
                     return Some(Candidate {
                         seq,
                         deliveries: pending.deliveries + 1,
@@ -169,65 +213,32 @@ impl Consumer {
                     });
                 }
                 // The stream has removed the message: nobody can ever acknowledge it.
-                (Some(_), None) => self.drop_pending(now, seq, Settlement::Dropped, out),
-                (None, _) => {}
+                self.settle(seq, Settlement::Dropped, None, &mut VecDeque::new());
             }
-            self.deadlines.clear(seq);
+            self.deadlines.forget(seq);
         }
         None
     }
 
-    /// Tells whether too much awaits acknowledgement for anything new.
+    /// Tells whether too much awaits acknowledgement for anything new. What is on its way to be settled
+    /// does not count: it waits for the disk alone.
     fn is_stalled(&self) -> bool {
         let max = usize::try_from(self.config.max_ack_pending).unwrap_or(0);
-        self.needs_acks() && max > 0 && self.progress.pending.len() >= max
+        let waiting = self.progress.pending.len() - self.settling.marked();
+        self.needs_acks() && max > 0 && waiting >= max
     }
 
-    /// Has the log settle a message that will not be delivered again.
-    pub(super) fn drop_pending(
-        &self,
-        now: Timestamp,
-        seq: StreamSeq,
-        how: Settlement,
-        out: &mut VecDeque<Output>,
-    ) {
-        out.push_back(Output::Propose {
-            command: Command::Settled(Settled {
-                consumer: self.name.clone(),
-                incarnation: self.incarnation,
-                stream_seq: seq,
-                how,
-                at: now,
-            }),
-            reply: None,
-        });
-    }
-
-    /// Ends requests that do not wait, now that nothing is left for them.
-    fn end_no_wait(&mut self, out: &mut VecDeque<Output>) {
-        self.waiting.retain(|request| {
-            let ends = request.no_wait && (request.expires.is_none() || request.delivered > 0);
-            if ends {
-                out.push_back(request.status_pending(404, "No Messages"));
-            }
-            !ends
-        });
-    }
-
-    /// The consumer goes: whoever waits is told.
-    pub(crate) fn close(&mut self, out: &mut VecDeque<Output>) {
-        while let Some(request) = self.waiting.pop() {
-            out.push_back(request.status(409, "Consumer Deleted"));
-        }
-    }
-
-    /// Answers for one delivery, or with ack policy `all` for all before it too.
-    pub(super) fn is_pending(&self, seq: StreamSeq) -> bool {
-        match self.config.ack_policy {
-            AckPolicy::All => self.progress.pending.range(..=seq).next().is_some(),
-            AckPolicy::None | AckPolicy::Explicit | AckPolicy::FlowControl => {
-                self.progress.pending.contains_key(&seq)
-            }
+    /// A sign of life, with the place of the last delivery, by which clients notice what they miss.
+    pub(super) fn heartbeat(&self, to: Subject) -> Status {
+        let delivered = self.progress.delivered;
+        Status {
+            code: 100,
+            description: "Idle Heartbeat".into(),
+            headers: vec![
+                ("Nats-Last-Consumer", delivered.consumer_seq.to_string()),
+                ("Nats-Last-Stream", delivered.stream_seq.to_string()),
+            ],
+            ..Status::to(to)
         }
     }
 }

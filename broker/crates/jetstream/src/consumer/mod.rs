@@ -5,35 +5,52 @@
 //! | `mod` | [`Consumer`]: creation, configuration, what it shows of itself |
 //! | `progress` | the replicated part: deliveries and settlements |
 //! | `start` | where a deliver policy begins |
+//! | `deliver` | a round of deliveries, whoever takes them |
 //! | `pull` | waiting pull requests |
-//! | `deliver` | giving messages to waiting requests |
-//! | `ack` | what clients say about deliveries, and what is due |
+//! | `push` | the deliver subject: interest, flow control, heartbeats |
+//! | `pace` | how fast messages may go |
+//! | `ack` | what clients say about deliveries |
+//! | `settling` | what they said, on its way into the log |
 //! | `deadlines` | when an unanswered delivery is given again |
+//! | `timers` | what is due |
+//! | `reset` | pausing, beginning anew |
+//! | `advisory` | what it tells the world about itself |
 //!
 //! Only [`Consumer::apply_delivered`] and [`Consumer::apply_settled`] change the replicated part on
 //! every replica. The owner delivers first and records afterwards: its own record then finds the
 //! change made. After a crash a delivery that was not recorded happens again; none is lost.
 
 mod ack;
+mod advisory;
 mod deadlines;
 mod deliver;
+mod pace;
 mod progress;
 mod pull;
+mod push;
+mod reset;
+mod settling;
 mod start;
+mod timers;
 
 use hitherto_protocol::{SubjectFilter, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use self::ack::Ack;
-use self::deadlines::Deadlines;
+use self::deadlines::{Deadlines, Lease};
+use self::deliver::Round;
+use self::pace::Pace;
 use self::progress::Progress;
 pub use self::pull::PullRequest;
 use self::pull::Waiting;
+use self::push::Push;
+use self::settling::Settling;
 use crate::api::{ApiError, ConsumerInfo, SequenceInfo};
 use crate::command::PutConsumer;
 #[cfg(doc)]
 use crate::command::Settled;
 use crate::index::{Index, Selection};
+use crate::output::ConsumerKey;
 use crate::{AckPolicy, ConsumerConfig, StreamSeq};
 
 /// A consumer of one stream.
@@ -43,20 +60,33 @@ pub struct Consumer {
     name: String,
     config: ConsumerConfig,
     created: Timestamp,
-    /// Tells it from other consumers of the same name, see [`Settled::incarnation`].
+    /// Tells it from other consumers of the same name, see [`Settled::incarnation`]. 0 when it lives in
+    /// memory alone, see [`Consumer::is_volatile`].
     incarnation: u64,
     selection: Selection,
     /// Replicated; see the module.
     progress: Progress,
     /// From here on the owner's alone.
+    key: ConsumerKey,
     waiting: Waiting,
+    /// `None` of a pull consumer.
+    push: Option<Push>,
     deadlines: Deadlines,
+    settling: Settling,
+    round: Round,
+    pace: Pace,
+    /// `$JS.ACK.<stream>.<consumer>.`
+    ack_prefix: String,
+    /// The share of acknowledgements that is reported.
+    sampled_percent: u64,
     /// Nothing up to here is left for a first delivery: a search that found nothing is not made again.
     searched: StreamSeq,
     /// When a client last asked or answered; an unused ephemeral goes.
     active_at: Timestamp,
-    /// Something has changed since the last [`Consumer::deliver`] that may allow a delivery.
-    ready: bool,
+    /// When the pause ends of which an advisory is to tell.
+    pause_ends_at: Option<Timestamp>,
+    /// Nothing is delivered before, since a receiver has too much waiting.
+    held_until: Option<Timestamp>,
     /// The log was asked to remove this consumer.
     leaving: bool,
 }
@@ -80,21 +110,55 @@ impl Consumer {
     ) -> Result<Self, ApiError> {
         let selection = selection_of(&put.config)?;
         let progress = start::progress(&put.config, &selection, index);
-        Ok(Self {
-            stream: stream.to_owned(),
+        let snapshot = ConsumerSnapshot {
             name: put.name,
             config: *put.config,
             created: put.at,
             incarnation,
+            progress,
+        };
+        let mut consumer = Self::with(stream, snapshot, selection);
+        consumer.watch_pause(put.at);
+        Ok(consumer)
+    }
+
+    pub(crate) fn restore(stream: &str, snapshot: ConsumerSnapshot) -> Self {
+        let selection = selection_of(&snapshot.config)
+            .expect("the filters were checked before the configuration was stored");
+        Self::with(stream, snapshot, selection)
+    }
+
+    fn with(stream: &str, snapshot: ConsumerSnapshot, selection: Selection) -> Self {
+        let ConsumerSnapshot {
+            name,
+            config,
+            created,
+            incarnation,
+            progress,
+        } = snapshot;
+        Self {
+            stream: stream.to_owned(),
+            ack_prefix: format!("$JS.ACK.{stream}.{name}."),
+            push: Push::new(&config),
+            sampled_percent: config.sampled_percent(),
+            name,
+            config,
+            created,
+            incarnation,
             selection,
             progress,
+            key: ConsumerKey::default(),
             waiting: Waiting::default(),
             deadlines: Deadlines::default(),
+            settling: Settling::default(),
+            round: Round::default(),
+            pace: Pace::default(),
             searched: StreamSeq::default(),
-            active_at: put.at,
-            ready: true,
+            active_at: created,
+            pause_ends_at: None,
+            held_until: None,
             leaving: false,
-        })
+        }
     }
 
     /// Its name, unique in the stream.
@@ -107,28 +171,47 @@ impl Consumer {
         &self.config
     }
 
+    /// Tells it from other consumers of the same name in records.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// It lives in the memory of its owner alone: no record tells of it, and it ends with the process.
+    pub(crate) fn is_volatile(&self) -> bool {
+        self.incarnation == 0
+    }
+
+    pub(crate) fn set_key(&mut self, key: ConsumerKey) {
+        self.key = key;
+    }
+
     /// The consumer as the API shows it; `now` is the time of the answer.
     pub fn info(&self, now: Timestamp) -> ConsumerInfo {
+        let progress = &self.progress;
+        let pause = self.config.pause_until.filter(|until| *until > now);
         ConsumerInfo {
             stream_name: self.stream.clone(),
             name: self.name.clone(),
             created: self.created,
             config: self.config.clone(),
             delivered: SequenceInfo {
-                consumer_seq: self.progress.delivered.consumer_seq.0,
-                stream_seq: self.progress.delivered.stream_seq.0,
-                last_active: self.progress.last_delivered_at,
+                consumer_seq: progress.delivered.consumer_seq.0,
+                stream_seq: progress.delivered.stream_seq.0,
+                last_active: progress.last_delivered_at,
             },
             ack_floor: SequenceInfo {
-                consumer_seq: self.progress.ack_floor.consumer_seq.0,
-                stream_seq: self.progress.ack_floor.stream_seq.0,
-                last_active: self.progress.last_acked_at,
+                consumer_seq: progress.ack_floor.consumer_seq.0,
+                stream_seq: progress.ack_floor.stream_seq.0,
+                last_active: progress.last_acked_at,
             },
-            num_ack_pending: self.progress.pending.len() as u64,
-            num_redelivered: self.progress.redelivered(),
+            num_ack_pending: progress.pending.len() as u64,
+            num_redelivered: progress.redelivered(),
             num_waiting: self.waiting.len() as u64,
-            num_pending: self.progress.undelivered,
+            num_pending: progress.undelivered,
             cluster: None,
+            push_bound: self.is_bound(),
+            paused: pause.is_some(),
+            pause_remaining: pause.map(|until| until.saturating_duration_since(now)),
             ts: now,
         }
     }
@@ -143,13 +226,23 @@ impl Consumer {
         if let Ok(selection) = selection_of(&config) {
             self.selection = selection;
         }
+        if self.config.deliver_subject != config.deliver_subject
+            || self.config.deliver_group != config.deliver_group
+        {
+            self.push = Push::new(&config);
+        }
+        self.sampled_percent = config.sampled_percent();
         self.config = config;
+        self.watch_pause(at);
         self.searched = StreamSeq::default();
         self.active_at = at;
-        self.ready = true;
-        let from = self.progress.delivered.stream_seq.next();
-        self.progress.undelivered = index.count(from.max(self.progress.live_from), &self.selection)
-            + self.progress.initial.len() as u64;
+        self.count_undelivered(index);
+    }
+
+    fn count_undelivered(&mut self, index: &Index) {
+        let from = self.progress.next_from();
+        self.progress.undelivered =
+            index.count(from, &self.selection) + self.progress.initial.len() as u64;
     }
 
     /// Tells whether the consumer delivers the messages of this subject.
@@ -162,73 +255,63 @@ impl Consumer {
         &self.selection
     }
 
-    /// A message was appended.
-    pub(crate) fn message_added(&mut self, seq: StreamSeq, subject: &str) {
-        if seq >= self.progress.live_from && self.selection.matches(subject) {
-            self.progress.undelivered += 1;
-            self.ready = true;
+    /// A message that matches was appended. Returns whether somebody takes it.
+    pub(crate) fn message_added(&mut self, seq: StreamSeq) -> bool {
+        if seq < self.progress.live_from {
+            return false;
         }
+        self.progress.undelivered += 1;
+        !self.waiting.is_empty() || self.is_bound()
     }
 
-    /// A message was removed from the stream.
-    pub(crate) fn message_removed(&mut self, seq: StreamSeq, subject: &str) {
-        if self
-            .progress
-            .forget_undelivered(seq, || self.selection.matches(subject))
-        {
-            self.ready = true;
-        }
+    /// A message that matches was removed from the stream.
+    pub(crate) fn message_removed(&mut self, seq: StreamSeq) {
+        self.progress.forget_undelivered(seq);
     }
 
     pub(crate) fn snapshot(&self) -> ConsumerSnapshot {
+        let mut progress = self.progress.clone();
+        for pending in progress.pending.values_mut() {
+            pending.lease = Lease::default();
+        }
         ConsumerSnapshot {
             name: self.name.clone(),
             config: self.config.clone(),
             created: self.created,
             incarnation: self.incarnation,
-            progress: self.progress.clone(),
-        }
-    }
-
-    pub(crate) fn restore(stream: &str, snapshot: ConsumerSnapshot) -> Self {
-        let selection = selection_of(&snapshot.config)
-            .expect("the filters were checked before the configuration was stored");
-        Self {
-            stream: stream.to_owned(),
-            name: snapshot.name,
-            config: snapshot.config,
-            created: snapshot.created,
-            incarnation: snapshot.incarnation,
-            selection,
-            progress: snapshot.progress,
-            waiting: Waiting::default(),
-            deadlines: Deadlines::default(),
-            searched: StreamSeq::default(),
-            active_at: snapshot.created,
-            ready: true,
-            leaving: false,
+            progress,
         }
     }
 
     /// Begins to own the consumer: deliveries of the owner before get their full ack wait from `now`.
     pub(crate) fn resume(&mut self, now: Timestamp) {
         self.active_at = now;
-        self.ready = true;
+        self.watch_pause(now);
         self.deadlines = Deadlines::default();
-        let pending: Vec<_> = self
+        let waits: Vec<_> = self
             .progress
             .pending
-            .iter()
-            .map(|(seq, pending)| (*seq, pending.deliveries))
+            .values()
+            .map(|pending| self.ack_wait(pending.deliveries))
             .collect();
-        for (seq, deliveries) in pending {
-            self.deadlines
-                .set(seq, now.saturating_add(self.ack_wait(deliveries)));
+        for ((seq, pending), wait) in self.progress.pending.iter_mut().zip(waits) {
+            pending.lease.sent_at = now;
+            let due = now.saturating_add(wait);
+            self.deadlines.set(*seq, &mut pending.lease, due);
         }
     }
 
     fn needs_acks(&self) -> bool {
         self.config.ack_policy != AckPolicy::None
+    }
+
+    /// Tells of the end of the pause when it comes.
+    fn watch_pause(&mut self, now: Timestamp) {
+        self.pause_ends_at = self.config.pause_until.filter(|until| *until > now);
+    }
+
+    pub(crate) fn is_paused(&self, now: Timestamp) -> bool {
+        self.config.pause_until.is_some_and(|until| until > now)
     }
 }
 

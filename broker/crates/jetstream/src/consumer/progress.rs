@@ -6,6 +6,7 @@ use hitherto_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Consumer;
+use super::deadlines::Lease;
 use crate::command::{Delivered, Settled, Settlement};
 use crate::index::Index;
 use crate::{AckPolicy, ConsumerSeq, StreamSeq};
@@ -24,6 +25,9 @@ pub(super) struct Pending {
     pub(super) consumer_seq: ConsumerSeq,
     /// How often, at least 1.
     pub(super) deliveries: u64,
+    /// The owner's alone, and not stored: it stands here so that each delivery is looked up once.
+    #[serde(skip)]
+    pub(super) lease: Lease,
 }
 
 /// What a consumer was given, and what is settled.
@@ -31,7 +35,7 @@ pub(super) struct Pending {
 pub(super) struct Progress {
     /// The newest first delivery, and the newest delivery of all. Consumer sequences have no gaps.
     pub(super) delivered: Place,
-    /// Everything up to here is settled. Never moves back.
+    /// Everything up to here is settled. Never moves back, but by a reset.
     pub(super) ack_floor: Place,
     /// Deliveries not settled, by stream sequence. Every key is above the ack floor.
     pub(super) pending: BTreeMap<StreamSeq, Pending>,
@@ -50,6 +54,16 @@ pub(super) struct Progress {
     pub(super) last_acked_at: Option<Timestamp>,
 }
 
+/// One delivery.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Delivery {
+    pub(super) stream_seq: StreamSeq,
+    pub(super) consumer_seq: ConsumerSeq,
+    /// How often the message has been delivered, this time included.
+    pub(super) deliveries: u64,
+    pub(super) at: Timestamp,
+}
+
 impl Progress {
     pub(super) fn redelivered(&self) -> u64 {
         let again = |pending: &&Pending| pending.deliveries > 1;
@@ -61,15 +75,12 @@ impl Progress {
         self.delivered.stream_seq.next().max(self.live_from)
     }
 
-    /// Counts a removed message out if it was still to be delivered. Returns whether it was.
-    pub(super) fn forget_undelivered(
-        &mut self,
-        seq: StreamSeq,
-        matches: impl FnOnce() -> bool,
-    ) -> bool {
+    /// Counts a removed message, which matches, out if it was still to be delivered. Returns whether it
+    /// was.
+    pub(super) fn forget_undelivered(&mut self, seq: StreamSeq) -> bool {
         let waiting = match self.initial.binary_search(&seq) {
             Ok(place) => self.initial.remove(place).is_some(),
-            Err(_) => seq >= self.next_from() && matches(),
+            Err(_) => seq >= self.next_from(),
         };
         if waiting {
             self.undelivered = self.undelivered.saturating_sub(1);
@@ -77,61 +88,55 @@ impl Progress {
         waiting
     }
 
-    /// Records a first delivery.
+    /// Takes in a delivery, the next of the consumer. Returns what is pending of it, if its
+    /// acknowledgement is waited for.
     ///
     /// `counted` is false when the message was removed, and thereby counted out, before the record
-    /// came out of the log.
-    pub(super) fn deliver_first(&mut self, delivered: &Delivered, needs_ack: bool, counted: bool) {
-        if self
-            .initial
-            .front()
-            .is_some_and(|seq| *seq <= delivered.stream_seq)
-        {
+    /// of its first delivery came out of the log.
+    pub(super) fn deliver(
+        &mut self,
+        delivery: Delivery,
+        needs_ack: bool,
+        counted: bool,
+    ) -> Option<&mut Pending> {
+        let seq = delivery.stream_seq;
+        self.delivered.consumer_seq = delivery.consumer_seq;
+        self.last_delivered_at = Some(delivery.at);
+        if delivery.deliveries > 1 {
+            let pending = self.pending.get_mut(&seq)?;
+            pending.deliveries = delivery.deliveries;
+            return Some(pending);
+        }
+        if self.initial.front().is_some_and(|first| *first <= seq) {
             self.initial.pop_front();
         }
         if counted {
             self.undelivered = self.undelivered.saturating_sub(1);
         }
-        self.delivered.stream_seq = delivered.stream_seq;
-        self.deliver_any(delivered);
-        if needs_ack {
-            let pending = Pending {
-                consumer_seq: delivered.consumer_seq,
-                deliveries: 1,
-            };
-            self.pending.insert(delivered.stream_seq, pending);
-        } else {
+        self.delivered.stream_seq = seq;
+        if !needs_ack {
             self.ack_floor = self.delivered;
+            return None;
         }
-    }
-
-    /// Records a further delivery of a message that is still pending.
-    pub(super) fn deliver_again(&mut self, delivered: &Delivered) {
-        self.deliver_any(delivered);
-        if let Some(pending) = self.pending.get_mut(&delivered.stream_seq) {
-            pending.deliveries = pending.deliveries.max(delivered.deliveries);
-        }
-    }
-
-    fn deliver_any(&mut self, delivered: &Delivered) {
-        self.delivered.consumer_seq = self.delivered.consumer_seq.max(delivered.consumer_seq);
-        self.last_delivered_at = self.last_delivered_at.max(Some(delivered.at));
-    }
-
-    /// Settles one message, or all up to it. Returns which.
-    pub(super) fn settle(&mut self, seq: StreamSeq, all_before: bool) -> Vec<StreamSeq> {
-        let settled: Vec<_> = if all_before {
-            self.pending.range(..=seq).map(|(seq, _)| *seq).collect()
-        } else {
-            self.pending.get(&seq).map(|_| seq).into_iter().collect()
+        let pending = Pending {
+            consumer_seq: delivery.consumer_seq,
+            deliveries: 1,
+            lease: Lease::default(),
         };
-        for seq in &settled {
-            self.pending.remove(seq);
+        Some(self.pending.entry(seq).insert_entry(pending).into_mut())
+    }
+
+    /// Settles one message, or all up to it; adds them to `gone`.
+    fn settle(&mut self, seq: StreamSeq, all_before: bool, gone: &mut Vec<(StreamSeq, Pending)>) {
+        if !all_before {
+            gone.extend(self.pending.remove(&seq).map(|pending| (seq, pending)));
+            return;
         }
-        if !settled.is_empty() {
-            self.raise_floor();
+        while let Some(first) = self.pending.first_entry()
+            && *first.key() <= seq
+        {
+            gone.push(first.remove_entry());
         }
-        settled
     }
 
     /// Moves the floor to just below the first pending message, as nats-server does
@@ -150,31 +155,45 @@ impl Progress {
 }
 
 impl Consumer {
-    /// Replays a delivery. On the owner that made it nothing changes.
+    /// Replays deliveries. On the owner that made them nothing changes.
     ///
     /// Where a record is missing before this one, since the disk was full when it was its turn, this
-    /// one is passed over: both messages are delivered again then. Taken, it would carry the place in
-    /// the stream past the first message, which nobody would get again.
+    /// one is passed over: the messages of both are delivered again then. Taken, it would carry the
+    /// place in the stream past the first messages, which nobody would get again.
     ///
-    /// Returns the message if the consumer is done with it by the delivery alone.
+    /// Returns the messages the consumer is done with by the delivery alone.
     pub(crate) fn apply_delivered(
         &mut self,
         delivered: &Delivered,
         index: &Index,
-    ) -> Option<StreamSeq> {
-        let expected = self.progress.delivered.consumer_seq.next();
-        if delivered.incarnation != self.incarnation || delivered.consumer_seq > expected {
-            return None;
+    ) -> Vec<StreamSeq> {
+        let known = self.progress.delivered.consumer_seq;
+        if delivered.incarnation != self.incarnation || delivered.first > known.next() {
+            return Vec::new();
         }
-        if delivered.deliveries > 1 {
-            self.progress.deliver_again(delivered);
-        } else if delivered.consumer_seq == expected {
-            let needs_ack = self.needs_acks();
-            let counted = index.contains(delivered.stream_seq);
-            self.progress.deliver_first(delivered, needs_ack, counted);
+        let needs_ack = self.needs_acks();
+        let mut consumer_seq = delivered.first;
+        for run in delivered.messages.iter() {
+            for stream_seq in run.seqs() {
+                if consumer_seq > known {
+                    let delivery = Delivery {
+                        stream_seq,
+                        consumer_seq,
+                        deliveries: run.deliveries,
+                        at: delivered.at,
+                    };
+                    let counted = index.contains(stream_seq);
+                    self.progress.deliver(delivery, needs_ack, counted);
+                }
+                consumer_seq = consumer_seq.next();
+            }
         }
-        self.progress.recorded = self.progress.recorded.max(delivered.stream_seq);
-        (!self.needs_acks()).then_some(delivered.stream_seq)
+        if needs_ack {
+            return Vec::new();
+        }
+        let newest = delivered.messages.seqs().max();
+        self.progress.recorded = self.progress.recorded.max(newest.unwrap_or_default());
+        delivered.messages.seqs().collect()
     }
 
     /// Settles messages for good. Returns those the consumer has dealt with, for the retention of
@@ -185,16 +204,21 @@ impl Consumer {
         }
         let all_before =
             settled.how == Settlement::Acked && self.config.ack_policy == AckPolicy::All;
-        let gone = self.progress.settle(settled.stream_seq, all_before);
-        if !gone.is_empty() {
-            self.progress.last_acked_at = self.progress.last_acked_at.max(Some(settled.at));
-            self.ready = true;
+        let mut gone = Vec::new();
+        for seq in settled.messages.seqs() {
+            self.progress.settle(seq, all_before, &mut gone);
         }
-        for seq in &gone {
-            self.deadlines.clear(*seq);
+        if gone.is_empty() {
+            return Vec::new();
+        }
+        self.progress.raise_floor();
+        self.progress.last_acked_at = self.progress.last_acked_at.max(Some(settled.at));
+        for (seq, pending) in &gone {
+            self.deadlines.forget(*seq);
+            self.settling.forget(pending.lease);
         }
         match settled.how {
-            Settlement::Acked | Settlement::Dropped => gone,
+            Settlement::Acked | Settlement::Dropped => gone.iter().map(|(seq, _)| *seq).collect(),
             Settlement::Exhausted => Vec::new(),
         }
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use hitherto_protocol::{Subject, Timestamp};
 
 use super::Consumer;
+use super::deliver::Candidate;
+use crate::index::Index;
 use crate::output::{Output, Status};
 
 /// A request for messages.
@@ -26,6 +28,8 @@ pub struct PullRequest {
     pub no_wait: bool,
     /// A sign of life while nothing can be delivered; `None` for none.
     pub idle_heartbeat: Option<Duration>,
+    /// What is wrong with what it says about priorities; no consumer has any.
+    pub priority_fault: Option<&'static str>,
 }
 
 /// A request under way.
@@ -43,7 +47,7 @@ pub(super) struct Request {
     pub(super) next_heartbeat: Option<Timestamp>,
 }
 
-/// The requests of one consumer, oldest first; at most `max_waiting`.
+/// The requests of one consumer, the next to be served first; at most `max_waiting`.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     requests: VecDeque<Request>,
@@ -78,25 +82,28 @@ impl Request {
         self.next_heartbeat = self.heartbeat.map(|beat| now.saturating_add(beat));
     }
 
-    pub(super) fn status(&self, code: u16, description: impl Into<String>) -> Output {
+    pub(super) fn status(
+        &self,
+        code: u16,
+        description: impl Into<std::borrow::Cow<'static, str>>,
+    ) -> Output {
         Output::Status(Status {
-            to: self.reply.clone(),
             code,
             description: description.into(),
-            headers: Vec::new(),
+            ..Status::to(self.reply.clone())
         })
     }
 
     /// A status that says how much was not delivered.
-    pub(super) fn status_pending(&self, code: u16, description: &str) -> Output {
+    pub(super) fn status_pending(&self, code: u16, description: &'static str) -> Output {
         Output::Status(Status {
-            to: self.reply.clone(),
             code,
-            description: description.to_owned(),
+            description: description.into(),
             headers: vec![
                 ("Nats-Pending-Messages", self.messages.to_string()),
                 ("Nats-Pending-Bytes", self.bytes.unwrap_or(0).to_string()),
             ],
+            ..Status::to(self.reply.clone())
         })
     }
 }
@@ -120,6 +127,14 @@ impl Waiting {
 
     pub(super) fn pop(&mut self) -> Option<Request> {
         self.requests.pop_front()
+    }
+
+    /// Those who wait get a message each in turn, as on nats-server (`waitQueue` in
+    /// `server/consumer.go`).
+    fn rotate(&mut self) {
+        if self.requests.len() > 1 {
+            self.requests.rotate_left(1);
+        }
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Request> {
@@ -148,6 +163,11 @@ impl Consumer {
         out: &mut VecDeque<Output>,
     ) {
         self.active_at = now;
+        if self.push.is_some() {
+            let request = Request::new(now, pull);
+            out.push_back(request.status(409, "Consumer is push based"));
+            return;
+        }
         let refusal = self.refusal(&pull);
         let silent = pull.idle_heartbeat.is_some();
         let request = Request::new(now, pull);
@@ -163,7 +183,91 @@ impl Consumer {
             return;
         }
         self.waiting.push(request);
-        self.ready = true;
+    }
+
+    /// Serves waiting requests.
+    pub(super) fn serve_pulls(
+        &mut self,
+        now: Timestamp,
+        index: &Index,
+        interest: &dyn Fn(&Subject) -> bool,
+        out: &mut VecDeque<Output>,
+    ) {
+        self.waiting.retain(|request| interest(&request.reply));
+        while !self.waiting.is_empty() {
+            let Some(candidate) = self.candidate(now, index) else {
+                break;
+            };
+            self.serve_first(now, candidate, out);
+        }
+        if !self.round.is_spent() {
+            self.end_no_wait(out);
+        }
+    }
+
+    /// Gives the message to the request whose turn it is, or ends that request if the message is too large.
+    fn serve_first(&mut self, now: Timestamp, candidate: Candidate, out: &mut VecDeque<Output>) {
+        let Some(request) = self.waiting.first() else {
+            return;
+        };
+        let bytes = candidate.bytes;
+        if request.bytes.is_some_and(|left| bytes > left) {
+            out.push_back(request.status_pending(409, "Message Size Exceeds MaxBytes"));
+            self.waiting.pop();
+            return;
+        }
+        request.count(now, bytes);
+        self.active_at = now;
+        let to = request.reply.clone();
+        let done = request.messages == 0;
+        let spent = !done && request.bytes == Some(0);
+        let batch_end = spent.then(|| request.status_pending(409, "Batch Completed"));
+        if done || spent {
+            self.waiting.pop();
+        } else {
+            self.waiting.rotate();
+        }
+        self.deliver_one(now, to, candidate, out);
+        out.extend(batch_end);
+    }
+
+    /// Ends requests that do not wait, now that nothing is left for them.
+    fn end_no_wait(&mut self, out: &mut VecDeque<Output>) {
+        self.waiting.retain(|request| {
+            let ends = request.no_wait && (request.expires.is_none() || request.delivered > 0);
+            if ends {
+                out.push_back(request.status(404, "No Messages"));
+            }
+            !ends
+        });
+    }
+
+    /// Ends requests whose time has come, and sends signs of life to the others.
+    pub(super) fn expire_requests(&mut self, now: Timestamp, out: &mut VecDeque<Output>) {
+        self.waiting.retain(|request| {
+            let expired = request.expires.is_some_and(|at| at <= now);
+            if expired {
+                out.push_back(request.status_pending(408, "Request Timeout"));
+                self.active_at = now;
+            }
+            !expired
+        });
+        let mut due = Vec::new();
+        for request in self.waiting.iter_mut() {
+            if request.next_heartbeat.is_some_and(|at| at <= now) {
+                request.rearm(now);
+                due.push(request.reply.clone());
+            }
+        }
+        let beats = due.into_iter().map(|to| self.heartbeat(to));
+        out.extend(beats.map(Output::Status));
+    }
+
+    /// The consumer goes, or begins anew: whoever waits is told.
+    pub(crate) fn end_requests(&mut self, reason: &'static str, out: &mut VecDeque<Output>) {
+        while let Some(request) = self.waiting.pop() {
+            out.push_back(request.status(409, reason));
+        }
     }
 
     fn refusal(&self, pull: &PullRequest) -> Option<(u16, String)> {
@@ -190,12 +294,17 @@ impl Consumer {
                 format!("Exceeded MaxRequestMaxBytes of {}", config.max_bytes),
             ));
         }
-        match (pull.idle_heartbeat, pull.expires) {
-            (Some(beat), Some(expires)) if beat > expires / 2 => {
-                Some((400, "Bad Request - heartbeat value too large".to_owned()))
-            }
-            _ => None,
+        // Without an end a request that does not wait has none that a sign of life could come before.
+        let expires = match pull.expires {
+            None if pull.no_wait => Some(Duration::ZERO),
+            expires => expires,
+        };
+        let beats_late = |beat| expires.is_some_and(|expires| beat > expires / 2);
+        if pull.idle_heartbeat.is_some_and(beats_late) {
+            return Some((400, "Bad Request - heartbeat value too large".to_owned()));
         }
+        pull.priority_fault
+            .map(|fault| (400, format!("Bad Request - {fault}")))
     }
 
     fn waiting_max(&self) -> usize {

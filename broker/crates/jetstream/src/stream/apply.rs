@@ -5,9 +5,8 @@ use hitherto_protocol::{SubjectFilter, Timestamp};
 use super::expectations::Expectations;
 use super::rollup::Rollup;
 use super::{Stream, republish_of};
-use crate::api::{ApiError, ConsumerInfo};
-use crate::command::{Append, Command, Control, Delivered, PutAction, PutConsumer, Settled};
-use crate::consumer::Consumer;
+use crate::api::ApiError;
+use crate::command::{Append, Command, Control, Delivered, Settled};
 use crate::index::Selection;
 use crate::output::{Outcome, Output, Republished, Stored};
 use crate::{LogIndex, StoredMessage, StreamConfig, StreamSeq};
@@ -46,7 +45,17 @@ impl Stream {
                 Outcome::Recorded
             }
             Control::PutConsumer(put) => Outcome::Consumer(self.put_consumer(put)),
-            Control::DeleteConsumer { name } => Outcome::Deleted(self.delete_consumer(&name)),
+            Control::DeleteConsumer {
+                name,
+                incarnation,
+                at,
+            } => Outcome::Deleted(self.delete_consumer(&name, incarnation, at)),
+            Control::PauseConsumer { name, until, at } => {
+                Outcome::Paused(self.pause_consumer(&name, until, at))
+            }
+            Control::ResetConsumer { name, seq, at } => {
+                Outcome::Reset(self.reset_consumer(&name, seq, at))
+            }
         }
     }
 
@@ -102,9 +111,7 @@ impl Stream {
         if let Some(lifetime) = meta.lifetime {
             self.lifetimes.insert(seq, lifetime);
         }
-        for consumer in self.consumers.values_mut() {
-            consumer.message_added(seq, message.subject.as_str());
-        }
+        self.consumers.message_added(seq, message.subject.as_str());
         self.remember(seq, message.at, msg_id);
         let subject = message.subject.clone();
         self.outputs.push_back(Output::Store(message));
@@ -151,9 +158,8 @@ impl Stream {
             return;
         };
         self.lifetimes.remove(seq);
-        for consumer in self.consumers.values_mut() {
-            consumer.message_removed(seq, removed.subject.as_str());
-        }
+        self.consumers
+            .message_removed(seq, removed.subject.as_str());
         self.outputs.push_back(output(seq));
     }
 
@@ -215,62 +221,10 @@ impl Stream {
         Ok(())
     }
 
-    fn put_consumer(&mut self, put: PutConsumer) -> Result<(Box<ConsumerInfo>, bool), ApiError> {
-        let at = put.at;
-        if let Some(consumer) = self.consumers.get_mut(&put.name) {
-            if !consumer.has_config(&put.config) {
-                if put.action == PutAction::Create {
-                    return Err(ApiError::consumer_already_exists());
-                }
-                consumer.config().can_update_to(&put.config)?;
-                let before = consumer.selection().clone();
-                self.check_queue_consumer(&put)?;
-                let consumer = self
-                    .consumers
-                    .get_mut(&put.name)
-                    .expect("it was found just now");
-                consumer.reconfigure(*put.config, &self.index, at);
-                self.release_selected(&before);
-            }
-            let info = self.consumers[&put.name].info(at);
-            return Ok((Box::new(info), false));
-        }
-        if put.action == PutAction::Update {
-            return Err(ApiError::consumer_does_not_exist());
-        }
-        if self.consumers.len() >= self.consumers_max() {
-            return Err(ApiError::maximum_consumers());
-        }
-        self.check_queue_consumer(&put)?;
-        let incarnation = self.consumers_created + 1;
-        let consumer = Consumer::new(&self.config.name, incarnation, put, &self.index)?;
-        self.consumers_created = incarnation;
-        let info = Box::new(consumer.info(at));
-        self.consumers.insert(consumer.name().to_owned(), consumer);
-        Ok((info, true))
-    }
-
-    fn delete_consumer(&mut self, name: &str) -> Result<(), ApiError> {
-        let mut consumer = self
-            .consumers
-            .remove(name)
-            .ok_or_else(ApiError::consumer_not_found)?;
-        consumer.close(&mut self.outputs);
-        self.release_selected(consumer.selection());
-        Ok(())
-    }
-
-    fn consumers_max(&self) -> usize {
-        match usize::try_from(self.config.max_consumers) {
-            Ok(max) if max > 0 => max,
-            _ => Self::CONSUMERS_MAX,
-        }
-    }
-
     fn record_delivered(&mut self, delivered: &Delivered) -> Outcome {
         let consumer = self.consumers.get_mut(&delivered.consumer);
-        let done = consumer.and_then(|one| one.apply_delivered(delivered, &self.index));
-        self.release(done);
+        let done = consumer.map(|one| one.apply_delivered(delivered, &self.index));
+        self.release(done.into_iter().flatten());
         Outcome::Recorded
     }
 

@@ -99,7 +99,7 @@ impl Stream {
             self.expiry_asked = now;
             self.outputs.push_back(Output::Propose {
                 command: Command::Control(Control::Expire { at: now }),
-                reply: None,
+                replies: Vec::new(),
             });
         }
     }

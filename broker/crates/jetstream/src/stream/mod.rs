@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `mod` | [`Stream`] and its inputs |
 //! | `apply` | what each command does |
+//! | `consumers` | the consumers, by everything they are looked for by |
+//! | `controls` | creating, changing, pausing, resetting, removing a consumer |
 //! | `expiry` | what goes because it is old |
 //! | `lifetimes` | the messages that say themselves how long they stay |
 //! | `rollup` | messages that take the place of those before them |
@@ -16,6 +18,8 @@
 
 mod apply;
 mod batch;
+mod consumers;
+mod controls;
 mod dedupe;
 mod expectations;
 mod expiry;
@@ -26,16 +30,17 @@ mod retention;
 mod rollup;
 mod snapshot;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use hitherto_protocol::{Subject, SubjectTransform, Timestamp};
 
+use self::consumers::Consumers;
 use self::dedupe::Dedupe;
 use self::lifetimes::Lifetimes;
 pub use self::snapshot::{RestoreError, StreamSnapshot};
 use crate::consumer::{Ack, Consumer, PullRequest};
 use crate::index::Index;
-use crate::output::Output;
+use crate::output::{ConsumerKey, Output};
 use crate::{LogIndex, StreamConfig, StreamSeq};
 
 /// The state machine of one stream.
@@ -56,7 +61,7 @@ pub struct Stream {
     last_at: Timestamp,
     /// The `Nats-Msg-Id` of the last message, for `Nats-Expected-Last-Msg-Id`.
     last_msg_id: Option<String>,
-    consumers: BTreeMap<String, Consumer>,
+    consumers: Consumers,
     /// How many consumers there have ever been.
     consumers_created: u64,
     applied: LogIndex,
@@ -95,7 +100,7 @@ impl Stream {
             dedupe: Dedupe::default(),
             last_at: Timestamp::ZERO,
             last_msg_id: None,
-            consumers: BTreeMap::new(),
+            consumers: Consumers::default(),
             consumers_created: 0,
             applied: LogIndex::default(),
             restored: LogIndex::default(),
@@ -107,9 +112,9 @@ impl Stream {
     /// Begins to own the stream: every unacknowledged message gets its full ack wait from `now`,
     /// since nobody knows what the owner before granted.
     pub fn resume(&mut self, now: Timestamp) {
-        for consumer in self.consumers.values_mut() {
-            consumer.resume(now);
-        }
+        self.consumers.resume(now);
+        let watches = self.consumers.values().filter_map(Consumer::watch);
+        self.outputs.extend(watches.map(Output::Watch));
     }
 
     /// Takes a pull request of a client. Returns `false` when there is no such consumer.
@@ -130,28 +135,55 @@ impl Stream {
         true
     }
 
+    /// Takes whether anybody listens on the deliver subject of a push consumer: the answer to
+    /// [`Output::Watch`], and every change.
+    pub fn handle_interest(&mut self, now: Timestamp, consumer: &str, is_bound: bool) {
+        if let Some(consumer) = self.consumers.get_mut(consumer) {
+            consumer.handle_interest(now, is_bound);
+        }
+    }
+
+    /// Takes the answer of a client to a request of flow control, by its subject.
+    pub fn handle_flow(&mut self, consumer: &str, subject: &Subject) {
+        if let Some(consumer) = self.consumers.get_mut(consumer) {
+            consumer.handle_flow(subject.as_str());
+        }
+    }
+
+    /// The receiver of a delivery has too much waiting: its consumer delivers nothing until then.
+    pub fn hold_back(&mut self, consumer: ConsumerKey, until: Timestamp) {
+        if let Some(consumer) = self.consumers.by_key(consumer) {
+            consumer.hold_back(until);
+        }
+    }
+
     /// Does what is due: expired pulls, heartbeats, ack waits, old messages.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        for consumer in self.consumers.values_mut() {
-            consumer.handle_timeout(now, &mut self.outputs);
-        }
+        self.consumers.handle_timeout(now, &mut self.outputs);
+        self.remove_unused(now);
         self.propose_expiry(now);
     }
 
     /// When [`Stream::handle_timeout`] has something to do next; `None` when nothing is due ever.
+    /// [`Stream::deliver`] comes first.
     pub fn next_timeout(&self) -> Option<Timestamp> {
-        let consumers = self.consumers.values().filter_map(Consumer::next_timeout);
-        consumers.chain(self.next_expiry()).min()
+        let consumers = self.consumers.next_timeout();
+        consumers.into_iter().chain(self.next_expiry()).min()
     }
 
-    /// Serves the waiting pull requests of consumers for which something has changed.
+    /// Proposes what clients have acknowledged, and delivers what consumers have for those who wait, one
+    /// round of each consumer something has changed for.
     ///
     /// `interest` tells whether anybody listens on an inbox; a request nobody listens for is dropped
     /// instead of a message being sent into the void.
     pub fn deliver(&mut self, now: Timestamp, interest: &dyn Fn(&Subject) -> bool) {
-        for consumer in self.consumers.values_mut() {
-            consumer.deliver(now, &self.index, interest, &mut self.outputs);
-        }
+        self.consumers
+            .deliver(now, &self.index, interest, &mut self.outputs);
+    }
+
+    /// Tells whether [`Stream::deliver`] has more to do right away.
+    pub fn has_ready(&self) -> bool {
+        self.consumers.has_ready()
     }
 
     /// Takes the next effect; they are to be carried out in order.

@@ -19,7 +19,7 @@ impl Stream {
     pub(super) fn has_interest(&self, subject: &str) -> bool {
         match self.config.retention {
             Retention::Limits | Retention::WorkQueue => true,
-            Retention::Interest => self.consumers.values().any(|one| one.selects(subject)),
+            Retention::Interest => self.consumers.recorded().any(|one| one.selects(subject)),
         }
     }
 
@@ -48,7 +48,7 @@ impl Stream {
     /// The stream has retention `interest` from now on: removes what its consumers have dealt with,
     /// and everything when it has none, as nats-server 2.15 does.
     pub(super) fn release_all(&mut self) {
-        let consumers = self.consumers.values();
+        let consumers = self.consumers.recorded();
         let mut selections: Vec<_> = consumers.map(|one| one.selection().clone()).collect();
         if selections.is_empty() {
             selections.push(Selection::all());
@@ -60,7 +60,7 @@ impl Stream {
 
     /// Tells whether a consumer still has to deliver the message, or waits for its acknowledgement.
     fn is_needed(&self, seq: StreamSeq) -> bool {
-        let mut needing = self.consumers.values().filter(|one| one.needs(seq));
+        let mut needing = self.consumers.recorded().filter(|one| one.needs(seq));
         let Some(first) = needing.next() else {
             return false;
         };
@@ -79,7 +79,7 @@ impl Stream {
         if self.config.retention != Retention::WorkQueue {
             return Ok(());
         }
-        let mut others = self.consumers.values();
+        let mut others = self.consumers.recorded();
         let filters = put.config.subject_filters();
         let clashes = others.any(|other| {
             other.name() != put.name && overlaps(&filters, &other.config().subject_filters())

@@ -3,12 +3,12 @@
 //! The index is built again from what storage knows of each message, so that a snapshot does not
 //! grow with the number of messages. Together with the log behind it, it is the whole stream.
 
-use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
 use hitherto_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::consumers::Consumers;
 use super::dedupe::{Dedupe, Remembered};
 use super::lifetimes::Lifetimes;
 use super::{Stream, republish_of};
@@ -17,7 +17,7 @@ use crate::index::Index;
 use crate::{LogIndex, MessageMeta, StreamConfig, StreamSeq};
 
 /// Version of the layout; a reader refuses any other.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// A stream at one point of its log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ impl Stream {
             last_at: self.last_at,
             last_msg_id: self.last_msg_id.clone(),
             dedupe: self.dedupe.snapshot(),
-            consumers: self.consumers.values().map(Consumer::snapshot).collect(),
+            consumers: self.consumers.recorded().map(Consumer::snapshot).collect(),
             consumers_created: self.consumers_created,
         }
     }
@@ -114,12 +114,10 @@ impl Stream {
         if index.last_seq() < snapshot.last_seq {
             index.skip_to(snapshot.last_seq);
         }
-        let consumers: BTreeMap<_, _> = snapshot
-            .consumers
-            .into_iter()
-            .map(|consumer| Consumer::restore(&snapshot.config.name, consumer))
-            .map(|consumer| (consumer.name().to_owned(), consumer))
-            .collect();
+        let mut consumers = Consumers::default();
+        for consumer in snapshot.consumers {
+            consumers.insert(Consumer::restore(&snapshot.config.name, consumer));
+        }
         Ok(Self {
             republish: republish_of(&snapshot.config),
             config: snapshot.config,

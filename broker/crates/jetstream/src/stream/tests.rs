@@ -119,6 +119,7 @@ impl World {
                     expires: Some(Duration::from_secs(5)),
                     no_wait: false,
                     idle_heartbeat: None,
+                    priority_fault: None,
                 };
                 assert!(self.stream.handle_pull(self.now, "c", request));
             }
@@ -173,6 +174,8 @@ impl World {
                     Output::Status(_)
                     | Output::Reply { .. }
                     | Output::Advisory { .. }
+                    | Output::Watch(_)
+                    | Output::Unwatch { .. }
                     | Output::Republish(_) => {}
                 }
             }
@@ -333,6 +336,8 @@ fn records_of_a_removed_consumer_are_not_for_its_successor() {
     let late = late.cloned().unwrap();
     world.commit(Command::Control(Control::DeleteConsumer {
         name: "c".into(),
+        incarnation: None,
+        at: world.now,
     }));
     let put = world.log.iter().map(|(_, command)| command.clone());
     let mut put = put.filter(|command| matches!(command, Command::Control(_)));
@@ -359,9 +364,11 @@ fn a_delivery_whose_record_is_missing_is_made_again() {
     for _ in 0..3 {
         world.run(&Step::Append { subject: 2 });
     }
-    world.run(&Step::Pull { batch: 2 });
+    for _ in 0..2 {
+        world.run(&Step::Pull { batch: 1 });
+    }
     // The disk was full when the first of the two was to be recorded.
-    let is_missing = |command: &Command| matches!(command, Command::Delivered(delivered) if delivered.consumer_seq.0 == 1);
+    let is_missing = |command: &Command| matches!(command, Command::Delivered(delivered) if delivered.first.0 == 1);
     let kept = world.log.iter().filter(|(_, command)| !is_missing(command));
     let mut replayed = new_stream();
     for (index, (_, command)) in (1..).zip(kept) {
