@@ -7,6 +7,7 @@
 //! | `session` | what each client operation does |
 //! | `subscriptions` | the client's subscriptions by `sid` |
 //! | `outbound` | [`Outbound`]: the bytes waiting for the socket; shared with everybody who delivers |
+//! | `at_once` | [`AtOnce`](at_once::AtOnce): the socket, for who delivers a little and need not wake the writer |
 //! | `writer` | the task that moves them to the socket, many messages per write |
 //! | `client`, `clients` | [`Client`], [`Clients`]: what the node knows about connections, those that ended included |
 //! | `close_reason` | [`CloseReason`] |
@@ -17,6 +18,7 @@
 //! Memory of one connection: a read buffer of at most 64 KiB plus one message, at most `max_pending`
 //! bytes outbound, at most `max_subscriptions` subscriptions. Two tasks.
 
+mod at_once;
 mod client;
 mod clients;
 mod close_reason;

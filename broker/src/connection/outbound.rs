@@ -1,10 +1,11 @@
 //! What waits to be written to one client, shared by its reader, its writer and everybody who delivers.
 //!
 //! Deliveries are encoded straight into one buffer. The writer takes the whole buffer at once, so a burst
-//! of messages becomes one socket write. The socket itself is not known here.
+//! of messages becomes one socket write. A small burst does not wait for the writer: whoever delivered it
+//! writes it [at once](AtOnce). One of them writes at a time, so that bytes stay in order.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::CloseReason;
+use super::at_once::{AT_ONCE_BYTES_MAX, AtOnce};
 use super::client::Traffic;
 use crate::pubsub::{Message, SubscriberId};
 
@@ -29,6 +31,8 @@ pub(crate) struct Outbound {
     /// More bytes than this waiting, and the client is a slow consumer.
     pending_bytes_max: usize,
     state: Mutex<State>,
+    /// Set once the connection is served, where its socket can be shared.
+    at_once: OnceLock<AtOnce>,
     /// Wakes the writer.
     writer: Notify,
     /// Wakes the reader, once, when the connection is to end.
@@ -40,8 +44,10 @@ pub(crate) struct Outbound {
 struct State {
     /// Complete protocol lines and messages that the writer has not taken.
     buffer: BytesMut,
-    /// Bytes the writer has taken and not finished writing.
+    /// Bytes that were taken and are not written in full.
     writing_bytes: usize,
+    /// They were taken to be written at once: the writer waits until it is woken.
+    writing_at_once: bool,
     /// The client understands headers; otherwise they are cut off.
     headers: bool,
     /// The writer is at work, or somebody has promised to wake it.
@@ -105,6 +111,7 @@ impl Outbound {
             state: Mutex::new(State {
                 buffer: BytesMut::new(),
                 writing_bytes: 0,
+                writing_at_once: false,
                 headers: false,
                 wake_promised: false,
                 crowded: false,
@@ -113,6 +120,7 @@ impl Outbound {
                 sent: Traffic::default(),
                 stalls: 0,
             }),
+            at_once: OnceLock::new(),
             writer: Notify::new(),
             closing: Notify::new(),
             uncrowded: Notify::new(),
@@ -202,9 +210,65 @@ impl Outbound {
         state.crowded
     }
 
-    /// Keeps the promise behind [`Pushed::WakeWriter`].
+    /// Lets small bursts be written without the writer. A second call does nothing.
+    pub(super) fn set_at_once(&self, at_once: AtOnce) {
+        self.at_once.set(at_once).ok();
+    }
+
+    /// Keeps the promise behind [`Pushed::WakeWriter`]: writes what waits, or wakes the writer.
     pub(crate) fn wake_writer(&self) {
-        self.writer.notify_one();
+        if !self.write_at_once() {
+            self.writer.notify_one();
+        }
+    }
+
+    /// Writes what waits at once; `false` when there is something for the writer to do.
+    fn write_at_once(&self) -> bool {
+        let Some(at_once) = self.at_once.get() else {
+            return false;
+        };
+        let Some(mut chunk) = self.take_little() else {
+            return false;
+        };
+        at_once.write(&mut chunk);
+        self.end_at_once(chunk)
+    }
+
+    /// Takes what waits if it is little and nobody writes.
+    fn take_little(&self) -> Option<BytesMut> {
+        let mut state = self.lock();
+        let waiting = state.buffer.len();
+        let is_free = state.writing_bytes == 0 && !state.writing_at_once;
+        let is_little = (1..=AT_ONCE_BYTES_MAX).contains(&waiting);
+        if !is_free || !is_little || state.close_reason.is_some() {
+            return None;
+        }
+        state.writing_bytes = waiting;
+        state.writing_at_once = true;
+        Some(std::mem::take(&mut state.buffer))
+    }
+
+    /// Gives back what was not written of what [`take_little`](Self::take_little) gave; `true` when
+    /// nothing is left to do.
+    fn end_at_once(&self, mut rest: BytesMut) -> bool {
+        let mut state = self.lock();
+        state.writing_bytes = 0;
+        state.writing_at_once = false;
+        if state.close_reason.is_some_and(CloseReason::gives_up) {
+            return false;
+        }
+        let all_written = rest.is_empty();
+        if !all_written || (state.buffer.is_empty() && rest.capacity() <= AT_ONCE_BYTES_MAX) {
+            // In front of what came meanwhile; or its memory is used again.
+            rest.extend_from_slice(&state.buffer);
+            state.buffer = rest;
+        }
+        let is_done = all_written && state.buffer.is_empty() && state.close_reason.is_none();
+        if is_done {
+            state.wake_promised = false;
+        }
+        self.note_room(state);
+        is_done
     }
 
     /// Says whether the client understands headers.
@@ -278,6 +342,9 @@ impl Outbound {
     /// Gives the writer what waits: swaps the buffer for `chunk`, which must be empty.
     pub(super) fn take_work(&self, chunk: &mut BytesMut) -> Work {
         let mut state = self.lock();
+        if state.writing_at_once {
+            return Work::Wait;
+        }
         if !state.buffer.is_empty() {
             std::mem::swap(&mut state.buffer, chunk);
             state.writing_bytes = chunk.len();
@@ -294,6 +361,11 @@ impl Outbound {
     pub(super) fn note_written(&self, bytes: usize) {
         let mut state = self.lock();
         state.writing_bytes = state.writing_bytes.saturating_sub(bytes);
+        self.note_room(state);
+    }
+
+    /// Fewer bytes wait: those who give way may go on.
+    fn note_room(&self, mut state: MutexGuard<'_, State>) {
         if state.crowded && !self.is_crowd(state.pending_bytes()) {
             state.crowded = false;
             drop(state);
@@ -321,6 +393,13 @@ impl fmt::Debug for Outbound {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Weak};
+
+    use hitherto_platform::{SystemClock, TryWrite};
+    use tokio::sync::mpsc;
+
+    use super::super::client::Client;
     use super::*;
 
     fn message() -> Message {
@@ -352,6 +431,98 @@ mod tests {
         chunk.clear();
         assert!(matches!(outbound.take_work(&mut chunk), Work::Wait));
         assert_eq!(outbound.push_line(encode::ping), Pushed::WakeWriter);
+    }
+
+    /// A socket that takes so many bytes and no more.
+    struct Narrow {
+        room: Mutex<usize>,
+        written: Mutex<Vec<u8>>,
+    }
+
+    impl TryWrite for Narrow {
+        fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+            let mut room = self.room.lock().unwrap();
+            let taken = bytes.len().min(*room);
+            *room -= taken;
+            self.written.lock().unwrap().extend(&bytes[..taken]);
+            match taken {
+                0 => Err(io::ErrorKind::WouldBlock.into()),
+                taken => Ok(taken),
+            }
+        }
+    }
+
+    fn shared(room: usize) -> (Arc<Client>, Arc<Narrow>) {
+        let outbound = Arc::new(Outbound::new(SubscriberId(1), 1024 * 1024));
+        let peer = "127.0.0.1:1".parse().unwrap();
+        let (events, _) = mpsc::channel(1);
+        let clock = Arc::new(SystemClock::new());
+        let client = Arc::new(Client::new(outbound, peer, clock, events));
+        let socket = Arc::new(Narrow {
+            room: Mutex::new(room),
+            written: Mutex::default(),
+        });
+        let weak: Weak<Narrow> = Arc::downgrade(&socket);
+        client.outbound().set_at_once(AtOnce::new(weak, &client));
+        (client, socket)
+    }
+
+    #[test]
+    fn a_little_is_written_by_who_delivers_it() {
+        let (client, socket) = shared(usize::MAX);
+        let outbound = client.outbound();
+        let mut chunk = BytesMut::new();
+        for _ in 0..2 {
+            assert_eq!(outbound.push_line(encode::ping), Pushed::WakeWriter);
+            outbound.wake_writer();
+            assert!(matches!(outbound.take_work(&mut chunk), Work::Wait));
+        }
+        assert_eq!(*socket.written.lock().unwrap(), b"PING\r\nPING\r\n");
+        assert_eq!(outbound.figures().pending_bytes, 0);
+    }
+
+    #[test]
+    fn what_the_socket_does_not_take_is_the_writers_and_stays_in_order() {
+        let (client, socket) = shared(2);
+        let outbound = client.outbound();
+        assert_eq!(outbound.push_line(encode::ping), Pushed::WakeWriter);
+        assert!(!outbound.write_at_once());
+        assert_eq!(outbound.push_line(encode::pong), Pushed::Done);
+        let mut chunk = BytesMut::new();
+        assert!(matches!(outbound.take_work(&mut chunk), Work::Write));
+        assert_eq!(*socket.written.lock().unwrap(), b"PI");
+        assert_eq!(chunk, "NG\r\nPONG\r\n");
+    }
+
+    #[test]
+    fn one_writes_at_a_time() {
+        let (client, _socket) = shared(usize::MAX);
+        let outbound = client.outbound();
+        outbound.push_line(encode::ping);
+        let chunk = outbound.take_little().unwrap();
+        assert_eq!(outbound.push_line(encode::pong), Pushed::Done);
+        assert!(outbound.take_little().is_none());
+        let mut theirs = BytesMut::new();
+        assert!(matches!(outbound.take_work(&mut theirs), Work::Wait));
+        assert!(!outbound.end_at_once(chunk), "the pong is the writer's");
+        assert!(matches!(outbound.take_work(&mut theirs), Work::Write));
+        assert_eq!(theirs, "PING\r\nPONG\r\n");
+        assert!(outbound.take_little().is_none(), "the writer is at it");
+    }
+
+    #[test]
+    fn a_connection_that_ends_meanwhile_is_left_to_its_writer() {
+        let (client, _socket) = shared(usize::MAX);
+        let outbound = client.outbound();
+        outbound.push_line(encode::ping);
+        let mut chunk = outbound.take_little().unwrap();
+        outbound.close(CloseReason::StaleConnection, Some("Stale Connection"));
+        let mut theirs = BytesMut::new();
+        assert!(matches!(outbound.take_work(&mut theirs), Work::Wait));
+        chunk.clear();
+        assert!(!outbound.end_at_once(chunk));
+        assert!(matches!(outbound.take_work(&mut theirs), Work::Write));
+        assert_eq!(theirs, "-ERR 'Stale Connection'\r\n");
     }
 
     #[test]

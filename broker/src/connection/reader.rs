@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
+use super::at_once::AtOnce;
 use super::client::{Client, ClientEvent};
 use super::handshake::info_for;
 use super::outbound::Outbound;
@@ -61,7 +62,10 @@ pub(crate) async fn serve(
     let id = environment.accounts.next_subscriber_id();
     let client = begin(&environment, id, peer);
     let outbound = client.outbound();
-    let (socket, write_half) = connection.split();
+    let (socket, write_half, shared) = connection.split_shared();
+    if let Some(shared) = shared {
+        outbound.set_at_once(AtOnce::new(shared, &client));
+    }
     // A set of one, because dropping it stops the writer.
     let mut writer = JoinSet::new();
     writer.spawn(writer::run(

@@ -22,4 +22,4 @@ pub use disk::{
 };
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use net::Net;
-pub use net::{Connection, Listener, MemoryNet, ReadHalf, TcpNet, WriteHalf};
+pub use net::{Connection, Listener, MemoryNet, ReadHalf, TcpNet, TryWrite, WriteHalf};

@@ -6,6 +6,7 @@ mod tcp;
 use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Weak;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -51,4 +52,20 @@ pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {
     /// Splits the connection into halves that two tasks can own. The pipe closes for writing when
     /// the writing half is shut down or dropped.
     fn split(self: Box<Self>) -> (ReadHalf, WriteHalf);
+
+    /// Splits the connection like [`Connection::split`], with a way to write beside the writing half;
+    /// `None` where there is none. It lives as long as the writing half.
+    fn split_shared(self: Box<Self>) -> (ReadHalf, WriteHalf, Option<Weak<dyn TryWrite>>) {
+        let (read, write) = self.split();
+        (read, write, None)
+    }
+}
+
+/// Writing into a connection from any thread. Those who share one agree on whose turn it is.
+pub trait TryWrite: Send + Sync {
+    /// Writes what the connection takes at once, which may be a part, and returns how many bytes.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it takes nothing now, and the errors of the operating system.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
 }
