@@ -1,11 +1,13 @@
 //! The disk as a trait: positioned reads and writes, and syncs that are explicit.
 //!
 //! Contract of every implementation, which storage relies on:
-//! * bytes written are durable after [`DiskFile::sync_data`] returned `Ok`, not before;
+//! * bytes written are durable after [`DiskFile::sync_data`] returned `Ok`, not before; those of a file
+//!   opened to [write durably](OpenMode::WriteDurably) after [`DiskFile::write_at`] returned `Ok`;
 //! * a created, renamed or removed name is durable after [`Disk::sync_dir`] of its directory;
-//! * after a failed `sync_data` nothing written since the last good one may be trusted, even if a
+//! * after a failed `sync_data`, or durable write, nothing written since the last good one may be trusted, even if a
 //!   later call succeeds (the kernel marks the pages clean).
 
+mod durable_file;
 mod faulty;
 mod overlay;
 mod real;
@@ -19,6 +21,9 @@ pub use faulty::{Counters, FaultyDisk, SECTOR_BYTES};
 pub use overlay::OverlayDisk;
 pub use real::RealDisk;
 
+/// See [`OpenMode::WriteDurably`]: 512, the sector of most drives. Any other drive only loses speed.
+pub const DURABLE_WRITE_ALIGN: usize = 512;
+
 /// How [`Disk::open`] opens a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
@@ -30,6 +35,10 @@ pub enum OpenMode {
     Create,
     /// For reading and writing; the file must not exist.
     CreateNew,
+    /// For writing; the file must exist. What is written is durable when [`DiskFile::write_at`] returns.
+    /// Fastest when offset, length and the address of the bytes are multiples of
+    /// [`DURABLE_WRITE_ALIGN`].
+    WriteDurably,
 }
 
 /// One name in a directory.
@@ -105,7 +114,7 @@ pub trait Disk: Send + Sync + Debug {
 
 /// An open file.
 pub trait DiskFile: Send + Sync + Debug {
-    /// Writes all of `bytes` at `offset`, growing the file as needed.
+    /// Writes all of `bytes` at `offset`, growing the file as needed; see [`OpenMode::WriteDurably`].
     ///
     /// # Errors
     /// `StorageFull` when the disk is full; part of the bytes may have been written.

@@ -1,5 +1,7 @@
 //! The write-ahead log: one per node, one writer, one write and one sync per append.
 //!
+//! Frames are written durably (see [`OpenMode::WriteDurably`]): one system call, past the page cache.
+//!
 //! The log is a row of files `wal-<number>.log`, each a header sector and then frames (see
 //! `wal/frame.rs`). Files are filled with zeros ahead of the writer and recycled, because a sync
 //! of bytes inside the file needs no journal write of the file system (measured 1.3 to 2 times the
@@ -24,6 +26,7 @@
 
 mod file;
 mod frame;
+mod frame_buffer;
 mod recovery;
 mod replay;
 mod verify;
@@ -35,11 +38,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hitherto_jetstream::{GroupId, LogIndex};
-use hitherto_platform::{Disk, DiskLock, Entropy, SystemEntropy};
+use hitherto_platform::{Disk, DiskLock, Entropy, OpenMode, SystemEntropy};
 use serde::{Deserialize, Serialize};
 
 use self::file::{FileHeader, spare_path, wal_path};
 use self::frame::Link;
+use self::frame_buffer::FrameBuffer;
 use self::recovery::Recovered;
 use self::writer::ActiveFile;
 use crate::Error;
@@ -138,7 +142,7 @@ pub struct Wal {
     next: Link,
     spares: Vec<PathBuf>,
     /// Reused by every append.
-    buffer: Vec<u8>,
+    buffer: FrameBuffer,
     /// Set by a failed write or sync, never cleared.
     poisoned: bool,
     _lock: Box<dyn DiskLock>,
@@ -287,7 +291,7 @@ impl Wal {
             path: tail.path().to_owned(),
             offset: tail.offset(),
             len: tail.file_len(),
-            file: tail.into_file(),
+            file: files::open(&*parts.disk, tail.path(), OpenMode::WriteDurably)?,
         };
         let mut wal = Self::assemble(parts, dir, older, (active, next));
         if let Some(start) = last_frame {
@@ -315,7 +319,7 @@ impl Wal {
             active,
             next,
             spares: parts.spares,
-            buffer: Vec::new(),
+            buffer: FrameBuffer::default(),
             poisoned: false,
             _lock: parts.lock,
         }

@@ -246,7 +246,7 @@ impl Disk for FaultyDisk {
             (Some(_), OpenMode::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Some(inode), _) => inode,
             (None, OpenMode::Create | OpenMode::CreateNew) => state.create_file(path)?,
-            (None, OpenMode::Read | OpenMode::ReadWrite) => {
+            (None, OpenMode::Read | OpenMode::ReadWrite | OpenMode::WriteDurably) => {
                 return Err(io::ErrorKind::NotFound.into());
             }
         };
@@ -256,6 +256,7 @@ impl Disk for FaultyDisk {
             inode,
             life: state.life,
             writable,
+            durably: mode == OpenMode::WriteDurably,
         }))
     }
 
@@ -333,6 +334,9 @@ struct FaultyFile {
     inode: InodeId,
     life: u64,
     writable: bool,
+    /// Every write ends with a sync. Two operations, so that power can fail between them: then some of
+    /// the sectors are on the drive.
+    durably: bool,
 }
 
 impl FaultyFile {
@@ -353,10 +357,8 @@ impl FaultyFile {
         state.begin_change()?;
         Ok(state)
     }
-}
 
-impl DiskFile for FaultyFile {
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.state_for_change()?;
         if strikes(&mut state.writes_until_failure) {
             let part = bytes.len() / 2 / SECTOR_BYTES * SECTOR_BYTES;
@@ -373,6 +375,16 @@ impl DiskFile for FaultyFile {
         }
         state.counters.writes += 1;
         state.counters.bytes_written += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl DiskFile for FaultyFile {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write(bytes, offset)?;
+        if self.durably {
+            self.sync_data()?;
+        }
         Ok(())
     }
 

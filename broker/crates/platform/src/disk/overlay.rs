@@ -86,7 +86,9 @@ impl Disk for OverlayDisk {
                 self.below.open(path, OpenMode::Read)
             }
             OpenMode::CreateNew if !is_new => Err(io::ErrorKind::AlreadyExists.into()),
-            OpenMode::Read | OpenMode::ReadWrite if is_new => Err(io::ErrorKind::NotFound.into()),
+            OpenMode::Read | OpenMode::ReadWrite | OpenMode::WriteDurably if is_new => {
+                Err(io::ErrorKind::NotFound.into())
+            }
             mode => {
                 self.copy_up(path)?;
                 self.make_parent(path)?;

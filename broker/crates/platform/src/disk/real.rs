@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::durable_file::DurableFile;
 use super::{DirEntry, Disk, DiskFile, DiskLock, OpenMode};
 
 /// The file system of the operating system (Unix).
@@ -24,10 +25,13 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
+        if mode == OpenMode::WriteDurably {
+            return Ok(Box::new(DurableFile::open(path)?));
+        }
         let mut options = OpenOptions::new();
         options.read(true).write(mode != OpenMode::Read);
         match mode {
-            OpenMode::Read | OpenMode::ReadWrite => {}
+            OpenMode::Read | OpenMode::ReadWrite | OpenMode::WriteDurably => {}
             OpenMode::Create => {
                 options.create(true);
             }

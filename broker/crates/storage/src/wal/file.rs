@@ -111,14 +111,9 @@ pub(super) struct Frame<'a> {
 }
 
 impl FrameReader {
-    pub(super) fn open(
-        disk: &dyn Disk,
-        dir: &Path,
-        number: u64,
-        mode: OpenMode,
-    ) -> Result<Self, Error> {
+    pub(super) fn open(disk: &dyn Disk, dir: &Path, number: u64) -> Result<Self, Error> {
         let path = wal_path(dir, number);
-        let file = files::open(disk, &path, mode)?;
+        let file = files::open(disk, &path, OpenMode::Read)?;
         let header = FileHeader::load(&*file, &path, number)?;
         let file_len = file
             .len()
@@ -155,10 +150,6 @@ impl FrameReader {
 
     pub(super) fn file_len(&self) -> u64 {
         self.file_len
-    }
-
-    pub(super) fn into_file(self) -> Box<dyn DiskFile> {
-        self.file
     }
 
     /// Returns the next frame; `None` when the bytes there are not it, or not intact.

@@ -113,26 +113,28 @@ pub(super) fn measure(entries: &[WalEntry<'_>]) -> Result<usize, Error> {
     Ok(len)
 }
 
-/// Encodes a measured frame with its padding into `buf` and returns the frame's crc.
-pub(super) fn encode(buf: &mut Vec<u8>, link: Link, entries: &[WalEntry<'_>]) -> u32 {
-    buf.clear();
-    buf.resize(HEADER_BYTES, 0);
+/// Encodes a frame into `buf`, which is as long as [`measure`] says, and returns the frame's crc.
+pub(super) fn encode(buf: &mut [u8], link: Link, entries: &[WalEntry<'_>]) -> u32 {
+    let mut end = HEADER_BYTES;
+    let mut put = |bytes: &[u8]| {
+        buf[end..end + bytes.len()].copy_from_slice(bytes);
+        end += bytes.len();
+    };
     for entry in entries {
-        buf.extend_from_slice(&entry.group.0.to_le_bytes());
-        buf.extend_from_slice(&entry.index.0.to_le_bytes());
-        buf.extend_from_slice(&measured(entry.body.len()).to_le_bytes());
-        buf.extend_from_slice(entry.body);
+        put(&entry.group.0.to_le_bytes());
+        put(&entry.index.0.to_le_bytes());
+        put(&measured(entry.body.len()).to_le_bytes());
+        put(entry.body);
     }
-    let payload_len = measured(buf.len() - HEADER_BYTES);
     let header = FrameHeader {
         link,
         entries: measured(entries.len()),
-        payload_len,
+        payload_len: measured(end - HEADER_BYTES),
     };
     header.encode_into(&mut buf[..HEADER_BYTES]);
-    let crc = crc32c::crc32c(buf);
-    buf.extend_from_slice(&crc.to_le_bytes());
-    buf.resize(padded(buf.len()), 0);
+    let crc = crc32c::crc32c(&buf[..end]);
+    buf[end..end + CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
+    buf[end + CRC_BYTES..].fill(0);
     crc
 }
 

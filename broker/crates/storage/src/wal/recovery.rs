@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use hitherto_platform::{Disk, OpenMode};
+use hitherto_platform::Disk;
 
 use super::file::{FRAMES_START, FileHeader, FrameReader, wal_path};
 use super::replay::ReplayFile;
@@ -60,10 +60,10 @@ pub(super) fn recover(
         push_file(
             &mut files,
             dir,
-            FrameReader::open(disk, dir, *number, OpenMode::ReadWrite)?.header(),
+            FrameReader::open(disk, dir, *number)?.header(),
         )?;
     }
-    let mut tail = FrameReader::open(disk, dir, *last, OpenMode::ReadWrite)?;
+    let mut tail = FrameReader::open(disk, dir, *last)?;
     push_file(&mut files, dir, tail.header())?;
     let last_frame = find_tail(&mut tail)?;
     if let Some(file) = files.back_mut() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hitherto_jetstream::{GroupId, LogIndex};
-use hitherto_platform::{Disk, OpenMode};
+use hitherto_platform::Disk;
 
 use super::WalPosition;
 use super::file::FrameReader;
@@ -70,12 +70,7 @@ impl Replay {
             };
             let reader = match &mut self.reader {
                 Some(reader) => reader,
-                none => none.insert(FrameReader::open(
-                    &*self.disk,
-                    &self.dir,
-                    file.number,
-                    OpenMode::Read,
-                )?),
+                none => none.insert(FrameReader::open(&*self.disk, &self.dir, file.number)?),
             };
             if reader.next_link().number == file.end.number {
                 check_end(reader, file.end)?;

@@ -459,8 +459,7 @@ fn a_recycled_file_never_resurrects_old_frames() {
             append(&mut wal, &[(1, index, vec![1; 900])]).unwrap();
         }
         let generation = |file| {
-            let reader =
-                file::FrameReader::open(&disk, Path::new(DIR), file, OpenMode::Read).unwrap();
+            let reader = file::FrameReader::open(&disk, Path::new(DIR), file).unwrap();
             reader.header().first.generation
         };
         let old = [generation(1), generation(2)];

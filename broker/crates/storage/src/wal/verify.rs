@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hitherto_platform::{Disk, OpenMode};
+use hitherto_platform::Disk;
 
 use super::file::{FrameReader, wal_path};
 use super::frame::{self, Link};
@@ -75,7 +75,7 @@ impl WalSummary {
         number: u64,
         before: Option<End>,
     ) -> Result<End, Error> {
-        let mut reader = FrameReader::open(disk, dir, number, OpenMode::Read)?;
+        let mut reader = FrameReader::open(disk, dir, number)?;
         let first = reader.header().first;
         if let Some(before) = before
             && !before.is_followed_by(first)

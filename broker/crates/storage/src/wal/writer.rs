@@ -11,14 +11,12 @@ use super::{Wal, WalEntry, WalOptions, WalPosition};
 use crate::Error;
 use crate::files;
 
-/// Capacity the frame buffer keeps between appends: 4 MiB.
-const BUFFER_BYTES_KEPT: usize = 4 * 1024 * 1024;
-
 /// The file frames are appended to.
 #[derive(Debug)]
 pub(super) struct ActiveFile {
     pub(super) number: u64,
     pub(super) path: PathBuf,
+    /// Opened to write durably.
     pub(super) file: Box<dyn DiskFile>,
     /// Where the next frame goes.
     pub(super) offset: u64,
@@ -36,52 +34,34 @@ impl Wal {
     }
 
     pub(super) fn append_frame(&mut self, entries: &[WalEntry<'_>]) -> Result<WalPosition, Error> {
-        let len = frame::measure(entries)? as u64;
-        let end = self.active.offset.saturating_add(len);
+        let len = frame::measure(entries)?;
+        let end = self.active.offset.saturating_add(len as u64);
         if end > self.options.file_bytes && self.active.offset > FRAMES_START {
             self.roll()?;
         }
         let position = self.position();
-        let crc = frame::encode(&mut self.buffer, self.next, entries);
-        self.write_buffer()?;
-        let synced = self.active.file.sync_data();
-        synced.map_err(|error| self.poison("sync", error))?;
+        let zeros = self.zeros_behind(len);
+        let buffer = self.buffer.take(len + zeros);
+        let crc = frame::encode(&mut buffer[..len], self.next, entries);
+        buffer[len..].fill(0);
+        let written = write(&mut self.active, buffer, len);
+        written.map_err(|error| self.refuse(error))?;
 
-        self.active.offset += len;
+        self.active.offset += len as u64;
         self.next.number += 1;
         self.next.previous_crc = crc;
-        self.buffer.clear();
-        self.buffer.shrink_to(BUFFER_BYTES_KEPT);
         Ok(position)
     }
 
-    /// Writes the frame in the buffer. Where it crosses the end of the file, zeros up to the next
-    /// step ride on the same write; on a disk too full for them it is tried without.
-    fn write_buffer(&mut self) -> Result<(), Error> {
-        let frame_len = self.buffer.len();
-        let ActiveFile { offset, len, .. } = self.active;
-        let end = offset + frame_len as u64;
-        if end > len {
-            let step = end.next_multiple_of(self.options.grow_bytes.max(1));
-            let zeros = step.min(self.options.file_bytes).saturating_sub(end);
-            self.buffer
-                .resize(frame_len + usize::try_from(zeros).unwrap_or(0), 0);
+    /// How many zeros ride on the write of a frame that crosses the end of the file: up to the next step.
+    fn zeros_behind(&self, frame_len: usize) -> usize {
+        let end = self.active.offset + frame_len as u64;
+        if end <= self.active.len {
+            return 0;
         }
-        let mut written = self.active.file.write_at(&self.buffer, offset);
-        if is_full(&written) && self.buffer.len() > frame_len {
-            self.buffer.truncate(frame_len);
-            written = self.active.file.write_at(&self.buffer, offset);
-        }
-        match written {
-            Ok(()) => {
-                self.active.len = len.max(offset + self.buffer.len() as u64);
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(Error::Full {
-                file: self.active.path.clone(),
-            }),
-            Err(error) => Err(self.poison("write", error)),
-        }
+        let step = end.next_multiple_of(self.options.grow_bytes.max(1));
+        let zeros = step.min(self.options.file_bytes).saturating_sub(end);
+        usize::try_from(zeros).unwrap_or(0)
     }
 
     /// Writes the last frame once more and syncs it.
@@ -94,13 +74,11 @@ impl Wal {
             path, file, offset, ..
         } = &self.active;
         let len = usize::try_from(offset - start).expect("the frame was read into memory before");
-        self.buffer.resize(len, 0);
-        file.read_exact_at(&mut self.buffer, start)
+        let frame = self.buffer.take(len);
+        file.read_exact_at(frame, start)
             .map_err(|error| Error::io("read", path, error))?;
-        file.write_at(&self.buffer, start)
-            .map_err(|error| Error::io("write", path, error))?;
-        file.sync_data()
-            .map_err(|error| Error::io("sync", path, error))
+        file.write_at(frame, start)
+            .map_err(|error| Error::io("write", path, error))
     }
 
     /// Goes on in a new file.
@@ -154,6 +132,15 @@ impl Wal {
         Ok(())
     }
 
+    /// A full disk is the only failure the log survives.
+    fn refuse(&mut self, error: io::Error) -> Error {
+        if error.kind() == io::ErrorKind::StorageFull {
+            let file = self.active.path.clone();
+            return Error::Full { file };
+        }
+        self.poison("write", error)
+    }
+
     fn poison(&mut self, action: &'static str, source: io::Error) -> Error {
         self.poisoned = true;
         Error::Io {
@@ -162,6 +149,20 @@ impl Wal {
             source,
         }
     }
+}
+
+/// Writes a frame with the zeros behind it; durable when it returns. On a disk too full for the zeros it
+/// is tried without.
+fn write(active: &mut ActiveFile, buffer: &[u8], frame_len: usize) -> io::Result<()> {
+    let mut bytes = buffer;
+    let mut written = active.file.write_at(bytes, active.offset);
+    if is_full(&written) && bytes.len() > frame_len {
+        bytes = &buffer[..frame_len];
+        written = active.file.write_at(bytes, active.offset);
+    }
+    written?;
+    active.len = active.len.max(active.offset + bytes.len() as u64);
+    Ok(())
 }
 
 /// Prepares a file of the log under a spare name, syncs it, and gives it its real name.
@@ -181,12 +182,13 @@ pub(super) fn make_file(
         // Gives the room back; if even that fails, the next open finds the file and reuses it.
         disk.remove_file(&spare).ok();
     }
-    let (file, len) = prepared?;
+    let len = prepared?;
     let path = wal_path(dir, header.number);
     disk.rename(&spare, &path)
         .map_err(|error| Error::io("rename", &spare, error))?;
     files::sync_dir(disk, dir)?;
     spares.pop();
+    let file = files::open(disk, &path, OpenMode::WriteDurably)?;
     Ok(ActiveFile {
         number: header.number,
         path,
@@ -201,7 +203,7 @@ fn prepare_spare(
     spare: &Path,
     options: &WalOptions,
     header: FileHeader,
-) -> Result<(Box<dyn DiskFile>, u64), Error> {
+) -> Result<u64, Error> {
     let file = files::open(disk, spare, OpenMode::Create)?;
     let len = file
         .len()
@@ -219,7 +221,7 @@ fn prepare_spare(
         .map_err(|error| Error::io("write", spare, error))?;
     file.sync_data()
         .map_err(|error| Error::io("sync", spare, error))?;
-    Ok((file, len.max(head.len() as u64)))
+    Ok(len.max(head.len() as u64))
 }
 
 fn is_full(result: &io::Result<()>) -> bool {
