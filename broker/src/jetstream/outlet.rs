@@ -15,6 +15,10 @@ use crate::pubsub::{Message, Origin, Publisher, Router};
 /// Room for small payloads; filled up again when they have been delivered.
 const SMALL_BYTES: usize = 16 * 1024;
 
+/// So many connections wait for their answers and no more: with 16 of them answered, the first clients can
+/// go on while the others' answers are being made.
+const CONNECTIONS_WAITING_MAX: usize = 16;
+
 /// The way out of one thread. Messages wait in the connections' buffers until [`Outlet::flush`].
 pub(crate) struct Outlet {
     publisher: Publisher,
@@ -162,6 +166,9 @@ impl Outlet {
             headers,
             payload,
         });
+        if self.publisher.connections_waiting() >= CONNECTIONS_WAITING_MAX {
+            self.publisher.flush();
+        }
     }
 }
 

@@ -109,6 +109,11 @@ impl Publisher {
         }
     }
 
+    /// How many connections wait for [`flush`](Self::flush).
+    pub(crate) fn connections_waiting(&self) -> usize {
+        self.round.to_wake.len()
+    }
+
     /// The connection to [give way](Outbound::give_way) to before publishing on, if there is one. For
     /// clients; services of the broker must not wait for clients.
     pub(crate) fn take_crowded(&mut self) -> Option<Arc<Outbound>> {
