@@ -167,6 +167,17 @@ impl Server {
         format!("nats://{}", self.addr)
     }
 
+    /// Where the monitoring pages are; another place after a restart.
+    ///
+    /// # Errors
+    ///
+    /// When the server has not said it.
+    pub fn monitor_addr(&self) -> Result<SocketAddr> {
+        let ports = ports_folder(self.folder.path(), self.starts);
+        let addr = read_ports(&ports, "monitoring", "http://");
+        addr.context("the ports file names no address for monitoring")
+    }
+
     /// The process, for its figures under `/proc`.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -252,7 +263,7 @@ impl Server {
         let ports = ports_folder(self.folder.path(), self.starts);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            if let Some(addr) = read_ports(&ports)
+            if let Some(addr) = read_ports(&ports, "nats", "nats://")
                 && greets(addr).await
             {
                 return Ok(addr);
@@ -358,6 +369,7 @@ fn launch(kind: Kind, program: &Path, folder: &Path, store: &Path, start: Start)
 
 fn hitherto_args(command: &mut Command, ports: &Path, port: u16) {
     command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]);
+    command.args(["--http-port", "0"]);
     command
         .arg("--ports-file")
         .arg(ports.join("hitherto.ports"));
@@ -370,7 +382,7 @@ fn nats_server_args(command: &mut Command, ports: &Path, port: u16) {
     } else {
         port.to_string()
     };
-    command.args(["-a", "127.0.0.1", "-p", &port, "-js"]);
+    command.args(["-a", "127.0.0.1", "-p", &port, "-m", "-1", "-js"]);
     command.arg("--ports_file_dir").arg(ports);
 }
 
@@ -388,16 +400,12 @@ fn ports_folder(folder: &Path, start: u32) -> PathBuf {
     folder.join(format!("ports-{start}"))
 }
 
-/// The client address in the ports file of `folder`; `None` while it is absent or half written.
-fn read_ports(folder: &Path) -> Option<SocketAddr> {
+/// The first address of a listener in the ports file of `folder`; `None` while it is absent or half written.
+fn read_ports(folder: &Path, listener: &str, scheme: &str) -> Option<SocketAddr> {
     let entry = fs::read_dir(folder).ok()?.next()?.ok()?;
     let ports: serde_json::Value = serde_json::from_slice(&fs::read(entry.path()).ok()?).ok()?;
-    ports["nats"]
-        .get(0)?
-        .as_str()?
-        .strip_prefix("nats://")?
-        .parse()
-        .ok()
+    let address = ports[listener].get(0)?.as_str()?.strip_prefix(scheme)?;
+    address.parse().ok()
 }
 
 /// Whether a server at `addr` sends the INFO that opens every connection.
