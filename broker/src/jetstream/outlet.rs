@@ -188,17 +188,14 @@ pub(crate) struct DirectOrigin<'a> {
     pub(crate) stream: &'a str,
     /// Part of a batch: how many follow, and the sequence sent before this one.
     pub(crate) batch: Option<(u64, u64)>,
-    /// Leave out the headers of the message itself.
-    pub(crate) no_headers: bool,
 }
 
 impl DirectOrigin<'_> {
     fn headers(&self, stored: &StoredMessage) -> Bytes {
-        let own = stored.headers.as_ref().filter(|_| !self.no_headers);
         let more = self.batch.map_or_else(String::new, |(pending, last_seq)| {
             format!("Nats-Num-Pending: {pending}\r\nNats-Last-Sequence: {last_seq}\r\n")
         });
-        with_origin(self.stream, stored, &more, own)
+        with_origin(self.stream, stored, &more, stored.headers.as_ref())
     }
 }
 

@@ -3,8 +3,8 @@
 //! What is wrong is said by a status in place of a message, with the texts of nats-server 2.15.
 
 use hitherto_jetstream::api::{DirectGetRequest, is_empty_request, parse_request};
-use hitherto_jetstream::{Selection, Stream, StreamSeq};
-use hitherto_protocol::{Subject, SubjectFilter};
+use hitherto_jetstream::{Selection, StoredMessage, Stream, StreamSeq};
+use hitherto_protocol::{Headers, Subject, SubjectFilter};
 
 use super::request::Request;
 use super::selector::{Selector, Start, selection};
@@ -71,6 +71,13 @@ fn answer_body(replica: &Replica, request: &Request, outlet: &mut Outlet) -> Res
     if !get.multi_last.is_empty() {
         return answer_last_of_each(replica, &get, &request.reply, outlet);
     }
+    let names_nothing = get.seq == 0
+        && get.start_time.is_none()
+        && get.next_by_subj.is_empty()
+        && get.last_by_subj.is_empty();
+    if names_nothing {
+        return Err(EMPTY);
+    }
     if get.batch > 0 {
         return answer_batch(replica, &get, &request.reply, outlet);
     }
@@ -97,7 +104,6 @@ fn answer_one(
     let origin = DirectOrigin {
         stream: &replica.entry.name,
         batch: None,
-        no_headers,
     };
     outlet.direct_message(reply, &stored, &origin);
     Ok(())
@@ -112,9 +118,6 @@ fn answer_batch(
 ) -> Result<(), Refusal> {
     if !get.last_by_subj.is_empty() || (get.seq > 0 && get.start_time.is_some()) {
         return Err(BAD);
-    }
-    if get.seq == 0 && get.start_time.is_none() && get.next_by_subj.is_empty() {
-        return Err(EMPTY);
     }
     let stream = &replica.stream;
     let filter = match get.next_by_subj.as_str() {
@@ -207,6 +210,12 @@ impl Iterator for Next<'_> {
     }
 }
 
+/// What `max_bytes` counts of a message, as nats-server does.
+fn body_bytes(stored: &StoredMessage) -> u64 {
+    let headers = stored.headers.as_ref().map_or(0, Headers::len);
+    (stored.subject.as_str().len() + headers + stored.payload.len()) as u64
+}
+
 /// Several messages for one request.
 struct Batch<'a> {
     replica: &'a Replica,
@@ -246,15 +255,18 @@ impl<'a> Batch<'a> {
             let read = self.replica.read(seq).map_err(|_| UNREADABLE)?;
             let stored = read.ok_or(UNREADABLE)?;
             self.pending = self.pending.saturating_sub(1);
-            let origin = DirectOrigin {
-                stream: &self.replica.entry.name,
-                batch: Some((self.pending, self.last_seq.0)),
-                no_headers: self.no_headers,
-            };
-            outlet.direct_message(reply, &stored, &origin);
-            self.last_seq = seq;
+            bytes += body_bytes(&stored);
             messages += 1;
-            bytes += stored.bytes();
+            if self.no_headers {
+                outlet.reply(reply, stored.payload);
+            } else {
+                let origin = DirectOrigin {
+                    stream: &self.replica.entry.name,
+                    batch: Some((self.pending, self.last_seq.0)),
+                };
+                outlet.direct_message(reply, &stored, &origin);
+            }
+            self.last_seq = seq;
         }
         if messages == 0 {
             return Err(NOT_FOUND);

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use hitherto_jetstream::api::{
     AccountApi, AccountInfo, AccountLimits, ApiError, LIST_PAGE, Paged, ResponseKind, StreamNames,
-    StreamsRequest, parse_request,
+    StreamsRequest, parse_request, parse_stream_config,
 };
 use hitherto_jetstream::{API_LEVEL, StreamConfig};
 use hitherto_protocol::SubjectFilter;
@@ -65,7 +65,7 @@ pub(crate) fn handle_meta(meta: &mut MetaOwner, call: MetaCall, hands: &mut Hand
 }
 
 fn read_config(name: &str, request: &Request) -> Result<StreamConfig, ApiError> {
-    let config: StreamConfig = parse_request(&request.payload)?;
+    let config = parse_stream_config(&request.payload)?;
     if config.name != name {
         return Err(ApiError::stream_name_mismatch());
     }

@@ -158,6 +158,7 @@ async fn last_messages_are_read_as_of_a_sequence_or_a_time() {
             "Bad Request",
         ),
         (r#"{"batch":3}"#, 408, "Empty Request"),
+        (r#"{"multi_last":[]}"#, 408, "Empty Request"),
     ] {
         let got = js
             .request("$JS.API.DIRECT.GET.S", None, body)
@@ -214,5 +215,13 @@ async fn no_headers_means_none() {
         .unwrap();
     assert!(got.headers.is_none(), "{got:?}");
     assert_eq!(text(&got), "2");
+    let body = r#"{"seq":1,"batch":2,"no_hdr":true}"#;
+    let mut answers = js.ask("$JS.API.DIRECT.GET.S", body).await;
+    for payload in ["1", "2"] {
+        let got = next(&mut answers).await;
+        assert!(got.headers.is_none(), "{got:?}");
+        assert_eq!(text(&got), payload);
+    }
+    assert_eq!(status(&next(&mut answers).await), Some((204, "EOB")));
     js.stop().await;
 }

@@ -3,7 +3,7 @@
 use hitherto_platform::FaultyDisk;
 use serde_json::{Value, json};
 
-use crate::harness::{JetStream, texts};
+use crate::harness::{JetStream, header, next, status, texts};
 
 /// Stream info without what is filled in when it is asked for.
 async fn described(js: &JetStream) -> Value {
@@ -96,4 +96,88 @@ async fn streams_deleted_and_made_anew_come_back_as_they_were() {
         assert_eq!(js.state("B").await["messages"], 1);
         js.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_message_still_goes_when_its_time_is_over() {
+    for crash in [false, true] {
+        let disk = FaultyDisk::new();
+        let js = JetStream::on(&disk).await;
+        let more = json!({ "subject_delete_marker_ttl": 60_000_000_000_u64 });
+        js.stream("S", &["s.>"], more).await;
+        js.consumer("S", "C", json!({ "ack_policy": "none" })).await;
+        js.publish_with("s.brief", &[("Nats-TTL", "1s")], "brief")
+            .await;
+        js.publish_with("s.long", &[("Nats-TTL", "1h")], "long")
+            .await;
+        js.publish_with("s.ever", &[("Nats-TTL", "never")], "ever")
+            .await;
+        if crash {
+            drop(js);
+        } else {
+            js.stop().await;
+        }
+        let js = JetStream::on(&disk).await;
+        let mut messages = js
+            .pull(
+                "S",
+                "C",
+                json!({ "batch": 4, "expires": 15_000_000_000_u64 }),
+            )
+            .await;
+        // The first message may have gone while the node was down; its marker comes in any case.
+        let marker = loop {
+            let message = next(&mut messages).await;
+            assert!(status(&message).is_none(), "{message:?}");
+            if header(&message, "Nats-Marker-Reason").is_some() {
+                break message;
+            }
+        };
+        assert_eq!(marker.subject.as_str(), "s.brief");
+        let state = js.state("S").await;
+        assert_eq!(
+            (&state["messages"], &state["last_seq"]),
+            (&json!(3), &json!(4))
+        );
+        assert_eq!(
+            js.api_error("STREAM.MSG.GET.S", json!({ "seq": 1 })).await,
+            10037
+        );
+        js.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_consumers_have_dealt_with_stays_gone() {
+    let disk = FaultyDisk::new();
+    let js = JetStream::on(&disk).await;
+    js.stream("Q", &["q"], json!({ "retention": "workqueue" }))
+        .await;
+    js.stream("I", &["i.>"], json!({ "retention": "interest" }))
+        .await;
+    js.consumer("Q", "C", json!({})).await;
+    js.consumer("I", "A", json!({ "filter_subject": "i.a" }))
+        .await;
+    for number in 1..=3 {
+        js.publish("q", &number.to_string()).await;
+        js.publish("i.a", &number.to_string()).await;
+        js.publish("i.b", "nobody").await;
+    }
+    for (stream, consumer) in [("Q", "C"), ("I", "A")] {
+        let messages = js.fetch(stream, consumer, 2).await;
+        js.ack_sync(&messages[1], "").await;
+    }
+    let before = [js.state("Q").await, js.state("I").await];
+    assert_eq!(before[0]["messages"], 2);
+    assert_eq!(
+        (&before[1]["messages"], &before[1]["last_seq"]),
+        (&json!(2), &json!(6))
+    );
+    drop(js);
+    let js = JetStream::on(&disk).await;
+    assert_eq!([js.state("Q").await, js.state("I").await], before);
+    let state = js.state("I").await;
+    js.api_ok("CONSUMER.DELETE.I.A", Value::Null).await;
+    assert_eq!(js.state("I").await["messages"], 0, "of {state}");
+    js.stop().await;
 }

@@ -141,6 +141,7 @@ errors! {
     consumer_name_with_path_separator(), 400, 10127, "Consumer name can not contain path separators";
     consumer_filter_mismatch(), 400, 10131, "Consumer create request did not match filtered subject from create subject";
     consumer_durable_and_name_mismatch(), 400, 10132, "Consumer Durable and Name have to be equal if both are provided";
+    replicas_negative(), 400, 10133, "replicas count cannot be negative";
     consumer_metadata_too_long(limit: &str), 400, 10135, "consumer metadata exceeds maximum size of {limit}";
     consumer_duplicate_filters(), 400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified";
     consumer_multiple_filters_not_allowed(), 400, 10137, "consumer with multiple subject filters cannot use subject based API";

@@ -30,7 +30,7 @@ pub use pull::{MsgNextRequest, parse_next_request};
 pub use requests::{
     ConsumerAction, ConsumerCreateRequest, ConsumerPauseRequest, ConsumerResetRequest,
     ConsumersRequest, DirectGetRequest, MsgDeleteRequest, MsgGetRequest, PurgeRequest,
-    StreamInfoRequest, StreamsRequest, is_empty_request, parse_request,
+    StreamInfoRequest, StreamsRequest, is_empty_request, parse_request, parse_stream_config,
 };
 pub use responses::{
     AccountApi, AccountInfo, AccountLimits, ConsumerList, ConsumerNames, LIST_PAGE, MsgGet,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{ApiError, json_fault};
-use crate::config::ConsumerConfig;
+use crate::config::{ConsumerConfig, StreamConfig};
 
 /// Reads a request; an empty body is one without any field.
 ///
@@ -29,6 +29,35 @@ use crate::config::ConsumerConfig;
 /// ```
 pub fn parse_request<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     read(body).map_err(|error| ApiError::invalid_json(&json_fault::describe(&error)))
+}
+
+/// Reads the configuration of a stream; numbers that cannot be negative have errors of their own, as on
+/// nats-server 2.15.
+///
+/// # Errors
+///
+/// As [`parse_request`], 10052 and 10133 for negative numbers.
+pub fn parse_stream_config(body: &[u8]) -> Result<StreamConfig, ApiError> {
+    parse_request(body).map_err(|error| negative_fault(body).unwrap_or(error))
+}
+
+fn negative_fault(body: &[u8]) -> Option<ApiError> {
+    let config: Value = serde_json::from_slice(body).ok()?;
+    let is_negative = |field: &str| config.get(field)?.as_i64().filter(|number| *number < 0);
+    if is_negative("num_replicas").is_some() {
+        return Some(ApiError::replicas_negative());
+    }
+    [
+        ("max_age", "max age can not be negative"),
+        ("duplicate_window", "duplicates window can not be negative"),
+        (
+            "subject_delete_marker_ttl",
+            "subject delete marker TTL must not be negative",
+        ),
+    ]
+    .into_iter()
+    .find(|(field, _)| is_negative(field).is_some())
+    .map(|(_, text)| ApiError::stream_invalid_config(text))
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
@@ -135,7 +164,7 @@ pub struct DirectGetRequest {
     pub up_to_time: Option<Timestamp>,
     /// With `multi_last`: any number of subjects, in pages. Not in nats-server, which ignores it.
     pub no_limit: bool,
-    /// Leave the headers out.
+    /// Payloads only, without any header.
     pub no_hdr: bool,
 }
 
@@ -205,7 +234,7 @@ pub struct ConsumersRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AckPolicy, StreamConfig};
+    use crate::config::AckPolicy;
 
     fn fault(body: &str) -> String {
         parse_request::<StreamConfig>(body.as_bytes())
@@ -231,6 +260,33 @@ mod tests {
         assert_eq!(fault("{"), "invalid JSON: unexpected EOF");
         assert!(fault(r#"{"max_age":-5}"#).ends_with("a duration of -5 ns is negative"));
         assert!(fault(r#"{"name":"A"} x"#).starts_with("invalid JSON: "));
+    }
+
+    #[test]
+    fn negative_numbers_read_as_on_the_real_server() {
+        for (body, text) in [
+            (r#"{"max_age":-5}"#, "max age can not be negative (10052)"),
+            (
+                r#"{"duplicate_window":-5}"#,
+                "duplicates window can not be negative (10052)",
+            ),
+            (
+                r#"{"subject_delete_marker_ttl":-5}"#,
+                "subject delete marker TTL must not be negative (10052)",
+            ),
+            (
+                r#"{"num_replicas":-1}"#,
+                "replicas count cannot be negative (10133)",
+            ),
+            (
+                r#"{"max_age":"x","num_replicas":1}"#,
+                r#"invalid JSON: invalid type: string "x", expected i64 (10025)"#,
+            ),
+        ] {
+            let error = parse_stream_config(body.as_bytes()).unwrap_err();
+            assert_eq!(error.to_string(), text, "{body}");
+        }
+        assert!(parse_stream_config(br#"{"max_msgs":-5}"#).is_ok());
     }
 
     #[test]

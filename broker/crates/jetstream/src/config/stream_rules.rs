@@ -86,6 +86,9 @@ impl StreamConfig {
         {
             return refuse("change retention policy to/from workqueue");
         }
+        if self.sealed && !new.sealed {
+            return refuse("unseal a sealed stream");
+        }
         if self.allow_msg_ttl && !new.allow_msg_ttl {
             return Err(ApiError::stream_invalid_config(
                 "message TTL status can not be disabled",
@@ -96,9 +99,6 @@ impl StreamConfig {
         }
         if self.deny_purge && !new.deny_purge {
             return refuse("cancel deny purge");
-        }
-        if self.sealed && !new.sealed {
-            return refuse("unseal a sealed stream");
         }
         Ok(())
     }
