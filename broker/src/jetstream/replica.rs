@@ -504,7 +504,8 @@ fn unheard_subject(command: &Command, receipt: &Receipt) -> Option<Subject> {
 pub(crate) fn keep_body(store: &mut StreamStore, output: Output) {
     match output {
         Output::Store(message) => store.append(message),
-        Output::Remove(seq) | Output::Erase(seq) => store.remove(seq),
+        Output::Remove(seq) => store.remove(seq),
+        Output::Erase(seq) => store.erase(seq),
         Output::Deliver(_)
         | Output::Status(_)
         | Output::Reply { .. }

@@ -77,3 +77,25 @@ async fn the_room_of_deleted_messages_comes_back() {
     assert!(js.node.damage().is_healthy());
     js.stop().await;
 }
+
+#[tokio::test]
+async fn one_deleted_message_is_erased_unless_it_need_not_be() {
+    let disk = FaultyDisk::new();
+    let js = start(&disk).await;
+    let segment = fill(&js, &disk).await;
+    let kept = json!({ "seq": 2, "no_erase": true });
+    js.api_ok("STREAM.MSG.DELETE.A", kept).await;
+    assert!(disk.exists(&segment).unwrap(), "most of it is alive");
+    js.api_ok("STREAM.MSG.DELETE.A", json!({ "seq": 3 })).await;
+    let began = Instant::now();
+    while disk.exists(&segment).unwrap() {
+        assert!(began.elapsed() < PATIENCE, "the old file goes");
+        js.state("A").await;
+    }
+    assert_eq!(js.state("A").await["messages"], 38);
+    assert_eq!(
+        js.api_error("STREAM.MSG.GET.A", json!({ "seq": 3 })).await,
+        10037
+    );
+    js.stop().await;
+}
