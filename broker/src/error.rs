@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use hitherto_protocol::Subject;
 
+use crate::config::ConfigFileError;
+
 /// The errors of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -68,6 +70,12 @@ pub enum Error {
         #[from]
         hitherto_storage::Error,
     ),
+    /// A configuration file cannot be used.
+    #[error("{0}")]
+    ConfigFile(
+        /// What is wrong with it, and where.
+        ConfigFileError,
+    ),
     /// The configuration contradicts itself.
     #[error("{setting}: {problem}")]
     Config {
@@ -76,4 +84,10 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+impl From<ConfigFileError> for Error {
+    fn from(error: ConfigFileError) -> Self {
+        Self::ConfigFile(error)
+    }
 }

@@ -27,6 +27,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `account` | the two spaces of subjects: the ordinary account and the system account |
+//! | `auth` | who may connect, and what they may do |
 //! | `config` | [`NodeConfig`] and the default of every limit |
 //! | `node` | the composition root: starts, owns and stops all of the below |
 //! | `listener` | accepts connections and owns their tasks |
@@ -76,6 +77,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+pub mod auth;
 pub mod config;
 mod connection;
 mod error;
@@ -90,6 +92,7 @@ mod node;
 mod pubsub;
 mod room;
 mod services;
+mod settings;
 mod stop;
 mod system;
 

@@ -58,7 +58,7 @@ fn admit(
     peer: SocketAddr,
 ) {
     let environment = Arc::clone(environment);
-    let connections_max = environment.limits.connections_max;
+    let connections_max = environment.settings().limits.connections_max;
     if tasks.len() < connections_max {
         tasks.spawn(connection::serve(
             environment,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hitherto_platform::Listener;
 use hitherto_protocol::ServerInfo;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::account::{Account, AccountSpace, Accounts};
@@ -16,6 +16,7 @@ use crate::local::{LocalClient, LocalClientParts};
 use crate::monitor::{Monitor, MonitorParts};
 use crate::pubsub::Router;
 use crate::room::Room;
+use crate::settings::Settings;
 use crate::stop::{StopSignal, StopSource};
 use crate::system::{EVENTS_MAX, System};
 use crate::{Error, NodeConfig, http, id, listener};
@@ -84,11 +85,15 @@ impl Node {
         };
         let server_id = id::server_id(&*config.entropy);
         let (events, client_events) = mpsc::channel(EVENTS_MAX);
+        let settings = Settings {
+            limits: config.limits.clone(),
+            info: server_info(&config, &server_id, listen_addr),
+            auth: config.auth.clone(),
+        };
         let environment = Arc::new(Environment {
             accounts,
             room: Room::new(jetstream.as_ref()),
-            limits: config.limits.clone(),
-            info: server_info(&config, &server_id, listen_addr),
+            settings: watch::Sender::new(Arc::new(settings)),
             clock: Arc::clone(&config.clock),
             clients: Clients::default(),
             events,
@@ -139,12 +144,8 @@ impl Node {
     }
 
     fn client_in(&self, account: Account) -> LocalClient {
-        let Environment {
-            accounts,
-            room,
-            limits,
-            ..
-        } = &*self.environment;
+        let Environment { accounts, room, .. } = &*self.environment;
+        let limits = &self.environment.settings().limits;
         let parts = LocalClientParts {
             router: Arc::clone(accounts.router(account)),
             id: accounts.next_subscriber_id(),
@@ -154,6 +155,25 @@ impl Node {
             pending_bytes_max: limits.pending_bytes_max,
         };
         LocalClient::new(parts, &*self.config.entropy)
+    }
+
+    /// Goes by another configuration: users and permissions, and the limits of one client. Clients that
+    /// would not be let in any more are closed with an `-ERR`, and subscriptions that are not allowed any
+    /// more end with one. `max_pending`, `write_deadline` and `ping_interval` count for new connections.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the configuration contradicts itself, or when what differs needs a new start:
+    /// addresses, the store, the name. Nothing is changed then.
+    pub fn reload(&self, config: NodeConfig) -> Result<(), Error> {
+        config.check()?;
+        self.config.check_change(&config)?;
+        let settings = Settings {
+            limits: config.limits.clone(),
+            info: server_info(&config, &self.server_id, self.listen_addr),
+            auth: config.auth,
+        };
+        self.environment.settings.send_replace(Arc::new(settings));
+        Ok(())
     }
 
     /// The address clients can connect to; `None` when the node does not listen.
@@ -214,7 +234,7 @@ impl Node {
     }
 
     fn accept_on(&mut self, listener: Box<dyn Listener>, addr: SocketAddr) {
-        let host = &self.environment.info.host;
+        let host = &self.environment.settings().info.host;
         let shown = match host.contains(':') {
             true => format!("[{host}]:{}", addr.port()),
             false => format!("{host}:{}", addr.port()),
@@ -307,6 +327,12 @@ fn server_info(config: &NodeConfig, server_id: &str, addr: Option<SocketAddr>) -
         (None, Some(addr)) => addr.ip().to_string(),
         (None, None) => String::new(),
     };
+    let mut port = addr.map_or(0, |addr| addr.port());
+    let mut host = host;
+    if let Some((advertised, advertised_port)) = &config.advertise {
+        host.clone_from(advertised);
+        port = advertised_port.unwrap_or(port);
+    }
     ServerInfo {
         server_id: server_id.into(),
         server_name: name.into(),
@@ -314,8 +340,9 @@ fn server_info(config: &NodeConfig, server_id: &str, addr: Option<SocketAddr>) -
         proto: 1,
         git_commit: Some(format!("hitherto-{}", env!("CARGO_PKG_VERSION"))),
         host,
-        port: addr.map_or(0, |addr| addr.port()),
+        port,
         headers: true,
+        auth_required: config.auth.is_required(),
         max_payload: config.limits.payload_bytes_max,
         jetstream: config.jetstream,
         api_lvl: config.jetstream.then_some(JETSTREAM_API_LEVEL),

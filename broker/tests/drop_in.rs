@@ -200,3 +200,61 @@ async fn a_port_in_use_is_fatal() {
     let log = text(&refused.stderr);
     assert!(log.contains("[FTL] cannot listen for clients"), "{log}");
 }
+
+#[tokio::test]
+async fn a_configuration_file_is_obeyed_and_read_again_on_sighup() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("server.conf");
+    let write = |payload: u32| {
+        let text = format!("max_payload: {payload}\nauthorization {{ user: u, password: p }}\n");
+        std::fs::write(&file, text).unwrap();
+    };
+    write(1024);
+    let config = file.display().to_string();
+    let (child, port) = launch(hitherto(), folder.path(), &["-c", &config]).await;
+    let addr = ([127, 0, 0, 1], port).into();
+    let client = RawClient::connect_to(addr).await;
+    assert!(
+        client.info.contains("\"max_payload\":1024"),
+        "{}",
+        client.info
+    );
+    assert!(
+        client.info.contains("\"auth_required\":true"),
+        "{}",
+        client.info
+    );
+
+    write(2048);
+    let reload = format!("reload={}", child.id().unwrap());
+    output(hitherto(), &["--signal", &reload]).await;
+    let reloaded = timeout(PATIENCE, async {
+        while !RawClient::connect_to(addr)
+            .await
+            .info
+            .contains("\"max_payload\":2048")
+        {
+            tokio::task::yield_now().await;
+        }
+    });
+    reloaded.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mistake_in_the_file_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("server.conf");
+    let config = file.display().to_string();
+    std::fs::write(&file, "port: 4222\nprot: 1\n").unwrap();
+    let refused = output(hitherto(), &["-c", &config]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let expected = format!("hitherto: {config}:2:1: unknown field \"prot\"");
+    assert!(text(&refused.stderr).starts_with(&expected), "{refused:?}");
+
+    std::fs::write(&file, "port: 4222\n").unwrap();
+    let tested = output(hitherto(), &["-t", "-c", &config]).await;
+    assert!(
+        tested.status.success() && text(&tested.stdout).contains("is valid"),
+        "{tested:?}"
+    );
+}

@@ -24,6 +24,7 @@ pub(super) const FATAL: &str = "hitherto::fatal";
 /// The log, once it is started.
 pub(super) struct Log {
     file: Option<Arc<LogFile>>,
+    set_filter: Box<dyn Fn(EnvFilter) + Send + Sync>,
 }
 
 /// How log lines look.
@@ -64,19 +65,35 @@ impl Log {
         let sink = file.clone().map_or(Sink::Stderr, Sink::File);
         let ansi = file.is_none() && io::stderr().is_terminal();
         let builder = tracing_subscriber::fmt()
-            .with_env_filter(filter(options))
             .with_writer(sink)
             .with_ansi(ansi && form == Form::Ours);
-        match form {
-            Form::Ours => builder.init(),
-            Form::NatsServer => builder
-                .event_format(NatsServerForm {
+        let set_filter: Box<dyn Fn(EnvFilter) + Send + Sync> = match form {
+            Form::Ours => {
+                let builder = builder
+                    .with_env_filter(filter(options))
+                    .with_filter_reloading();
+                let handle = builder.reload_handle();
+                builder.init();
+                Box::new(move |filter| drop(handle.reload(filter)))
+            }
+            Form::NatsServer => {
+                let form = NatsServerForm {
                     pid: std::process::id(),
                     with_time: options.log_time,
-                })
-                .init(),
-        }
-        Ok(Self { file })
+                };
+                let builder = builder.event_format(form).with_env_filter(filter(options));
+                let builder = builder.with_filter_reloading();
+                let handle = builder.reload_handle();
+                builder.init();
+                Box::new(move |filter| drop(handle.reload(filter)))
+            }
+        };
+        Ok(Self { file, set_filter })
+    }
+
+    /// Takes another level.
+    pub(super) fn set_level(&self, options: &ProcessOptions) {
+        (self.set_filter)(filter(options));
     }
 
     /// Opens the file again under its name. The old one stays in use when that fails.

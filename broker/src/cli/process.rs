@@ -11,10 +11,15 @@ use super::log::{Form, Log};
 use super::ports::PortsFile;
 use super::signals::{Signal, Signals};
 
+/// Reads the configuration file, if there is one, and the command line.
+pub(super) type Load = Box<dyn Fn() -> anyhow::Result<ServerOptions> + Send + Sync>;
+
 /// What is to run, and how it presents itself.
 pub(super) struct Process {
     /// What to run.
     pub(super) options: ServerOptions,
+    /// Reads the options again.
+    pub(super) load: Load,
     /// How its log looks.
     pub(super) form: Form,
     /// A ports file under a name the user chose, beside the one in `ports_file_dir`.
@@ -49,10 +54,24 @@ impl Process {
                     break;
                 }
                 Signal::ReopenLog => log.reopen(),
+                Signal::Reload => match self.reload(&node, log) {
+                    Ok(()) => tracing::info!("Reloaded server configuration"),
+                    Err(error) => {
+                        tracing::error!("Failed to reload server configuration: {error:#}");
+                    }
+                },
             }
         }
         node.shutdown().await?;
         drop(ports_files);
+        Ok(())
+    }
+
+    /// Goes by what the configuration file says now. Nothing changes when it cannot be used.
+    fn reload(&self, node: &Node, log: &Log) -> anyhow::Result<()> {
+        let options = (self.load)()?;
+        node.reload(options.node_config()?)?;
+        log.set_level(&options.process);
         Ok(())
     }
 
@@ -69,6 +88,9 @@ impl Process {
                 tracing::info!("Starting nats-server (hitherto {version})");
                 tracing::info!("  Version:  {NATS_VERSION}");
             }
+        }
+        for setting in self.options.without_effect() {
+            tracing::warn!("{setting}");
         }
         if self.options.jetstream {
             let dir = self.options.store_dir.join("jetstream");

@@ -1,20 +1,22 @@
 //! `hitherto serve`: a broker as a process.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::Args;
 use hitherto_broker::config::ServerOptions;
 
 use super::log::Form;
-use super::process::Process;
+use super::process::{Load, Process};
 
 const EXAMPLES: &str = "\
 Examples:
   hitherto serve
       Listen on 127.0.0.1:4222 and keep the data in ./data
   hitherto serve --host 0.0.0.0 --store-dir /var/lib/hitherto --name orders-1
-      Let other machines connect. There is no authentication yet: keep the port behind a firewall
+      Let other machines connect. Without users in a configuration file, everybody may
+  hitherto serve --config server.conf
+      Read the address, users, limits and more from a file; it has the format of nats-server
   hitherto serve --port 0 --ports-file ports.json
       Take a free port and write it to a file, for tests
   RUST_LOG=hitherto_broker=debug hitherto serve
@@ -28,25 +30,28 @@ The flags of nats-server work too, without a command: `hitherto -js -sd DIR`.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
-    // Differs from nats-server, which listens on all addresses: there is no authentication yet.
-    /// Address to listen on; 0.0.0.0 for all of this machine's
-    #[arg(long, default_value = "127.0.0.1")]
-    host: IpAddr,
-    /// Port to listen on; 0 for a free one
-    #[arg(short, long, default_value_t = 4222)]
-    port: u16,
-    /// Folder for the data; made if it does not exist
-    #[arg(long, value_name = "DIR", default_value = "./data")]
-    store_dir: PathBuf,
+    /// Configuration file, in the format of nats-server; flags count more than the file
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    // Differs from nats-server, which listens on all addresses: who wants to be reached says so.
+    /// Address to listen on; 0.0.0.0 for all of this machine's [default: 127.0.0.1]
+    #[arg(long)]
+    host: Option<IpAddr>,
+    /// Port to listen on; 0 for a free one [default: 4222]
+    #[arg(short, long)]
+    port: Option<u16>,
+    /// Folder for the data; made if it does not exist [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    store_dir: Option<PathBuf>,
     /// Name of the server as clients see it; by default its id
     #[arg(short, long)]
     name: Option<String>,
-    /// Largest message in bytes, headers and payload together
-    #[arg(long, value_name = "BYTES", default_value_t = hitherto_broker::config::MAX_PAYLOAD)]
-    max_payload: usize,
-    /// Most memory the indexes of all streams may take, in bytes; beyond it publishes are refused
-    #[arg(long, value_name = "BYTES", default_value_t = hitherto_broker::config::MAX_INDEX_BYTES)]
-    max_index_bytes: u64,
+    /// Largest message in bytes, headers and payload together [default: 1048576]
+    #[arg(long, value_name = "BYTES")]
+    max_payload: Option<usize>,
+    /// Most memory the indexes of all streams may take, in bytes; beyond it publishes are refused [default: 2 GiB]
+    #[arg(long, value_name = "BYTES")]
+    max_index_bytes: Option<u64>,
     /// Port for monitoring over HTTP; 0 for a free one. Without it there is no monitoring
     #[arg(short = 'm', long, value_name = "PORT")]
     http_port: Option<u16>,
@@ -56,21 +61,47 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    pub(super) fn run(self) -> anyhow::Result<()> {
-        let mut options = ServerOptions::default();
-        options.jetstream = true;
-        options.host = self.host.to_string();
-        options.port = self.port;
-        options.store_dir = self.store_dir;
-        options.server_name = self.name;
-        options.index_bytes_max = self.max_index_bytes;
-        options.http_port = self.http_port;
-        options.set_max_payload(self.max_payload);
+    pub(super) fn run(mut self) -> anyhow::Result<()> {
+        let ports_file = self.ports_file.take();
+        let load: Load = Box::new(move || self.load());
         let process = Process {
-            options,
+            options: load()?,
+            load,
             form: Form::Ours,
-            ports_file: self.ports_file,
+            ports_file,
         };
         process.run()
+    }
+
+    fn load(&self) -> anyhow::Result<ServerOptions> {
+        let mut options = ServerOptions::default();
+        options.jetstream = true;
+        options.host = Ipv4Addr::LOCALHOST.to_string();
+        options.store_dir = "./data".into();
+        if let Some(config) = &self.config {
+            options.read_file(config)?;
+        }
+        if let Some(host) = self.host {
+            options.host = host.to_string();
+        }
+        if let Some(port) = self.port {
+            options.port = port;
+        }
+        if let Some(folder) = &self.store_dir {
+            options.store_dir.clone_from(folder);
+        }
+        if self.name.is_some() {
+            options.server_name.clone_from(&self.name);
+        }
+        if let Some(bytes) = self.max_payload {
+            options.set_max_payload(bytes);
+        }
+        if let Some(bytes) = self.max_index_bytes {
+            options.index_bytes_max = bytes;
+        }
+        if self.http_port.is_some() {
+            options.http_port = self.http_port;
+        }
+        Ok(options)
     }
 }

@@ -12,6 +12,8 @@ pub(super) enum Signal {
     Stop(&'static str),
     /// SIGUSR1: open the log file again.
     ReopenLog,
+    /// SIGHUP: read the configuration file again.
+    Reload,
 }
 
 /// The signals from now on.
@@ -21,6 +23,7 @@ pub(super) struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
     user1: unix::Signal,
+    hangup: unix::Signal,
 }
 
 #[cfg(unix)]
@@ -30,6 +33,7 @@ impl Signals {
             interrupt: unix::signal(SignalKind::interrupt())?,
             terminate: unix::signal(SignalKind::terminate())?,
             user1: unix::signal(SignalKind::user_defined1())?,
+            hangup: unix::signal(SignalKind::hangup())?,
         })
     }
 
@@ -40,6 +44,7 @@ impl Signals {
             _ = self.interrupt.recv() => Signal::Stop("SIGINT"),
             _ = self.terminate.recv() => Signal::Stop("SIGTERM"),
             _ = self.user1.recv() => Signal::ReopenLog,
+            _ = self.hangup.recv() => Signal::Reload,
         }
     }
 }

@@ -6,8 +6,10 @@
 //! | file | noun |
 //! |---|---|
 //! | `limits` | what one client may take up |
+//! | `file` | the configuration file |
 //! | `options` | [`ServerOptions`]: what the command line and the configuration file say |
 
+mod file;
 mod limits;
 mod options;
 
@@ -22,16 +24,27 @@ use hitherto_platform::{
 
 use crate::Error;
 use crate::account::{ORDINARY_ACCOUNT, SYSTEM_ACCOUNT};
+use crate::auth::Auth;
 pub use crate::jetstream::{
     KEEPER_BYTES_PER_SECOND, KeeperOptions, REWRITE_INTERVAL, SCRUB_DELAY, SCRUB_INTERVAL,
 };
 
+pub use file::ConfigFileError;
 pub(crate) use limits::ClientLimits;
 pub use limits::{
     MAX_CONNECTIONS, MAX_CONTROL_LINE, MAX_PAYLOAD, MAX_PENDING, MAX_SUBSCRIPTIONS, PING_INTERVAL,
     PING_MAX, WRITE_DEADLINE,
 };
 pub use options::{ProcessOptions, ServerOptions};
+
+/// A node in lame duck mode leaves its clients alone for so long at first: 10 s.
+pub const LAME_DUCK_GRACE: Duration = Duration::from_secs(10);
+
+/// A node in lame duck mode closes its connections over so long a time: 2 minutes.
+pub const LAME_DUCK_DURATION: Duration = Duration::from_secs(2 * 60);
+
+/// The shortest such time a configuration file may ask for: 30 s, as in nats-server.
+pub const LAME_DUCK_DURATION_MIN: Duration = Duration::from_secs(30);
 
 /// The port for clients: 4222.
 pub const CLIENT_PORT: u16 = 4222;
@@ -59,8 +72,11 @@ pub struct NodeConfig {
     pub(crate) listen: Option<SocketAddr>,
     /// What INFO and the log call the host; `None` means the address.
     pub(crate) listen_host: Option<String>,
+    /// What INFO tells instead of host and port.
+    pub(crate) advertise: Option<(String, Option<u16>)>,
     pub(crate) http_listen: Option<SocketAddr>,
     pub(crate) jetstream: bool,
+    pub(crate) auth: Auth,
     /// Names of the accounts, as INFO and the monitoring pages tell them.
     pub(crate) ordinary_account: String,
     pub(crate) system_account: String,
@@ -81,8 +97,10 @@ impl NodeConfig {
             store_dir: store_dir.into(),
             listen: None,
             listen_host: None,
+            advertise: None,
             http_listen: None,
             jetstream: true,
+            auth: Auth::new(),
             ordinary_account: ORDINARY_ACCOUNT.into(),
             system_account: SYSTEM_ACCOUNT.into(),
             server_name: None,
@@ -122,6 +140,13 @@ impl NodeConfig {
     #[must_use]
     pub fn jetstream(mut self, on: bool) -> Self {
         self.jetstream = on;
+        self
+    }
+
+    /// Who may connect over the network; by default everybody. In-process clients need no credentials.
+    #[must_use]
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = auth;
         self
     }
 
@@ -235,6 +260,33 @@ impl NodeConfig {
         &self.store_dir
     }
 
+    /// Refuses what a running node cannot change.
+    pub(crate) fn check_change(&self, new: &Self) -> Result<(), Error> {
+        let changed = [
+            ("listen", self.listen != new.listen),
+            ("http", self.http_listen != new.http_listen),
+            ("server_name", self.server_name != new.server_name),
+            ("store_dir", self.store_dir != new.store_dir),
+            ("jetstream", self.jetstream != new.jetstream),
+            (
+                "accounts",
+                self.ordinary_account != new.ordinary_account
+                    || self.system_account != new.system_account,
+            ),
+            (
+                "max_index_bytes",
+                self.index_bytes_max != new.index_bytes_max,
+            ),
+        ];
+        match changed.iter().find(|(_, changed)| *changed) {
+            Some((setting, _)) => Err(Error::Config {
+                setting,
+                problem: "cannot be changed while the server runs; restart it".into(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses what contradicts itself.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let limits = &self.limits;
@@ -258,7 +310,7 @@ impl NodeConfig {
                 format!("{name:?} must have at least one character and no whitespace"),
             );
         }
-        Ok(())
+        self.auth.check()
     }
 }
 

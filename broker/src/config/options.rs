@@ -4,12 +4,16 @@
 //! left to the system, files for the log and the process id. The command line fills one in, on top of
 //! what a configuration file says.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::{ClientLimits, MAX_INDEX_BYTES, NodeConfig};
+use super::{ClientLimits, LAME_DUCK_DURATION, LAME_DUCK_GRACE, MAX_INDEX_BYTES, NodeConfig};
 use crate::Error;
+use crate::account::{ORDINARY_ACCOUNT, SYSTEM_ACCOUNT};
+use crate::auth::Auth;
 
 /// The options of a server process. Everything has the default of nats-server but where a field says
 /// otherwise.
@@ -33,6 +37,20 @@ pub struct ServerOptions {
     /// Most memory the indexes of all streams may take, in bytes.
     pub index_bytes_max: u64,
     pub(crate) limits: ClientLimits,
+    /// Who may connect.
+    pub auth: Auth,
+    /// Name of the account of applications.
+    pub(crate) ordinary_account: String,
+    /// Name of the system account.
+    pub(crate) system_account: String,
+    /// Whether the account of applications may use streams, where there are any.
+    pub(crate) account_has_jetstream: bool,
+    /// What INFO tells clients to connect to, `host:port` or `host`.
+    pub client_advertise: Option<String>,
+    pub(crate) lame_duck_grace: Duration,
+    pub(crate) lame_duck_duration: Duration,
+    /// Settings that were read and do nothing, with their places; at most one per key of the file.
+    without_effect: Vec<String>,
     /// What concerns the process and not the node.
     pub process: ProcessOptions,
 }
@@ -67,6 +85,14 @@ impl Default for ServerOptions {
             store_dir: std::env::temp_dir().join("nats"),
             index_bytes_max: MAX_INDEX_BYTES,
             limits: ClientLimits::default(),
+            auth: Auth::new(),
+            ordinary_account: ORDINARY_ACCOUNT.into(),
+            system_account: SYSTEM_ACCOUNT.into(),
+            account_has_jetstream: true,
+            client_advertise: None,
+            lame_duck_grace: LAME_DUCK_GRACE,
+            lame_duck_duration: LAME_DUCK_DURATION,
+            without_effect: Vec::new(),
             process: ProcessOptions::default(),
         }
     }
@@ -93,16 +119,36 @@ impl ServerOptions {
     pub fn node_config(&self) -> Result<NodeConfig, Error> {
         let mut config = NodeConfig::new(&self.store_dir)
             .listen(resolve(&self.host, self.port)?)
-            .jetstream(self.jetstream)
+            .jetstream(self.jetstream && self.account_has_jetstream)
+            .auth(self.auth.clone())
             .max_index_bytes(self.index_bytes_max);
         config.listen_host = Some(self.host.clone());
         config.limits = self.limits.clone();
+        config.ordinary_account.clone_from(&self.ordinary_account);
+        config.system_account.clone_from(&self.system_account);
         config.server_name.clone_from(&self.server_name);
+        if let Some(advertise) = &self.client_advertise {
+            config.advertise = Some(match advertise.rsplit_once(':') {
+                Some((host, port)) => (host.into(), port.parse().ok()),
+                None => (advertise.clone(), None),
+            });
+        }
         if let Some(port) = self.http_port {
             let host = self.http_host.as_ref().unwrap_or(&self.host);
             config.http_listen = Some(resolve(host, port)?);
         }
         Ok(config)
+    }
+
+    /// Remembers that a setting was read and changes nothing here.
+    pub(crate) fn note_without_effect(&mut self, place: &impl fmt::Display, key: &str) {
+        self.without_effect
+            .push(format!("{place}: {key:?} has no effect"));
+    }
+
+    /// Settings of the configuration file that change nothing here, for the log.
+    pub fn without_effect(&self) -> &[String] {
+        &self.without_effect
     }
 
     /// Sets the largest message in bytes.

@@ -150,10 +150,10 @@ impl Client {
 
     /// CONNECT has come. As in nats-server, the time since the socket was accepted stands for the round
     /// trip until the first PING is answered.
-    pub(super) fn note_connect(&self, connect: &Connect, account: Account) {
+    pub(super) fn note_connect(&self, connect: &Connect, account: Account, user: Option<String>) {
         let identity = Identity {
             account,
-            user: None,
+            user,
             name: connect.name.clone(),
             lang: connect.lang.clone(),
             version: connect.version.clone(),

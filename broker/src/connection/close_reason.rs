@@ -12,6 +12,10 @@ pub(crate) enum CloseReason {
     WriteFailed,
     /// The client broke the protocol.
     ProtocolViolation,
+    /// The client brought no right credentials, or did not begin with CONNECT where it must.
+    NotAuthorized,
+    /// The client did not send CONNECT in time.
+    AuthTimedOut,
     /// A message was larger than `max_payload`.
     PayloadTooLarge,
     /// A line was longer than `max_control_line`.
@@ -51,6 +55,8 @@ impl CloseReason {
             Self::ReadFailed => "Read Error",
             Self::WriteFailed => "Write Error",
             Self::ProtocolViolation => "Protocol Violation",
+            Self::NotAuthorized => "Authentication Failure",
+            Self::AuthTimedOut => "Authentication Timeout",
             Self::PayloadTooLarge => "Maximum Message Payload Exceeded",
             Self::ControlLineTooLong => "Maximum Control Line Exceeded",
             Self::PendingTooMuch => "Slow Consumer (Pending Bytes)",

@@ -5,7 +5,7 @@
 //! writes it [at once](AtOnce). One of them writes at a time, so that bytes stay in order.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::CloseReason;
 use super::at_once::{AT_ONCE_BYTES_MAX, AtOnce};
 use super::client::Traffic;
+use crate::auth::DeliveryGuard;
 use crate::pubsub::{Message, SubscriberId};
 
 /// A writer is woken before the end of a burst when so many bytes wait: 64 KiB.
@@ -52,6 +53,8 @@ struct State {
     headers: bool,
     /// The writer is at work, or somebody has promised to wake it.
     wake_promised: bool,
+    /// What messages must pass.
+    guard: Option<Arc<DeliveryGuard>>,
     /// More than three quarters of what may wait do wait.
     crowded: bool,
     /// Set once. Nothing is added any more; what waits is still written, unless the client is slow.
@@ -84,6 +87,8 @@ pub(crate) enum Pushed {
     Crowded,
     /// The receiver is closed; it was not taken.
     Closed,
+    /// The receiver's user may not see it; it was not taken.
+    Denied,
 }
 
 impl State {
@@ -113,6 +118,7 @@ impl Outbound {
                 writing_bytes: 0,
                 writing_at_once: false,
                 headers: false,
+                guard: None,
                 wake_promised: false,
                 crowded: false,
                 close_reason: None,
@@ -135,33 +141,45 @@ impl Outbound {
     /// Adds one message for the subscription `sid`.
     pub(crate) fn push_message(&self, sid: &[u8], message: &Message) -> Pushed {
         self.push_with(|state| {
+            let reply = message.reply.as_ref().map(Subject::as_str);
+            if let Some(guard) = &state.guard
+                && !guard.lets_pass(message.subject.as_str(), reply)
+            {
+                return false;
+            }
             let headers = message.headers.as_deref().filter(|_| state.headers);
             encode::msg(
                 &mut state.buffer,
                 message.subject.as_str(),
                 sid,
-                message.reply.as_ref().map(Subject::as_str),
+                reply,
                 headers,
                 &message.payload,
             );
             let bytes = headers.map_or(0, <[u8]>::len) + message.payload.len();
             state.sent.messages += 1;
             state.sent.bytes += bytes as u64;
+            true
         })
     }
 
     /// Adds a protocol line such as PONG.
     pub(super) fn push_line(&self, encode: impl FnOnce(&mut BytesMut)) -> Pushed {
-        self.push_with(|state| encode(&mut state.buffer))
+        self.push_with(|state| {
+            encode(&mut state.buffer);
+            true
+        })
     }
 
-    fn push_with(&self, encode: impl FnOnce(&mut State)) -> Pushed {
+    fn push_with(&self, encode: impl FnOnce(&mut State) -> bool) -> Pushed {
         let mut state = self.lock();
         if state.close_reason.is_some() {
             return Pushed::Closed;
         }
         let bytes_before = state.buffer.len();
-        encode(&mut state);
+        if !encode(&mut state) {
+            return Pushed::Denied;
+        }
 
         let waiting = state.buffer.len();
         let pending = state.pending_bytes();
@@ -269,6 +287,11 @@ impl Outbound {
         }
         self.note_room(state);
         is_done
+    }
+
+    /// Sets what messages must pass from now on; `None` lets all pass.
+    pub(super) fn set_guard(&self, guard: Option<Arc<DeliveryGuard>>) {
+        self.lock().guard = guard;
     }
 
     /// Says whether the client understands headers.

@@ -9,22 +9,23 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use hitherto_platform::{Clock, Connection, ReadHalf};
-use hitherto_protocol::{DecodeError, Decoder, Limits, ServerInfo};
+use hitherto_protocol::{ClientOp, Connect, DecodeError, Decoder, Limits};
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::at_once::AtOnce;
 use super::client::{Client, ClientEvent};
 use super::handshake::info_for;
 use super::outbound::Outbound;
-use super::session::Session;
+use super::session::{Session, Violation};
 use super::{Clients, CloseReason, writer};
 use crate::account::Accounts;
 use crate::config::ClientLimits;
 use crate::pubsub::SubscriberId;
 use crate::room::Room;
+use crate::settings::Settings;
 use crate::stop::StopSignal;
 
 /// The first read of a connection takes at most 4 KiB; reads that fill their buffer make the next larger.
@@ -32,6 +33,10 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 
 /// One read takes at most 64 KiB.
 const READ_BYTES_MAX: usize = 64 * 1024;
+
+/// The first PING goes to a client after 2 s, as in nats-server 2.15 (`firstClientPingInterval` in
+/// `server/const.go`).
+const FIRST_PING: Duration = Duration::from_secs(2);
 
 /// After an `-ERR` that closes the connection, what the client still sends is thrown away for so long:
 /// closing a socket with unread bytes would make the kernel throw away the `-ERR`.
@@ -42,13 +47,19 @@ const LINGER: Duration = Duration::from_millis(500);
 pub(crate) struct Environment {
     pub(crate) accounts: Accounts,
     pub(crate) room: Room,
-    pub(crate) limits: ClientLimits,
-    /// INFO without the fields of a single connection.
-    pub(crate) info: ServerInfo,
+    /// What a reload changes.
+    pub(crate) settings: watch::Sender<Arc<Settings>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) clients: Clients,
     /// What happens to connections, for those who watch.
     pub(crate) events: mpsc::Sender<ClientEvent>,
+}
+
+impl Environment {
+    /// What holds now.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.borrow())
+    }
 }
 
 /// Serves one client until it goes, breaks the rules, or the node stops.
@@ -58,9 +69,11 @@ pub(crate) async fn serve(
     peer: SocketAddr,
     stop: StopSignal,
 ) {
-    let limits = &environment.limits;
+    let mut changes = environment.settings.subscribe();
+    let settings = Arc::clone(&changes.borrow_and_update());
+    let limits = &settings.limits;
     let id = environment.accounts.next_subscriber_id();
-    let client = begin(&environment, id, peer);
+    let client = begin(&environment, &settings, id, peer);
     let outbound = client.outbound();
     let (socket, write_half, shared) = connection.split_shared();
     if let Some(shared) = shared {
@@ -75,12 +88,11 @@ pub(crate) async fn serve(
     ));
     tracing::debug!(client = id.0, %peer, "connection accepted");
 
-    let info = info_for(&environment.info, id, peer);
     let session = Session::new(
         environment.accounts.clone(),
         Arc::clone(&client),
-        info,
-        limits.subscriptions_max,
+        Arc::clone(&settings),
+        peer,
     );
     let mut reader = Reader {
         environment: &environment,
@@ -89,11 +101,11 @@ pub(crate) async fn serve(
         socket,
         buffer: BytesMut::new(),
         read_bytes: READ_BYTES_MIN,
-        decoder: Decoder::new(Limits {
-            control_line_bytes_max: limits.control_line_bytes_max,
-            payload_bytes_max: limits.payload_bytes_max,
-        }),
+        decoder: Decoder::new(decoder_limits(limits)),
         session,
+        first_ping: limits.ping_interval > FIRST_PING,
+        settings: Arc::clone(&settings),
+        changes,
     };
     reader.run(stop).await;
 
@@ -115,12 +127,13 @@ pub(crate) async fn refuse(
     connection: Box<dyn Connection>,
     peer: SocketAddr,
 ) {
-    let limits = &environment.limits;
+    let settings = environment.settings();
+    let limits = &settings.limits;
     let id = environment.accounts.next_subscriber_id();
-    let client = begin(&environment, id, peer);
+    let client = begin(&environment, &settings, id, peer);
     let outbound = client.outbound();
     let (socket, write_half) = connection.split();
-    let info = info_for(&environment.info, id, peer);
+    let info = info_for(&settings.info, id, peer);
     outbound.push_line(|buffer| hitherto_protocol::encode::info(&info, buffer));
     outbound.close(
         CloseReason::TooManyConnections,
@@ -139,6 +152,10 @@ struct Reader<'a> {
     read_bytes: usize,
     decoder: Decoder,
     session: Session,
+    /// The next PING is the early one.
+    first_ping: bool,
+    settings: Arc<Settings>,
+    changes: watch::Receiver<Arc<Settings>>,
 }
 
 impl Reader<'_> {
@@ -152,7 +169,8 @@ impl Reader<'_> {
                 () = stop.stopped() => outbound.close(CloseReason::Shutdown, None),
             }
         });
-        let mut ping = ping_timer(self.environment.limits.ping_interval);
+        let mut ping = ping_timer(self.settings.limits.ping_interval);
+        let mut connect_due = pin!(sleep(self.settings.auth.connect_timeout()));
         self.session.flush();
         loop {
             let missing = self.decoder.missing_bytes(&self.buffer);
@@ -165,6 +183,16 @@ impl Reader<'_> {
                     self.handle_ping_due();
                     continue;
                 }
+                () = &mut connect_due, if self.session.awaits_connect() => {
+                    let text = "Authentication Timeout";
+                    return self.outbound.close(CloseReason::AuthTimedOut, Some(text));
+                }
+                Ok(()) = self.changes.changed() => {
+                    if self.handle_change().is_break() {
+                        return;
+                    }
+                    continue;
+                }
             };
             let bytes = match read {
                 Ok(0) => return self.outbound.close(CloseReason::ClientClosed, None),
@@ -172,7 +200,7 @@ impl Reader<'_> {
                 Err(_) => return self.outbound.close(CloseReason::ReadFailed, None),
             };
             self.client.note_activity();
-            let flow = self.handle_buffer();
+            let flow = self.handle_buffer().await;
             self.session.flush();
             self.adapt_read_bytes(bytes);
             if let Some(crowded) = self.session.take_crowded() {
@@ -185,27 +213,63 @@ impl Reader<'_> {
     }
 
     /// Takes every whole operation out of the buffer.
-    fn handle_buffer(&mut self) -> ControlFlow<()> {
+    async fn handle_buffer(&mut self) -> ControlFlow<()> {
         loop {
-            let (reason, text) = match self.decoder.decode(&mut self.buffer) {
-                Ok(Some(op)) => match self.session.handle_op(op) {
-                    Ok(()) => continue,
-                    Err(violation) => (CloseReason::ProtocolViolation, violation.text),
-                },
+            let handled = match self.decoder.decode(&mut self.buffer) {
                 Ok(None) => return ControlFlow::Continue(()),
-                Err(error) => {
-                    let client = self.outbound.subscriber().0;
-                    tracing::debug!(client, %error, "client broke the protocol");
-                    (reason_of(&error), error.wire_text())
-                }
+                Ok(Some(ClientOp::Connect(connect))) => self.handle_connect(&connect).await,
+                Ok(Some(op)) => self.session.handle_op(op),
+                Err(error) => Err(self.violation_of(&error)),
             };
-            self.outbound.close(reason, text);
-            return ControlFlow::Break(());
+            if let Err(violation) = handled {
+                self.outbound.close(violation.reason, violation.text);
+                return ControlFlow::Break(());
+            }
         }
     }
 
+    /// CONNECT: who the client is may take a while to find out.
+    async fn handle_connect(&mut self, connect: &Connect) -> Result<(), Violation> {
+        let admission = self.settings.auth.admit(connect).await;
+        self.session.handle_connect(connect, admission)
+    }
+
+    fn violation_of(&self, error: &DecodeError) -> Violation {
+        let is_connect = matches!(
+            error,
+            DecodeError::InvalidConnect { .. } | DecodeError::ControlLineTooLong { .. }
+        );
+        if self.session.awaits_connect() && !is_connect {
+            // Whoever must say who it is learns nothing else.
+            return Violation::NOT_AUTHORIZED;
+        }
+        let client = self.outbound.subscriber().0;
+        tracing::debug!(client, %error, "client broke the protocol");
+        Violation {
+            reason: reason_of(error),
+            text: error.wire_text(),
+        }
+    }
+
+    /// The node goes by other settings from now on.
+    fn handle_change(&mut self) -> ControlFlow<()> {
+        self.settings = Arc::clone(&self.changes.borrow_and_update());
+        self.decoder
+            .set_limits(decoder_limits(&self.settings.limits));
+        let changed = self.session.handle_change(&self.settings);
+        self.session.flush();
+        if let Err(violation) = changed {
+            self.outbound.close(violation.reason, violation.text);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
     fn handle_ping_due(&mut self) {
-        let limits = &self.environment.limits;
+        if std::mem::take(&mut self.first_ping) && !self.session.takes_early_ping() {
+            return;
+        }
+        let limits = &self.settings.limits;
         if self.session.handle_ping_due(limits.pings_outstanding_max) {
             self.session.flush();
         } else {
@@ -240,15 +304,22 @@ async fn wait_for_room(room: &Room, ending: Pin<&mut impl Future<Output = ()>>) 
     }
 }
 
+/// The first PING comes early: it tells how far away the client is.
 fn ping_timer(period: Duration) -> Interval {
-    let mut timer = interval_at(Instant::now() + period, period);
+    let first = period.min(FIRST_PING);
+    let mut timer = interval_at(Instant::now() + first, period);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     timer
 }
 
 /// Makes a connection known to the node.
-fn begin(environment: &Environment, id: SubscriberId, peer: SocketAddr) -> Arc<Client> {
-    let outbound = Arc::new(Outbound::new(id, environment.limits.pending_bytes_max));
+fn begin(
+    environment: &Environment,
+    settings: &Settings,
+    id: SubscriberId,
+    peer: SocketAddr,
+) -> Arc<Client> {
+    let outbound = Arc::new(Outbound::new(id, settings.limits.pending_bytes_max));
     let (clock, events) = (&environment.clock, &environment.events);
     let client = Client::new(outbound, peer, Arc::clone(clock), events.clone());
     let client = Arc::new(client);
@@ -271,12 +342,21 @@ async fn conclude(environment: &Environment, client: &Client, mut socket: ReadHa
             CloseReason::ProtocolViolation
             | CloseReason::PayloadTooLarge
             | CloseReason::ControlLineTooLong
+            | CloseReason::NotAuthorized
+            | CloseReason::AuthTimedOut
             | CloseReason::TooManyConnections
             | CloseReason::StaleConnection,
         ) => {
             timeout(LINGER, throw_away(&mut socket)).await.ok();
         }
         _ => {}
+    }
+}
+
+fn decoder_limits(limits: &ClientLimits) -> Limits {
+    Limits {
+        control_line_bytes_max: limits.control_line_bytes_max,
+        payload_bytes_max: limits.payload_bytes_max,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Texts and order of answers follow nats-server 2.15, observed on the wire.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +12,15 @@ use hitherto_protocol::{
     ClientOp, Connect, HeadersBuilder, Publish, ServerInfo, Subject, SubjectFilter, encode,
 };
 
-use super::Outbound;
 use super::client::{Client, Traffic};
-use super::handshake::{ClientOptions, connect_info};
+use super::handshake::{ClientOptions, connect_info, info_for};
 use super::outbound::Pushed;
 use super::subscriptions::{Subscriptions, TooManySubscriptions};
+use super::{CloseReason, Outbound};
 use crate::account::{Account, Accounts};
+use crate::auth::{Admission, DeliveryGuard, Permissions};
 use crate::pubsub::{Message, Origin, Publisher, SubscriberId, Target};
+use crate::settings::Settings;
 
 /// Subjects of the inside of a cluster: clients may not publish to them, nor ask for answers there.
 const RAFT_PREFIX: &str = "$NRG.";
@@ -31,6 +34,11 @@ pub(super) struct Session {
     info: ServerInfo,
     /// CONNECT has come.
     connected: bool,
+    /// Who the client is; `None` until CONNECT says so, where it must.
+    admission: Option<Admission>,
+    /// What is delivered to the client must pass it.
+    guard: Option<Arc<DeliveryGuard>>,
+    settings: Arc<Settings>,
     connect_info_sent: bool,
     client: Arc<Client>,
     outbound: Arc<Outbound>,
@@ -52,7 +60,23 @@ pub(super) struct Session {
 /// The client broke the protocol: the connection is closed, after an `-ERR` if there is a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Violation {
+    pub(super) reason: CloseReason,
     pub(super) text: Option<&'static str>,
+}
+
+impl Violation {
+    /// The client may not be here.
+    pub(super) const NOT_AUTHORIZED: Self = Self {
+        reason: CloseReason::NotAuthorized,
+        text: Some("Authorization Violation"),
+    };
+
+    fn of_protocol(text: Option<&'static str>) -> Self {
+        Self {
+            reason: CloseReason::ProtocolViolation,
+            text,
+        }
+    }
 }
 
 impl Session {
@@ -60,8 +84,8 @@ impl Session {
     pub(super) fn new(
         accounts: Accounts,
         client: Arc<Client>,
-        info: ServerInfo,
-        subscriptions_max: usize,
+        settings: Arc<Settings>,
+        peer: SocketAddr,
     ) -> Self {
         let outbound = Arc::clone(client.outbound());
         let id = client.id();
@@ -70,15 +94,17 @@ impl Session {
         let mut session = Self {
             options: ClientOptions::default(),
             id,
-            info,
+            info: info_for(&settings.info, id, peer),
             connected: false,
+            admission: None,
+            guard: None,
             connect_info_sent: false,
             wake_own_writer: false,
             publisher: router.publisher(Origin::Client(id)),
             subscriptions: Subscriptions::new(
                 Arc::clone(router),
                 Arc::clone(&outbound),
-                subscriptions_max,
+                settings.limits.subscriptions_max,
             ),
             client,
             outbound,
@@ -87,7 +113,11 @@ impl Session {
             received: Traffic::default(),
             pings_outstanding: 0,
             pinged_at: None,
+            settings,
         };
+        if let Some(admission) = session.settings.auth.without_credentials() {
+            session.admit(admission);
+        }
         session.push_info();
         session
     }
@@ -97,6 +127,9 @@ impl Session {
     /// # Errors
     /// When the connection must be closed.
     pub(super) fn handle_op(&mut self, op: ClientOp) -> Result<(), Violation> {
+        if self.admission.is_none() {
+            return Err(Violation::NOT_AUTHORIZED);
+        }
         match op {
             ClientOp::Publish(publish) => self.handle_publish(publish)?,
             ClientOp::Subscribe {
@@ -111,15 +144,21 @@ impl Session {
             }
             ClientOp::Ping => self.handle_ping(),
             ClientOp::Pong => self.handle_pong(),
-            ClientOp::Connect(connect) => self.handle_connect(&connect)?,
-            ClientOp::Info | ClientOp::Ok => {}
+            // Taken by the reader, which finds out who the client is.
+            ClientOp::Connect(_) | ClientOp::Info | ClientOp::Ok => {}
             ClientOp::Err(text) => {
                 let text = String::from_utf8_lossy(&text);
                 tracing::debug!(client = self.id.0, %text, "client reports an error");
-                return Err(Violation { text: None });
+                return Err(Violation::of_protocol(None));
             }
         }
         Ok(())
+    }
+
+    /// Tells whether the client gets a PING early. Differs from nats-server: one that speaks the original
+    /// protocol, most likely by hand, is left alone until `ping_interval`.
+    pub(super) fn takes_early_ping(&self) -> bool {
+        self.options.takes_async_info
     }
 
     /// The PING timer has run out. `false` when too many PINGs are unanswered: the client is stale.
@@ -150,21 +189,33 @@ impl Session {
         self.publisher.take_crowded()
     }
 
-    fn handle_connect(&mut self, connect: &Connect) -> Result<(), Violation> {
-        let options =
-            ClientOptions::from_connect(connect).map_err(|text| Violation { text: Some(text) })?;
+    /// Takes CONNECT. `admission` is `None` when the client may not be here.
+    ///
+    /// # Errors
+    /// When the connection must be closed.
+    pub(super) fn handle_connect(
+        &mut self,
+        connect: &Connect,
+        admission: Option<Admission>,
+    ) -> Result<(), Violation> {
+        let options = ClientOptions::from_connect(connect)
+            .map_err(|text| Violation::of_protocol(Some(text)))?;
+        let admission = admission.ok_or_else(|| {
+            let user = connect.user.as_deref();
+            tracing::debug!(client = self.id.0, user, "client is not authorized");
+            Violation::NOT_AUTHORIZED
+        })?;
         if std::mem::replace(&mut self.connected, true) {
             // As nats-server 2.15: a second CONNECT may be another user, and begins without subscriptions.
             self.subscriptions.clear();
         }
+        self.admit(admission);
         self.options = options;
-        self.client.note_connect(connect, self.account);
+        let user = self.admission.as_ref().and_then(Admission::user_name);
+        self.client
+            .note_connect(connect, self.account, user.map(str::to_owned));
         self.outbound.set_headers(options.headers);
-        self.publisher.set_origin(if options.echo {
-            Origin::Client(self.id)
-        } else {
-            Origin::ClientWithoutEcho(self.id)
-        });
+        self.publisher.set_origin(self.origin());
         tracing::debug!(
             client = self.id.0,
             name = connect.name,
@@ -174,6 +225,80 @@ impl Session {
         );
         self.push_ok();
         Ok(())
+    }
+
+    /// From now on the client is this one: in its account, with its permissions.
+    fn admit(&mut self, admission: Admission) {
+        if admission.account != self.account {
+            self.account = admission.account;
+            let router = self.accounts.router(self.account);
+            self.publisher = router.publisher(self.origin());
+            self.subscriptions.move_to(Arc::clone(router));
+        }
+        let permissions = admission.permissions();
+        self.guard = permissions
+            .and_then(Permissions::delivery_guard)
+            .map(Arc::new);
+        self.outbound.set_guard(self.guard.clone());
+        self.admission = Some(admission);
+    }
+
+    /// Tells whether CONNECT must come before anything else.
+    pub(super) fn awaits_connect(&self) -> bool {
+        self.admission.is_none()
+    }
+
+    /// Goes by other settings from now on: the client may not be welcome any more, or may do less.
+    ///
+    /// # Errors
+    /// When the connection must be closed.
+    pub(super) fn handle_change(&mut self, settings: &Arc<Settings>) -> Result<(), Violation> {
+        self.settings = Arc::clone(settings);
+        self.subscriptions
+            .set_max(settings.limits.subscriptions_max);
+        let Some(admission) = &self.admission else {
+            return Ok(());
+        };
+        let readmitted = settings.auth.readmit(admission);
+        self.admit(readmitted.ok_or(Violation::NOT_AUTHORIZED)?);
+        let permissions = self.admission.as_ref().and_then(Admission::permissions);
+        let Some(permissions) = permissions else {
+            return Ok(());
+        };
+        let denied = self
+            .subscriptions
+            .end_unless(|filter, queue| permissions.may_subscribe(filter, queue));
+        for (filter, queue, sid) in denied {
+            let sid = String::from_utf8_lossy(&sid);
+            let text = subscribe_violation(filter.as_str(), queue.as_deref());
+            self.push_err(&format!("{text} (sid \"{sid}\")"));
+        }
+        self.client.note_subscriptions(self.subscriptions.len());
+        Ok(())
+    }
+
+    fn origin(&self) -> Origin {
+        if self.options.echo {
+            Origin::Client(self.id)
+        } else {
+            Origin::ClientWithoutEcho(self.id)
+        }
+    }
+
+    fn permissions(&self) -> Option<&Permissions> {
+        self.admission.as_ref().and_then(Admission::permissions)
+    }
+
+    /// Tells whether the client may publish to a subject, by its permissions or as an answer.
+    fn may_publish(&self, subject: &[u8]) -> bool {
+        let Some(permissions) = self.permissions() else {
+            return true;
+        };
+        let Ok(subject) = std::str::from_utf8(subject) else {
+            return false;
+        };
+        let may_answer = |guard: &DeliveryGuard| guard.may_answer(subject);
+        permissions.may_publish(subject) || self.guard.as_deref().is_some_and(may_answer)
     }
 
     /// PONG is a barrier: what the client sent before is done. It goes into the same buffer as the
@@ -186,6 +311,7 @@ impl Session {
             let is_system = self.account == Account::System;
             let info = std::mem::take(&mut self.info);
             self.info = connect_info(info, &account.name, is_system);
+            self.info.auth_required = self.settings.auth.has_credentials();
             self.push_info();
         }
     }
@@ -211,6 +337,13 @@ impl Session {
             self.push_err("Invalid Subject");
             return;
         };
+        let permissions = self.permissions();
+        if permissions
+            .is_some_and(|permissions| !permissions.may_subscribe(&filter, queue.as_deref()))
+        {
+            self.push_err(&subscribe_violation(filter.as_str(), queue.as_deref()));
+            return;
+        }
         match self.subscriptions.subscribe(filter, queue, sid) {
             Ok(()) => {
                 self.client.note_subscriptions(self.subscriptions.len());
@@ -225,7 +358,11 @@ impl Session {
         self.received.messages += 1;
         self.received.bytes += (headers + publish.payload.len()) as u64;
         if publish.headers.is_some() && !self.options.headers {
-            return Err(Violation { text: None });
+            return Err(Violation::of_protocol(None));
+        }
+        if !self.may_publish(&publish.subject) {
+            self.push_err(&publish_violation(&publish.subject));
+            return Ok(());
         }
         if let Some(text) = forbidden(&publish) {
             self.push_err(&text);
@@ -315,13 +452,21 @@ impl Session {
     }
 }
 
+fn publish_violation(subject: &[u8]) -> String {
+    let subject = String::from_utf8_lossy(subject);
+    format!("Permissions Violation for Publish to \"{subject}\"")
+}
+
+fn subscribe_violation(filter: &str, queue: Option<&str>) -> String {
+    let queue = queue.map(|queue| format!(" using queue \"{queue}\""));
+    let queue = queue.unwrap_or_default();
+    format!("Permissions Violation for Subscription to \"{filter}\"{queue}")
+}
+
 /// The text of a permissions violation, if the message may not be published.
 fn forbidden(publish: &Publish) -> Option<String> {
     if publish.subject.starts_with(RAFT_PREFIX.as_bytes()) {
-        let subject = String::from_utf8_lossy(&publish.subject);
-        return Some(format!(
-            "Permissions Violation for Publish to \"{subject}\""
-        ));
+        return Some(publish_violation(&publish.subject));
     }
     let reply = publish.reply.as_deref().unwrap_or_default();
     reply.starts_with(ROUTED_REPLY_PREFIX.as_bytes()).then(|| {

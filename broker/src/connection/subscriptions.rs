@@ -77,6 +77,38 @@ impl Subscriptions {
         self.by_sid.len()
     }
 
+    /// Allows so many from now on; those there are stay.
+    pub(super) fn set_max(&mut self, max: usize) {
+        self.max = max;
+    }
+
+    /// Goes on in another account, without subscriptions.
+    pub(super) fn move_to(&mut self, router: Arc<Router>) {
+        self.clear();
+        self.router = router;
+    }
+
+    /// Ends those that may not be any more, and says which they were, in the order of their names.
+    pub(super) fn end_unless(
+        &mut self,
+        may_stay: impl Fn(&SubjectFilter, Option<&str>) -> bool,
+    ) -> Vec<(SubjectFilter, Option<ByteString>, Bytes)> {
+        self.forget_ended();
+        let mut ended = Vec::new();
+        let router = &self.router;
+        self.by_sid.retain(|sid, key| {
+            let (filter, queue) = (key.filter(), key.queue());
+            let stays = may_stay(filter, queue.map(|queue| &**queue));
+            if !stays {
+                router.unsubscribe(key);
+                ended.push((filter.clone(), queue.cloned(), sid.clone()));
+            }
+            stays
+        });
+        ended.sort_by(|one, other| one.2.cmp(&other.2));
+        ended
+    }
+
     /// Ends all of them.
     pub(super) fn clear(&mut self) {
         // In any order: ending one has no effect on another.

@@ -161,7 +161,9 @@ impl ByKind {
 impl Monitor {
     /// Makes the document.
     pub(crate) fn varz(&self) -> Varz<'_> {
-        let (info, limits) = (self.info(), self.limits());
+        let info = self.info();
+        let settings = self.settings();
+        let (now, limits) = (&settings.info, &settings.limits);
         let totals = self.clients().totals();
         let (received, sent) = (totals.received, totals.sent);
         let http = self.parts.http_addr;
@@ -174,9 +176,9 @@ impl Monitor {
             go: &info.go,
             host: &info.host,
             port: info.port,
-            auth_required: info.auth_required,
-            tls_required: info.tls_required,
-            tls_verify: info.tls_verify,
+            auth_required: now.auth_required,
+            tls_required: now.tls_required,
+            tls_verify: now.tls_verify,
             connect_urls: &info.connect_urls,
             max_connections: limits.connections_max,
             max_subscriptions: limits.subscriptions_max,
@@ -186,7 +188,7 @@ impl Monitor {
             http_port: http.map_or(0, |addr| addr.port()),
             http_base_path: "",
             https_port: 0,
-            auth_timeout: 0.0,
+            auth_timeout: settings.auth.connect_timeout().as_secs_f64(),
             max_control_line: limits.control_line_bytes_max,
             max_payload: limits.payload_bytes_max,
             max_pending: limits.pending_bytes_max,

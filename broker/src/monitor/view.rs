@@ -11,17 +11,19 @@ use hitherto_protocol::{ServerInfo, Timestamp};
 
 use super::process::Process;
 use crate::account::{Account, Accounts};
-use crate::config::ClientLimits;
 use crate::connection::{Clients, Environment};
 use crate::id;
 use crate::jetstream::JetStream;
 use crate::pubsub::SubscriberId;
+use crate::settings::Settings;
 
 /// What a node shows of itself. Shared by everybody who carries documents out.
 ///
 /// JetStream is held weakly, so that a page under way does not keep the threads of a stopped node alive.
 #[derive(Debug)]
 pub(crate) struct Monitor {
+    /// What the server says about itself, for what no reload changes.
+    info: ServerInfo,
     environment: Arc<Environment>,
     jetstream: Weak<JetStream>,
     pub(super) parts: MonitorParts,
@@ -55,6 +57,7 @@ impl Monitor {
             started: Timestamp::from(clock.now()),
             started_monotonic: clock.monotonic(),
             process: Process::new(),
+            info: environment.settings().info.clone(),
             environment,
             jetstream: jetstream.map(Arc::downgrade).unwrap_or_default(),
             parts,
@@ -89,13 +92,15 @@ impl Monitor {
         pages.clone()
     }
 
-    /// What the server says about itself to every client.
+    /// What the server says about itself to every client: its names and its version. The rest may have
+    /// changed by a reload.
     pub(crate) fn info(&self) -> &ServerInfo {
-        &self.environment.info
+        &self.info
     }
 
-    pub(super) fn limits(&self) -> &ClientLimits {
-        &self.environment.limits
+    /// What holds for connections now.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.environment.settings()
     }
 
     pub(super) fn clients(&self) -> &Clients {

@@ -167,7 +167,7 @@ impl Round {
             match pushed {
                 Pushed::WakeWriter => self.to_wake.push(Arc::clone(outbound)),
                 Pushed::Crowded => self.crowded = Some(Arc::clone(outbound)),
-                Pushed::Done | Pushed::Closed => {}
+                Pushed::Done | Pushed::Closed | Pushed::Denied => {}
             }
         }
         true

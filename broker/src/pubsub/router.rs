@@ -74,6 +74,16 @@ impl SubscriptionKey {
         self.0.has_ended()
     }
 
+    /// The subjects it asks for.
+    pub(crate) fn filter(&self) -> &SubjectFilter {
+        self.0.filter()
+    }
+
+    /// Its queue group; `None` for a plain subscription.
+    pub(crate) fn queue(&self) -> Option<&ByteString> {
+        self.0.queue()
+    }
+
     /// Lets the subscription end after `max` messages counted since it began. Says `true` when so many
     /// have been delivered already: then the caller ends it.
     pub(crate) fn end_after(&self, max: u64) -> bool {

@@ -48,7 +48,7 @@ pub(super) enum Handover {
     Taken {
         /// It was the last one the subscription asked for.
         is_last: bool,
-        /// What the receiver said; not [`Pushed::Closed`].
+        /// What the receiver said; neither [`Pushed::Closed`] nor [`Pushed::Denied`].
         pushed: Pushed,
     },
     /// It was not taken: the subscription has ended, or does not want its own messages.
@@ -153,7 +153,7 @@ impl Subscription {
                 Pushed::Done
             }
         };
-        if pushed == Pushed::Closed {
+        if matches!(pushed, Pushed::Closed | Pushed::Denied) {
             return Handover::Refused;
         }
         Handover::Taken { is_last, pushed }

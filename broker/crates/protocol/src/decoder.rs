@@ -113,6 +113,11 @@ impl Decoder {
         }
     }
 
+    /// Other limits from the next operation on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// How many more bytes the operation at hand needs before [`Decoder::decode`] can give it; 0
     /// when that is not known. A reader reserves so much, and a large payload is not moved while it
     /// comes in. At most `payload_bytes_max` and 2 more.

@@ -9,13 +9,16 @@
 
 mod flags;
 
+use std::path::Path;
+
 use anyhow::{Context as _, bail};
 use hitherto_broker::NATS_VERSION;
+use hitherto_broker::auth::{Auth, User};
 use hitherto_broker::config::{CLIENT_PORT, ServerOptions};
 
 use self::flags::{Flag, Given};
 use super::log::{FATAL, Form};
-use super::process::Process;
+use super::process::{Load, Process};
 use super::send_signal;
 
 /// The name that makes the program behave as nats-server.
@@ -31,8 +34,11 @@ Server Options:
         --server_name <server_name>  Server name (default: auto)
     -P, --pid <file>                 File to store PID
     -m, --http_port <port>           Use port for http monitoring (-1 for a free one)
+    -c, --config <file>              Configuration file
+    -t                               Test configuration and exit
     -sl,--signal <signal>=<pid>      Send signal to a running server (ldm, stop, quit, term, reopen, reload);
                                      <pid> is a number or the path of a PID file
+        --client_advertise <string>  Client URL to advertise to clients
         --ports_file_dir <dir>       Write a ports file in this directory (<program>_<pid>.ports)
 
 Logging Options:
@@ -45,6 +51,11 @@ Logging Options:
 JetStream Options:
     -js, --jetstream                 Enable JetStream
     -sd, --store_dir <dir>           Set the storage directory
+
+Authorization Options:
+        --user <user>                User required for connections
+        --pass <password>            Password required for connections
+        --auth <token>               Authorization token required for connections
 
 Common Options:
     -h, --help                       Show this message
@@ -81,12 +92,22 @@ pub(super) fn run(args: Vec<String>) -> anyhow::Result<()> {
     if let Some(signal) = asks_for(Flag::Signal) {
         return send_signal::send(&signal.value);
     }
-    let mut options = ServerOptions::default();
-    given
-        .iter()
-        .try_for_each(|given| apply(given, &mut options))?;
+    let tested = match (asks_for(Flag::TestConfig), asks_for(Flag::Config)) {
+        (Some(_), Some(config)) => Some(config.value.clone()),
+        (Some(_), None) => bail!("must specify configuration file to test"),
+        (None, _) => None,
+    };
+    let load: Load = Box::new(move || load(&given));
+    let options = load()?;
+    if let Some(path) = tested {
+        // Looks at what only a start would find out.
+        options.node_config()?;
+        print(&format!("{NAME}: configuration file {path} is valid\n"));
+        return Ok(());
+    }
     let process = Process {
         options,
+        load,
         form: Form::NatsServer,
         ports_file: None,
     };
@@ -105,6 +126,27 @@ fn version() -> String {
             env!("CARGO_PKG_VERSION")
         )
     }
+}
+
+/// What the configuration file says, and on top of it the flags.
+fn load(given: &[Given]) -> anyhow::Result<ServerOptions> {
+    let value = |flag| given.iter().rev().find(|given| given.flag == flag);
+    let mut options = ServerOptions::default();
+    if let Some(config) = value(Flag::Config) {
+        options.read_file(Path::new(&config.value))?;
+    }
+    given
+        .iter()
+        .try_for_each(|given| apply(given, &mut options))?;
+    if let Some(token) = value(Flag::Auth) {
+        options.auth = Auth::new().token(token.value.clone());
+    }
+    if let Some(user) = value(Flag::User) {
+        let password = value(Flag::Pass).map(|pass| pass.value.clone());
+        let user = User::new(user.value.clone(), password.unwrap_or_default());
+        options.auth = Auth::new().user(user);
+    }
+    Ok(options)
 }
 
 /// Puts one flag into the options.
@@ -130,7 +172,16 @@ fn apply(given: &Given, options: &mut ServerOptions) -> anyhow::Result<()> {
         }
         Flag::JetStream => options.jetstream = on,
         Flag::StoreDir => options.store_dir = value.into(),
-        Flag::Signal | Flag::Version | Flag::Help => {}
+        Flag::ClientAdvertise => options.client_advertise = Some(value.clone()),
+        // Looked at by `run` and `load`.
+        Flag::Signal
+        | Flag::Version
+        | Flag::Help
+        | Flag::Config
+        | Flag::TestConfig
+        | Flag::User
+        | Flag::Pass
+        | Flag::Auth => {}
         Flag::Unsupported => bail!(
             "-{name} is not supported; the page \"NATS compatibility\" of the book lists what is"
         ),
@@ -161,11 +212,7 @@ mod tests {
     use super::*;
 
     fn options(line: &str) -> anyhow::Result<ServerOptions> {
-        let mut options = ServerOptions::default();
-        for given in flags::parse(line.split(' ').map(String::from))? {
-            apply(&given, &mut options)?;
-        }
-        Ok(options)
+        load(&flags::parse(line.split(' ').map(String::from))?)
     }
 
     #[test]
@@ -194,7 +241,7 @@ mod tests {
         assert_eq!((options.port, options.http_port), (0, Some(0)));
         assert_eq!(options.host, "127.0.0.1");
         assert_eq!(options.server_name.as_deref(), Some("one"));
-        assert_eq!(options.store_dir, std::path::Path::new("d"));
+        assert_eq!(options.store_dir, Path::new("d"));
     }
 
     #[test]
@@ -215,5 +262,26 @@ mod tests {
             let error = options(line).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn flags_count_more_than_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("server.conf");
+        std::fs::write(
+            &file,
+            "port: 1\nserver_name: filed\nauthorization { token: t }\n",
+        )
+        .unwrap();
+        let options = options(&format!("-c {} -p 2 --user u --pass p", file.display())).unwrap();
+        assert_eq!(
+            (options.port, options.server_name.as_deref()),
+            (2, Some("filed"))
+        );
+        let shown = format!("{:?}", options.auth);
+        assert!(
+            shown.contains("\"u\"") && shown.contains("token: None"),
+            "{shown}"
+        );
     }
 }

@@ -1,0 +1,106 @@
+//! `jetstream`: whether there are streams, and where they lie.
+
+use super::ConfigFileError;
+use super::value::{Field, Value};
+use crate::config::ServerOptions;
+
+/// `jetstream: true`, `jetstream: enabled` or `jetstream { ... }`.
+pub(super) fn read(block: &Field, options: &mut ServerOptions) -> Result<(), ConfigFileError> {
+    let Value::Map(fields) = &block.entry.value else {
+        options.jetstream = is_enabled(block)?;
+        return Ok(());
+    };
+    options.jetstream = true;
+    for field in fields {
+        match field.name().as_str() {
+            "enabled" | "enable" => options.jetstream = field.boolean()?,
+            "store_dir" | "storedir" => options.store_dir = field.text()?.into(),
+            "strict" => {
+                if !field.boolean()? {
+                    // Bodies of requests are always read strictly.
+                    return Err(field.unsupported());
+                }
+            }
+            // Everything is always synced before it is acknowledged.
+            "sync" | "sync_interval" => sync_interval(field)?,
+            "max_memory_store"
+            | "max_mem_store"
+            | "max_mem"
+            | "max_file_store"
+            | "max_file"
+            | "request_queue_limit"
+            | "max_buffered_msgs"
+            | "max_buffered_size" => {
+                field.integer()?;
+                options.note_without_effect(&field.place, &field.key);
+            }
+            "limits" => limits(field, options)?,
+            "domain"
+            | "unique_tag"
+            | "key"
+            | "prev_key"
+            | "cipher"
+            | "ek"
+            | "extension_hint"
+            | "tpm"
+            | "max_outstanding_catchup"
+            | "max_concurrent_io"
+            | "info_queue_limit"
+            | "meta_compact"
+            | "meta_compact_size"
+            | "meta_compact_sync" => {
+                return Err(field.unsupported());
+            }
+            _ => field.check_unknown()?,
+        }
+    }
+    Ok(())
+}
+
+/// `true`, `enabled` and their opposites; a map says yes.
+pub(super) fn is_enabled(field: &Field) -> Result<bool, ConfigFileError> {
+    match &field.entry.value {
+        Value::Bool(on) => Ok(*on),
+        Value::Text(text) => match text.to_ascii_lowercase().as_str() {
+            "enabled" | "enable" => Ok(true),
+            "disabled" | "disable" => Ok(false),
+            _ => {
+                let text =
+                    format!("Expected 'enabled' or 'disabled' for string value, got '{text}'");
+                Err(field.place.error(text))
+            }
+        },
+        Value::Map(fields) if fields.is_empty() => Ok(true),
+        Value::Map(fields) => Err(fields[0].unsupported()),
+        _ => Err(field
+            .place
+            .error("Expected map, bool or string to define JetStream")),
+    }
+}
+
+fn sync_interval(field: &Field) -> Result<(), ConfigFileError> {
+    if matches!(&field.entry.value, Value::Text(text) if text.eq_ignore_ascii_case("always")) {
+        return Ok(());
+    }
+    field.duration().map(drop)
+}
+
+fn limits(block: &Field, options: &mut ServerOptions) -> Result<(), ConfigFileError> {
+    for field in block.map()? {
+        match field.name().as_str() {
+            "max_ack_pending"
+            | "max_ha_assets"
+            | "max_request_batch"
+            | "duplicate_window"
+            | "default_max_consumers"
+            | "max_batch_inflight_per_stream"
+            | "max_batch_inflight_total"
+            | "max_batch_size"
+            | "max_batch_timeout" => {
+                options.note_without_effect(&field.place, &field.key);
+            }
+            _ => field.check_unknown()?,
+        }
+    }
+    Ok(())
+}

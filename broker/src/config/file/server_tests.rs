@@ -1,0 +1,164 @@
+//! Whole files, and what becomes of the options.
+
+use std::path::Path;
+
+use super::super::parser;
+use super::*;
+
+fn options(text: &str) -> Result<ServerOptions, String> {
+    let file = |_: &Path| Ok(text.to_owned());
+    let mut options = ServerOptions::default();
+    parser::parse(Path::new("x.conf"), &file)
+        .and_then(|fields| read(&fields, &mut options))
+        .map(|()| options)
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn ports_hosts_and_limits_are_read() {
+    let text = r#"
+        PORT: -1
+        net: localhost # net interface
+        server_name = one
+        http: 8222
+        max_payload = 128KB
+        max_connections: 10
+        max_subscriptions: -1
+        ping_interval: "5s", ping_max: 3
+        write_deadline: "2s"
+        jetstream: { strict: true, store_dir: "data", max_mem_store: 64MiB }
+        logfile: "x.log"; pid_file: 'x.pid'
+    "#;
+    let options = options(text).unwrap();
+    assert_eq!((options.host.as_str(), options.port), ("localhost", 0));
+    assert_eq!(
+        (options.http_port, options.http_host.clone()),
+        (Some(8222), None)
+    );
+    assert_eq!(options.limits.payload_bytes_max, 128 * 1024);
+    assert_eq!(options.limits.connections_max, 10);
+    assert_eq!(options.limits.subscriptions_max, MAX_SUBSCRIPTIONS);
+    assert_eq!(options.limits.ping_interval, Duration::from_secs(5));
+    assert_eq!(options.limits.write_deadline, Duration::from_secs(2));
+    assert!(options.jetstream && options.store_dir == Path::new("data"));
+    assert_eq!(
+        options.process.log_file.as_deref(),
+        Some(Path::new("x.log"))
+    );
+    assert_eq!(
+        options.without_effect(),
+        ["x.conf:11:55: \"max_mem_store\" has no effect"]
+    );
+}
+
+#[test]
+fn listen_is_a_host_and_a_port_or_a_port() {
+    let listen = |text: &str| options(text).map(|options| (options.host, options.port));
+    assert_eq!(
+        listen("listen: localhost:8888").unwrap(),
+        ("localhost".into(), 8888)
+    );
+    assert_eq!(listen("listen: \"[::1]:1\"").unwrap(), ("::1".into(), 1));
+    assert_eq!(listen("listen: 4333").unwrap(), ("0.0.0.0".into(), 4333));
+    assert!(
+        listen("listen: \"a:b\"")
+            .unwrap_err()
+            .contains("could not parse port \"b\"")
+    );
+}
+
+#[test]
+fn users_of_all_forms_are_read() {
+    for text in [
+        "authorization { user: derek, password: porkchop, timeout: 1 }",
+        "authorization { token: \"s3cr3t\" timeout: \"2s\" }"
+            .replace(" timeout", "\n timeout")
+            .as_str(),
+        "authorization { users: [{user: a, password: b, permissions: {publish: [\"x.>\"], subscribe: {deny: y}, allow_responses: true}}] }",
+        "accounts { A { users: [{user: a, password: b}], jetstream: enabled } }\njetstream: true",
+        "accounts { A { users: [{user: a}] }, SYS { users: [{user: s}] } }\nsystem_account: SYS\nno_auth_user: a",
+        "accounts { $SYS { users: [{user: s, pass: x}] } }",
+    ] {
+        options(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+    let named = options("accounts { A { users: [{user: a}] } }\njetstream: true").unwrap();
+    assert_eq!(named.ordinary_account, "A");
+    assert!(
+        !named.account_has_jetstream,
+        "it was not enabled for the account"
+    );
+}
+
+#[test]
+fn mistakes_are_told_with_their_places() {
+    for (text, error) in [
+        ("foo: 1", "x.conf:1:1: unknown field \"foo\""),
+        ("jetstream { foo: 1 }", "x.conf:1:13: unknown field \"foo\""),
+        (
+            "jetstream: foo",
+            "x.conf:1:1: Expected 'enabled' or 'disabled' for string value, got 'foo'",
+        ),
+        (
+            "port: abc",
+            "x.conf:1:1: \"port\" must be an integer, not a text",
+        ),
+        ("port: 70000", "x.conf:1:1: could not parse port \"70000\""),
+        (
+            "lame_duck_duration: 1s",
+            "x.conf:1:1: invalid lame_duck_duration of 1s, minimum is 30 seconds",
+        ),
+        (
+            "authorization { users: [{user: a}], token: x }",
+            "x.conf:1:1: Can not have a token and a users array",
+        ),
+        (
+            "authorization { users: [{user: a, foo: 1}] }",
+            "x.conf:1:35: unknown field \"foo\"",
+        ),
+        (
+            "authorization { users: [{user: a}, {user: a}] }",
+            "x.conf:1:36: Duplicate user \"a\" detected",
+        ),
+        (
+            "no_auth_user: bob",
+            "x.conf:1:1: no_auth_user: there is no user \"bob\"",
+        ),
+        (
+            "\nport: $NO_SUCH",
+            "x.conf:2:15: variable reference for 'NO_SUCH' can not be found",
+        ),
+    ] {
+        assert_eq!(options(text).unwrap_err(), error, "{text}");
+    }
+    assert_eq!(
+        options("PORT_NUMBER: 4\nport: $PORT_NUMBER").unwrap().port,
+        4
+    );
+    let error =
+        options("authorization { user: a, permissions: { publish: \"a..b\" } }").unwrap_err();
+    assert!(
+        error.contains("subject \"a..b\" is not a valid subject"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_has_nothing_behind_it_is_refused() {
+    for text in [
+        "cluster { port: 1 }",
+        "websocket { port: 1 }",
+        "leafnodes {}",
+        "authorization { users: [{nkey: U}] }",
+        "accounts { A { exports: [] } }",
+        "accounts { A {}, B {} }",
+        "accounts { A { users: [{user: a}] } }\nauthorization { user: b }",
+        "jetstream { key: secret }",
+        "jetstream { domain: d }",
+    ] {
+        let error = options(text).unwrap_err();
+        assert!(
+            error.contains("not supported") && error.contains("compatibility"),
+            "{error}"
+        );
+    }
+}
