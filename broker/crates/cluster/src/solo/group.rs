@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use hitherto_jetstream::{GroupId, LogIndex};
 
 use super::{ENTRY_BYTES_MAX, ENTRY_RECORDS_MAX};
@@ -13,6 +13,10 @@ use crate::{Encode, Refusal, Refused};
 
 /// Room a new batch starts with; then the size of the batch before it.
 const BATCH_BYTES_MIN: usize = 4 * 1024;
+
+/// A batch is copied to memory of its own size when that is at most this part of its room: what is stored
+/// of it keeps all of its memory alive, and one small record must not hold 4 KiB.
+const COPIED_PART: usize = 2;
 
 pub(super) struct Group<R> {
     id: GroupId,
@@ -25,16 +29,26 @@ struct Waiting<R> {
     /// Complete entries, oldest first.
     complete: VecDeque<Batch<R>>,
     /// The entry records are added to.
-    open: Batch<R>,
+    open: OpenBatch<R>,
     /// The group is on its way to the lane, which will look into it.
     queued: bool,
     /// Set once; then nothing is taken any more.
     refuses: Option<Refusal>,
 }
 
+/// Room is used again while it is at most so many times what the last batch needed.
+const ROOM_TIMES_KEPT: usize = 4;
+
+/// Records that are gathered for one entry.
+struct OpenBatch<R> {
+    records: BytesMut,
+    /// One per record.
+    receipts: Vec<R>,
+}
+
 /// Records that become one entry.
 pub(super) struct Batch<R> {
-    pub(super) records: BytesMut,
+    pub(super) records: Bytes,
     /// One per record.
     pub(super) receipts: Vec<R>,
 }
@@ -46,7 +60,7 @@ impl<R> Group<R> {
             last: AtomicU64::new(last.0),
             waiting: Mutex::new(Waiting {
                 complete: VecDeque::new(),
-                open: Batch::with_capacity(0, 0),
+                open: OpenBatch::with_capacity(0, 0),
                 queued: false,
                 refuses: None,
             }),
@@ -85,8 +99,7 @@ impl<R> Group<R> {
         open.receipts.push(receipt);
         budget.take(open.records.len() - before);
         if open.is_complete() {
-            let next = open.successor();
-            let complete = std::mem::replace(open, next);
+            let complete = open.take();
             waiting.complete.push_back(complete);
         }
         Ok(!std::mem::replace(&mut waiting.queued, true))
@@ -102,8 +115,7 @@ impl<R> Group<R> {
             waiting.queued = false;
             return None;
         }
-        let next = waiting.open.successor();
-        Some(std::mem::replace(&mut waiting.open, next))
+        Some(waiting.open.take())
     }
 
     /// Takes nothing any more. The first reason stands.
@@ -121,7 +133,7 @@ impl<R> Group<R> {
     }
 }
 
-impl<R> Batch<R> {
+impl<R> OpenBatch<R> {
     fn with_capacity(bytes: usize, receipts: usize) -> Self {
         Self {
             records: BytesMut::with_capacity(bytes),
@@ -129,13 +141,57 @@ impl<R> Batch<R> {
         }
     }
 
-    /// A new batch with the room this one needed.
-    fn successor(&self) -> Self {
-        let bytes = self.records.len().clamp(BATCH_BYTES_MIN, ENTRY_BYTES_MAX);
-        Self::with_capacity(bytes, self.receipts.len())
+    /// Takes what was gathered; the next batch has the room this one needed.
+    fn take(&mut self) -> Batch<R> {
+        let bytes = self.records.len();
+        let room = bytes.clamp(BATCH_BYTES_MIN, ENTRY_BYTES_MAX);
+        if bytes <= self.records.capacity() / COPIED_PART {
+            let records = Bytes::copy_from_slice(&self.records);
+            self.records.clear();
+            if self.records.capacity() > ROOM_TIMES_KEPT * room {
+                self.records = BytesMut::with_capacity(room);
+            }
+            let receipts = Vec::with_capacity(self.receipts.len());
+            let receipts = std::mem::replace(&mut self.receipts, receipts);
+            return Batch { records, receipts };
+        }
+        let next = Self::with_capacity(room, self.receipts.len());
+        let Self { records, receipts } = std::mem::replace(self, next);
+        Batch {
+            records: records.freeze(),
+            receipts,
+        }
     }
 
     fn is_complete(&self) -> bool {
         self.records.len() >= ENTRY_BYTES_MAX || self.receipts.len() >= ENTRY_RECORDS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Record(usize);
+
+    impl Encode for Record {
+        fn encode(&self, buf: &mut BytesMut) {
+            buf.resize(buf.len() + self.0, 7);
+        }
+    }
+
+    #[test]
+    fn what_is_stored_keeps_little_more_memory_than_it_needs() {
+        let group = Group::new(GroupId(1), LogIndex(0));
+        let budget = Budget::new(usize::MAX);
+        for bytes in [190, 3_000, 100_000, 190, 190, 5_000] {
+            group.push(&Record(bytes), (), &budget).unwrap();
+            let batch = group.take().unwrap();
+            assert_eq!(batch.records, vec![7; bytes]);
+            let memory = batch.records.try_into_mut().unwrap().capacity();
+            assert!(memory <= COPIED_PART * bytes.max(BATCH_BYTES_MIN / COPIED_PART));
+            assert!(bytes > BATCH_BYTES_MIN / COPIED_PART || memory == bytes);
+            assert!(group.take().is_none());
+        }
     }
 }

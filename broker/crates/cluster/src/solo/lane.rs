@@ -137,7 +137,7 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
             self.commits.committed(Committed {
                 group: group.id(),
                 index,
-                body: batch.records.freeze(),
+                body: batch.records,
                 position,
                 receipts: batch.receipts,
                 in_flight,
