@@ -38,7 +38,7 @@ use bytes::Bytes;
 use hitherto_jetstream::{StoredMessage, StreamSeq};
 use hitherto_platform::Disk;
 
-use self::block::{Block, BlockHeader};
+use self::block::{Block, BlockHeader, Packing};
 use self::checkpoint::Shared;
 use self::deletes::DeleteSet;
 use self::segment::{BlockRef, Segment, segment_path};
@@ -64,6 +64,8 @@ pub struct StreamStoreOptions {
     pub segment_bytes: u64,
     /// A block that reached this size is completed; 64 KiB.
     pub block_bytes: usize,
+    /// Whether blocks are compressed from now on; see [`StreamStore::set_compression`].
+    pub compression: bool,
     /// Where blocks read from disk are kept; share one between the stores of a node.
     pub cache: BlockCache,
 }
@@ -73,6 +75,7 @@ impl Default for StreamStoreOptions {
         Self {
             segment_bytes: 16 * 1024 * 1024,
             block_bytes: 64 * 1024,
+            compression: false,
             cache: BlockCache::default(),
         }
     }
@@ -249,6 +252,12 @@ impl StreamStore {
         self.last_seq
     }
 
+    /// Says whether blocks written from now on are compressed. Those written before stay as they are
+    /// until their segment is written anew.
+    pub fn set_compression(&mut self, compression: bool) {
+        self.options.compression = compression;
+    }
+
     /// Returns about how many bytes the messages in memory take. The owner keeps it bounded by
     /// flushing; less than a block may stay.
     pub fn tail_bytes(&self) -> u64 {
@@ -262,6 +271,7 @@ impl StreamStore {
     /// tries again. [`Error::Poisoned`] after a failed sync.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.shared.check_poisoned()?;
+        self.tail.drop_dead_blocks(self.floor);
         loop {
             if let Some(last) = self.segments.last_mut().filter(|last| !last.record.sealed)
                 && last.is_full(self.options.segment_bytes)
@@ -286,7 +296,7 @@ impl StreamStore {
         let mut open_block = Vec::new();
         let messages = self.tail.open_block();
         if messages.len() > 0 {
-            block::encode(&mut open_block, messages);
+            block::encode(&mut open_block, messages, Packing::Plain);
         }
         let unsynced = self.segments.iter_mut().filter_map(|segment| {
             segment.close_if_done();
@@ -361,6 +371,13 @@ impl StreamStore {
         files::sync_dir(&**disk, dir.parent().unwrap_or(Path::new("")))
     }
 
+    fn packing(&self) -> Packing {
+        match self.options.compression {
+            true => Packing::Lz4,
+            false => Packing::Plain,
+        }
+    }
+
     fn is_removed(&self, seq: StreamSeq) -> bool {
         seq <= self.floor || self.deletes.contains(seq.0)
     }
@@ -395,6 +412,7 @@ impl StreamStore {
             return Ok(false);
         };
         let mut created = None;
+        let packing = self.packing();
         let segment = match self.segments.last_mut().filter(|last| !last.record.sealed) {
             Some(segment) => segment,
             None => created.insert(Segment::create(&self.shared.dir, first.seq)),
@@ -411,7 +429,7 @@ impl StreamStore {
             };
             let start = bytes.len();
             messages += block.len();
-            block::encode(&mut bytes, block);
+            block::encode(&mut bytes, block, packing);
             let header = BlockHeader::decode(&bytes[start..]).expect("was encoded just now");
             blocks.push(BlockRef::new(&header, segment.record.len + start as u64));
             last_seq = header.last_seq;

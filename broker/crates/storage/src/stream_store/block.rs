@@ -1,7 +1,7 @@
 //! The block: some 64 KiB of messages under one crc32c, the unit segments are read in.
 //!
 //! ```text
-//! header (60 bytes)  magic u32, version u16, reserved u16, records length u32, count u32,
+//! header (60 bytes)  magic u32, version u16, packing u16, records length u32, count u32,
 //!                    first seq u64, last seq u64, first ts i64, last ts i64,
 //!                    summary length u32, crc u32 of the header before it and the summary,
 //!                    crc u32 of the header before it and the records
@@ -9,6 +9,9 @@
 //! record             seq u64, ts i64, subject length u32, headers length u32 (0 = none),
 //!                    payload length u32, subject, headers, payload
 //! ```
+//! Packing 0 means records as above; 1 means all of them compressed with LZ4 behind their length u32,
+//! and the records length is what they take then. The checksums are those of the stored bytes.
+//!
 //! Little endian. Timestamps are nanoseconds since 1970 and need not be in order.
 
 use std::sync::Arc;
@@ -41,10 +44,19 @@ pub(super) fn record_len(message: &StoredMessage) -> usize {
     RECORD_HEADER_BYTES + message.subject.as_bytes().len() + headers + message.payload.len()
 }
 
-/// Appends a block of `messages`, which are not empty, to `buf`.
+/// How the records of a block are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    Plain = 0,
+    Lz4 = 1,
+}
+
+/// Appends a block of `messages`, which are not empty, to `buf`. What does not become smaller is not
+/// packed.
 pub(super) fn encode<'a>(
     buf: &mut Vec<u8>,
     messages: impl ExactSizeIterator<Item = &'a StoredMessage> + Clone,
+    packing: Packing,
 ) {
     let start = buf.len();
     let count = fits(messages.len());
@@ -57,11 +69,13 @@ pub(super) fn encode<'a>(
         ends = Some((ends.map_or(message, |(first, _)| first), message));
     }
     let (first, last) = ends.expect("a block has messages");
+    let packing = pack(buf, records_at, packing);
     let records_len = fits(buf.len() - records_at);
     let summary_len = fits(records_at - start - HEADER_BYTES);
     let header = &mut buf[start..start + HEADER_BYTES];
     header[0..4].copy_from_slice(&MAGIC.to_le_bytes());
     header[4..6].copy_from_slice(&VERSION.to_le_bytes());
+    header[6..8].copy_from_slice(&(packing as u16).to_le_bytes());
     header[8..12].copy_from_slice(&records_len.to_le_bytes());
     header[12..16].copy_from_slice(&count.to_le_bytes());
     header[16..24].copy_from_slice(&first.seq.0.to_le_bytes());
@@ -74,6 +88,33 @@ pub(super) fn encode<'a>(
     head[SUMMARY_CRC_AT..CRC_AT].copy_from_slice(&crc.to_le_bytes());
     let crc = checksum(&head[..CRC_AT], records);
     head[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Packs what is in `buf` from `records_at` on, and tells how it is stored then.
+fn pack(buf: &mut Vec<u8>, records_at: usize, packing: Packing) -> Packing {
+    let packed = match packing {
+        Packing::Plain => return Packing::Plain,
+        Packing::Lz4 => lz4_flex::block::compress_prepend_size(&buf[records_at..]),
+    };
+    if packed.len() >= buf.len() - records_at {
+        return Packing::Plain;
+    }
+    buf.truncate(records_at);
+    buf.extend_from_slice(&packed);
+    packing
+}
+
+/// Puts the records of a verified block back as they were, behind the same header and summary.
+fn unpack(bytes: &Bytes, head_len: usize) -> Option<Bytes> {
+    let (len, packed) = lz4_flex::block::uncompressed_size(&bytes[head_len..]).ok()?;
+    if len > BLOCK_BYTES_MAX {
+        return None;
+    }
+    let mut unpacked = Vec::with_capacity(head_len + len);
+    unpacked.extend_from_slice(&bytes[..head_len]);
+    unpacked.resize(head_len + len, 0);
+    let got = lz4_flex::block::decompress_into(packed, &mut unpacked[head_len..]).ok()?;
+    (got == len).then(|| Bytes::from(unpacked))
 }
 
 fn encode_record(buf: &mut Vec<u8>, message: &StoredMessage) {
@@ -108,6 +149,7 @@ pub(super) struct BlockHeader {
     pub(super) first_seq: StreamSeq,
     pub(super) last_seq: StreamSeq,
     pub(super) first_at: Timestamp,
+    packing: Packing,
     summary_len: u32,
     records_len: u32,
 }
@@ -116,7 +158,13 @@ impl BlockHeader {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..HEADER_BYTES)?;
         let version = u16::from_le_bytes([bytes[4], bytes[5]]);
+        let packing = match u16::from_le_bytes([bytes[6], bytes[7]]) {
+            0 => Packing::Plain,
+            1 => Packing::Lz4,
+            _ => return None,
+        };
         let header = Self {
+            packing,
             records_len: u32_at(bytes, 8),
             count: u32_at(bytes, 12),
             first_seq: StreamSeq(u64_at(bytes, 16)),
@@ -172,6 +220,12 @@ impl Block {
         if checksum(&bytes[..CRC_AT], &bytes[header.head_len()..]) != u32_at(&bytes, CRC_AT) {
             return Err("the block fails its checksum");
         }
+        let bytes = match header.packing {
+            Packing::Plain => bytes,
+            Packing::Lz4 => {
+                unpack(&bytes, header.head_len()).ok_or("the block's records do not unpack")?
+            }
+        };
         let mut records = Vec::with_capacity(header.count as usize);
         let mut at = header.head_len();
         while at < bytes.len() {
@@ -305,10 +359,12 @@ mod tests {
         fn noise_under_a_right_checksum_never_panics(
             records in prop::collection::vec(prop_oneof![Just(0_u8), Just(1), any::<u8>()], 0..400),
             count in 1_u32..8,
+            packing in 0_u16..3,
         ) {
             let mut bytes = vec![0; HEADER_BYTES];
             bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());
             bytes[4..6].copy_from_slice(&VERSION.to_le_bytes());
+            bytes[6..8].copy_from_slice(&packing.to_le_bytes());
             bytes[8..12].copy_from_slice(&fits(records.len()).to_le_bytes());
             bytes[12..16].copy_from_slice(&count.to_le_bytes());
             bytes.extend_from_slice(&records);

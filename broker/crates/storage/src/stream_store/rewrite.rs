@@ -15,7 +15,7 @@ use std::sync::Arc;
 use hitherto_jetstream::{StoredMessage, StreamSeq};
 use hitherto_platform::{Disk, OpenMode};
 
-use super::block::{self, BlockHeader};
+use super::block::{self, BlockHeader, Packing};
 use super::deletes::DeleteSet;
 use super::manifest::SegmentRecord;
 use super::segment::{BlockRef, Segment};
@@ -33,6 +33,7 @@ pub struct Rewrite {
     /// Removed sequences of the segment's range.
     removed_count: u64,
     block_bytes: usize,
+    packing: Packing,
     erases: bool,
 }
 
@@ -158,6 +159,7 @@ impl StreamStore {
             removed: self.deletes.clone(),
             removed_count,
             block_bytes: self.options.block_bytes,
+            packing: self.packing(),
             erases: erases || record.shred_before,
         })
     }
@@ -220,7 +222,7 @@ impl Rewrite {
                     .message(place)
                     .map_err(|what| old.damaged(at.offset, what))?;
                 if message.seq > self.floor && !self.removed.contains(message.seq.0) {
-                    blocks.push(message, self.block_bytes);
+                    blocks.push(message, self.block_bytes, self.packing);
                 }
             }
             if !pace(u64::from(at.len)) {
@@ -230,7 +232,7 @@ impl Rewrite {
                 return Ok(None);
             }
         }
-        blocks.complete();
+        blocks.complete(self.packing);
         if !self.append(&mut new, &mut blocks, pace)? {
             return Ok(None);
         }
@@ -302,20 +304,20 @@ struct Blocks {
 }
 
 impl Blocks {
-    fn push(&mut self, message: StoredMessage, block_bytes: usize) {
+    fn push(&mut self, message: StoredMessage, block_bytes: usize, packing: Packing) {
         self.open_bytes += block::record_len(&message);
         self.open.push(message);
         if self.open_bytes >= block_bytes {
-            self.complete();
+            self.complete(packing);
         }
     }
 
-    fn complete(&mut self) {
+    fn complete(&mut self, packing: Packing) {
         if self.open.is_empty() {
             return;
         }
         let start = self.bytes.len();
-        block::encode(&mut self.bytes, self.open.iter());
+        block::encode(&mut self.bytes, self.open.iter(), packing);
         let header = BlockHeader::decode(&self.bytes[start..]).expect("was encoded just now");
         self.refs.push(BlockRef::new(&header, start as u64));
         self.open.clear();

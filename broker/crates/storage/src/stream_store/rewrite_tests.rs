@@ -17,6 +17,7 @@ fn options() -> StreamStoreOptions {
     StreamStoreOptions {
         segment_bytes: 4096,
         block_bytes: 700,
+        compression: false,
         cache: BlockCache::new(10_000),
     }
 }
@@ -73,6 +74,17 @@ fn check(store: &StreamStore, model: &Model, context: &str) {
     let metas: Vec<_> = store.metas().map(|meta| meta.unwrap().seq.0).collect();
     let expected: Vec<_> = model.keys().copied().collect();
     assert_eq!(metas, expected, "{context}");
+}
+
+/// Where a file holds these bytes.
+fn place_of(disk: &FaultyDisk, path: &Path, text: &str) -> u64 {
+    let file = disk.open(path, OpenMode::Read).unwrap();
+    let mut content = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+    file.read_exact_at(&mut content, 0).unwrap();
+    let found = content
+        .windows(text.len())
+        .position(|window| window == text.as_bytes());
+    found.unwrap() as u64
 }
 
 /// Whether any file of the store holds these bytes.
@@ -243,13 +255,14 @@ fn a_damaged_segment_is_not_rewritten_and_a_full_disk_leaves_the_old_one() {
     check(&store, &model, "full");
 
     let first = super::super::segment_path(Path::new(DIR), StreamSeq(1));
-    disk.flip_bit(&first, 1_000, 1).unwrap();
+    let in_a_message = place_of(&disk, &first, "secret-000010");
+    disk.flip_bit(&first, in_a_message, 1).unwrap();
     let rewrite = store.begin_rewrite().unwrap();
     let failed = rewrite.run(&mut |_| true);
     assert!(matches!(failed, Err(Error::Damaged { .. })), "{failed:?}");
     assert!(!store.finish_rewrite(&rewrite, failed));
     assert!(store.begin_rewrite().is_none());
-    disk.flip_bit(&first, 1_000, 1).unwrap();
+    disk.flip_bit(&first, in_a_message, 1).unwrap();
     check(&store, &model, "as it was");
 }
 

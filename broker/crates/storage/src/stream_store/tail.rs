@@ -110,6 +110,17 @@ impl Tail {
         }
     }
 
+    /// Forgets the first complete blocks of which everything is removed: they need not be written.
+    pub(super) fn drop_dead_blocks(&mut self, floor: StreamSeq) {
+        while let Some(len) = self.complete.front() {
+            let last = self.messages.get(len - 1);
+            if last.is_none_or(|last| last.seq > floor) {
+                return;
+            }
+            self.drop_blocks(1);
+        }
+    }
+
     /// Bytes the messages will take in blocks, which is about what they take in memory.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes

@@ -17,6 +17,7 @@ fn options() -> StreamStoreOptions {
     StreamStoreOptions {
         segment_bytes: 4096,
         block_bytes: 700,
+        compression: false,
         cache: BlockCache::new(10_000),
     }
 }
@@ -506,4 +507,54 @@ proptest! {
         }
         check(&store, &model, "the end");
     }
+}
+
+#[test]
+fn compressed_blocks_read_back_beside_plain_ones_and_every_flipped_bit_is_noticed() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    let mut model = model_of(1..=300);
+    fill(&mut store, 1..=100);
+    store.flush().unwrap();
+    store.set_compression(true);
+    fill(&mut store, 101..=200);
+    store.flush().unwrap();
+    store.set_compression(false);
+    fill(&mut store, 201..=300);
+    let manifest = save(&mut store);
+    check(&store, &model, "mixed");
+    assert!(
+        manifest.stored_bytes() * 6 < store_bytes(1..=300) * 5,
+        "it became smaller"
+    );
+    let files = manifest.segment_files(Path::new(DIR));
+    let middle = files
+        .iter()
+        .find(|file| file.sequences().contains(&150))
+        .unwrap();
+    for offset in (0..middle.bytes()).step_by(3) {
+        disk.flip_bit(&middle.path(), offset, 4).unwrap();
+        assert_ne!(middle.verify(&disk, &mut |_| true), [], "offset {offset}");
+        disk.flip_bit(&middle.path(), offset, 4).unwrap();
+    }
+    disk.crash();
+    let mut store = open(&disk, &manifest).unwrap();
+    check(&store, &model, "opened again");
+    // A rewrite takes up the choice of the moment.
+    store.set_compression(true);
+    for seq in (1..=300).filter(|seq| seq % 4 != 0) {
+        store.remove(StreamSeq(seq));
+        model.remove(&seq);
+    }
+    while let Some(rewrite) = store.begin_rewrite() {
+        let outcome = rewrite.run(&mut |_| true);
+        assert!(store.finish_rewrite(&rewrite, outcome));
+    }
+    let manifest = save(&mut store);
+    check(&open(&disk, &manifest).unwrap(), &model, "rewritten");
+}
+
+fn store_bytes(seqs: std::ops::RangeInclusive<u64>) -> u64 {
+    let len = |seq| block::record_len(&message(seq, usize::try_from(seq % 200).unwrap()));
+    seqs.map(|seq| len(seq) as u64).sum()
 }

@@ -17,6 +17,7 @@ fn filled(disk: &FaultyDisk) -> (StreamStore, Manifest) {
     let options = StreamStoreOptions {
         segment_bytes: 2048,
         block_bytes: 500,
+        compression: false,
         cache: BlockCache::new(0),
     };
     let disk = Arc::new(disk.clone());
