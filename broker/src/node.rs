@@ -292,6 +292,7 @@ async fn start_jetstream(
         limits: hitherto_jetstream::Limits::default(),
         index_bytes_max: config.index_bytes_max,
         keeper: config.keeper.clone(),
+        reserve_bytes: config.reserve_bytes,
     };
     Ok(unblocked(move || JetStream::start(options)).await?)
 }

@@ -26,7 +26,8 @@ use crate::Error;
 use crate::account::{ORDINARY_ACCOUNT, SYSTEM_ACCOUNT};
 use crate::auth::Auth;
 pub use crate::jetstream::{
-    KEEPER_BYTES_PER_SECOND, KeeperOptions, REWRITE_INTERVAL, SCRUB_DELAY, SCRUB_INTERVAL,
+    KEEPER_BYTES_PER_SECOND, KeeperOptions, RESERVE_BYTES, REWRITE_INTERVAL, SCRUB_DELAY,
+    SCRUB_INTERVAL,
 };
 
 pub use file::ConfigFileError;
@@ -84,6 +85,7 @@ pub struct NodeConfig {
     pub(crate) limits: ClientLimits,
     pub(crate) index_bytes_max: u64,
     pub(crate) keeper: KeeperOptions,
+    pub(crate) reserve_bytes: u64,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -107,6 +109,7 @@ impl NodeConfig {
             limits: ClientLimits::default(),
             index_bytes_max: MAX_INDEX_BYTES,
             keeper: KeeperOptions::default(),
+            reserve_bytes: RESERVE_BYTES,
             disk: Arc::new(RealDisk::new()),
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SystemEntropy::new()),
@@ -114,9 +117,12 @@ impl NodeConfig {
         }
     }
 
-    /// A node that keeps its data in memory, for tests: same code, and gone when the node is.
+    /// A node that keeps its data in memory, for tests: same code, and gone when the node is. It keeps no
+    /// room back for a full disk.
     pub fn in_memory() -> Self {
-        Self::new("/memory").disk(Arc::new(FaultyDisk::new()))
+        Self::new("/memory")
+            .disk(Arc::new(FaultyDisk::new()))
+            .reserve_bytes(0)
     }
 
     /// Listens for clients on this address; port 0 takes a free one. Without it only
@@ -224,6 +230,14 @@ impl NodeConfig {
     #[must_use]
     pub fn keeper(mut self, options: KeeperOptions) -> Self {
         self.keeper = options;
+        self
+    }
+
+    /// Room to keep back so that a full disk can still be cleared, in bytes; default [`RESERVE_BYTES`], 0 for
+    /// none.
+    #[must_use]
+    pub fn reserve_bytes(mut self, bytes: u64) -> Self {
+        self.reserve_bytes = bytes;
         self
     }
 

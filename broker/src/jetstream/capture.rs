@@ -21,6 +21,7 @@ use super::input::Input;
 use super::outlet::Outlet;
 use super::pub_ack::PubAckForm;
 use super::receipt::{Receipt, refusal_error};
+use super::reserve::Reserve;
 use crate::pubsub::{Handler, Message, Router, SubscriptionKey, Target};
 use crate::services::{self, AbandonedBatch, BATCH_ID, Batches, Staged, StagedMessage};
 
@@ -32,6 +33,8 @@ pub(crate) struct Intake {
     pub(crate) router: Arc<Router>,
     /// For the seldom answers that need no state: refusals.
     pub(crate) outlet: Mutex<Outlet>,
+    /// Room for a full disk; publishers are refused while it is given up.
+    pub(crate) reserve: Arc<Reserve>,
     /// Shards that cannot write bodies at present; publishers are refused while there are some.
     pub(crate) stuck_shards: AtomicUsize,
     /// About what the indexes of all streams take in memory; with `index_bytes_max` of it publishers are
@@ -270,7 +273,8 @@ impl Capture {
     }
 
     fn propose(&self, record: &dyn Encode, receipt: Receipt) -> Result<(), ApiError> {
-        if self.intake.stuck_shards.load(Ordering::Relaxed) > 0 {
+        let is_stuck = self.intake.stuck_shards.load(Ordering::Relaxed) > 0;
+        if is_stuck || self.intake.reserve.is_given_up() {
             return Err(ApiError::storage_exceeded());
         }
         if self.intake.index_bytes.load(Ordering::Relaxed) >= self.intake.index_bytes_max {

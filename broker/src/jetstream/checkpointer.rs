@@ -23,6 +23,7 @@ use super::commits::shard_of;
 use super::input::{Input, ShardQueue};
 use super::offline::LOG_START;
 use super::receipt::Receipt;
+use super::reserve::Reserve;
 use super::state_record::StateSnapshot;
 use super::stream_dirs;
 
@@ -85,6 +86,7 @@ pub(crate) struct Checkpointer {
     pub(crate) log: Arc<dyn Log<Receipt>>,
     pub(crate) shards: Vec<Arc<ShardQueue>>,
     pub(crate) activity: Arc<Activity>,
+    pub(crate) reserve: Arc<Reserve>,
     /// The position of the last checkpoint this run has saved.
     pub(crate) saved: Option<WalPosition>,
     /// Where the log begins that the last checkpoint of each group needs.
@@ -236,6 +238,9 @@ impl Checkpointer {
                 Ok(Done::Part) => self.activity.retry(Vec::new(), delay),
                 Ok(Done::Nothing) => self.activity.retry(deleted, delay),
                 Err(error) => {
+                    if matches!(error, Error::Full { .. }) {
+                        self.reserve.give_up();
+                    }
                     tracing::error!(%error, ?delay, "cannot write a checkpoint; trying again");
                     self.activity.retry(deleted, delay);
                 }
@@ -308,6 +313,9 @@ impl Checkpointer {
                     saved.push((group, record));
                 }
                 Err(error) => {
+                    if matches!(error, Error::Full { .. }) {
+                        self.reserve.give_up();
+                    }
                     tracing::error!(%group, %error, "cannot sync the segments of a stream");
                     self.behind.insert(group);
                     done = Done::Part;
@@ -448,6 +456,7 @@ mod tests {
         let disk: Arc<dyn Disk> = Arc::new(FaultyDisk::new());
         let file = Path::new("/state.redb");
         Checkpointer {
+            reserve: Arc::new(Reserve::new(Arc::clone(&disk), PathBuf::new(), 0)),
             checkpoints: Checkpoints::open(&disk, file, &SeededEntropy::new(1)).unwrap(),
             disk,
             streams_dir: PathBuf::from("/streams"),

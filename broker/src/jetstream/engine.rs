@@ -26,6 +26,7 @@ use super::order::{self, StreamOrder};
 use super::outlet::{ApiFigures, Outlet};
 use super::receipt::Receipt;
 use super::recovery::{self, Recovered, RecoveredStream};
+use super::reserve::Reserve;
 use super::room::{self, WaitingRoom};
 use super::shard::{Shard, ShardParts};
 use super::stores::Stores;
@@ -48,6 +49,8 @@ pub(crate) struct JetStreamOptions {
     /// Most memory the indexes of all streams may take, in bytes.
     pub(crate) index_bytes_max: u64,
     pub(crate) keeper: KeeperOptions,
+    /// Room kept back for a full disk.
+    pub(crate) reserve_bytes: u64,
 }
 
 /// JetStream on one node. Streams are recovered when [`JetStream::start`] returns.
@@ -69,6 +72,7 @@ struct Seams {
     stores: Stores,
     index_bytes_max: u64,
     keeper: KeeperOptions,
+    reserve: Arc<Reserve>,
 }
 
 /// What was recovered, for the shards.
@@ -97,6 +101,12 @@ impl JetStream {
     /// cut then. A stream whose own files are damaged is offline, and the others serve.
     pub(crate) fn start(options: JetStreamOptions) -> Result<Arc<Self>, Error> {
         let dir = options.store_dir.join("jetstream");
+        let reserve_file = dir.join("reserve.zero");
+        let reserve = Reserve::new(
+            Arc::clone(&options.disk),
+            reserve_file,
+            options.reserve_bytes,
+        );
         let stores = Stores::new(options.disk, dir.join("streams"));
         let recovered = recovery::recover(&stores, &dir, &options.entropy, &options.limits)?;
         let seams = Seams {
@@ -106,6 +116,7 @@ impl JetStream {
             stores,
             index_bytes_max: options.index_bytes_max,
             keeper: options.keeper,
+            reserve: Arc::new(reserve),
         };
         Self::run(seams, recovered).map_err(|source| Error::Io {
             action: "start the threads for",
@@ -163,6 +174,7 @@ impl JetStream {
                 entropy: Arc::clone(&seams.entropy),
                 outlet: Mutex::new(Outlet::new(&seams.router, Arc::clone(&figures))),
                 router: seams.router,
+                reserve: Arc::clone(&seams.reserve),
                 stuck_shards: AtomicUsize::new(0),
                 index_bytes: AtomicU64::new(0),
                 index_bytes_max: seams.index_bytes_max,
@@ -183,6 +195,7 @@ impl JetStream {
             disk: Arc::clone(&parts.stores.disk),
             shards: queues.clone(),
             activity: Arc::clone(&activity),
+            reserve: Arc::clone(&seams.reserve),
             options: seams.keeper,
         };
         let checkpointer = Checkpointer {
@@ -192,6 +205,7 @@ impl JetStream {
             log: Arc::<SoloLog<Receipt>>::clone(&log),
             shards: queues.clone(),
             activity,
+            reserve: seams.reserve,
             saved: None,
             behind: recovered.offline.keys().copied().collect(),
             positions: offline

@@ -20,6 +20,7 @@ use hitherto_storage::{Error, Finding, Rewrite, Rewritten, SegmentFile, Shred};
 use super::checkpointer::Activity;
 use super::commits::shard_of;
 use super::input::{Input, ShardQueue};
+use super::reserve::Reserve;
 
 /// How fast the keeper reads and writes: 16 MiB a second.
 pub const KEEPER_BYTES_PER_SECOND: u64 = 16 * 1024 * 1024;
@@ -106,6 +107,7 @@ pub(crate) struct Keeper {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) shards: Vec<Arc<ShardQueue>>,
     pub(crate) activity: Arc<Activity>,
+    pub(crate) reserve: Arc<Reserve>,
     pub(crate) options: KeeperOptions,
 }
 
@@ -183,6 +185,7 @@ impl Keeper {
             let began = Instant::now();
             let goes_on = if rewrite_at <= began {
                 rewrite_at = began + self.options.rewrite_interval;
+                self.reserve.keep();
                 self.rewrite(stop)
             } else {
                 scrub_at = began + self.options.scrub_interval;

@@ -16,6 +16,7 @@
 //! | `pub_ack`, `outlet` | what is said to clients |
 //! | `checkpointer` | the thread that makes checkpoints and releases the log |
 //! | `keeper` | the thread that verifies and rewrites segments |
+//! | `reserve` | room kept back for a full disk |
 //! | `state_record`, `stores`, `stream_dirs` | the files of the groups |
 //! | `directory` | stream names, for the threads that take messages in |
 //! | `damage`, `offline` | [`DamageReport`], and the streams that do not serve because of it |
@@ -43,6 +44,7 @@ mod receipt;
 mod recovery;
 mod refusals;
 mod replica;
+mod reserve;
 mod room;
 mod shard;
 mod state_record;
@@ -62,6 +64,7 @@ pub(crate) use outlet::{DirectOrigin, Outlet};
 pub(crate) use receipt::{ApiChange, ApiReceipt, Receipt};
 pub(crate) use recovery::{Recovered, RecoveredStream, recover, stream_names};
 pub(crate) use replica::{Hands, Replica};
+pub use reserve::RESERVE_BYTES;
 pub(crate) use shard::ShardParts;
 pub(crate) use stores::Stores;
 pub(crate) use watch::{Fault, StreamReport};

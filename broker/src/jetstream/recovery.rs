@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hitherto_jetstream::command::decode_all;
 use hitherto_jetstream::{
-    GroupId, Limits, LogIndex, Meta, MetaCommand, MetaOutcome, Stream, StreamConfig,
+    Compression, GroupId, Limits, LogIndex, Meta, MetaCommand, MetaOutcome, Stream, StreamConfig,
 };
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
@@ -177,9 +177,11 @@ impl Recovery<'_> {
         config: StreamConfig,
         created: Timestamp,
     ) -> Result<RecoveredStream, Error> {
+        let mut store = self.stores.create(group)?;
+        store.set_compression(config.compression == Compression::S2);
         Ok(RecoveredStream {
             stream: Stream::new(config, created),
-            store: self.stores.create(group)?,
+            store,
             replayed_from: LOG_START,
         })
     }
@@ -196,7 +198,7 @@ impl Recovery<'_> {
             offset: 0,
             what: no_bodies,
         })?;
-        let store = self.stores.open(group, manifest)?;
+        let mut store = self.stores.open(group, manifest)?;
         let snapshot = state_record::decode(&checkpoint.state)
             .map_err(|error| unusable(state_file, group, &error))?;
         let mut failed = None;
@@ -208,6 +210,7 @@ impl Recovery<'_> {
             return Err(error);
         }
         let stream = restored.map_err(|error| unusable(state_file, group, &error))?;
+        store.set_compression(stream.config().compression == Compression::S2);
         Ok(RecoveredStream {
             stream,
             store,

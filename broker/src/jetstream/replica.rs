@@ -13,8 +13,8 @@ use hitherto_jetstream::ack_subject::{AckKind, AckSubject};
 use hitherto_jetstream::api::{ApiError, StreamInfo};
 use hitherto_jetstream::command::{Control, decode_all};
 use hitherto_jetstream::{
-    Ack, AckPolicy, Command, Delivery, LogIndex, Outcome, Output, StoredMessage, Stream,
-    StreamConfig, StreamSeq, Watch,
+    Ack, AckPolicy, Command, Compression, Delivery, LogIndex, Outcome, Output, StoredMessage,
+    Stream, StreamConfig, StreamSeq, Watch,
 };
 use hitherto_platform::Entropy;
 use hitherto_protocol::{HeadersBuilder, Subject, Timestamp};
@@ -29,6 +29,7 @@ use super::input::Input;
 use super::outlet::Outlet;
 use super::pub_ack::PubAckForm;
 use super::receipt::{Receipt, failure_error, refusal_error};
+use super::reserve::Reserve;
 use super::state_record::StateSnapshot;
 use super::unreadable::Unreadable;
 use crate::pubsub::{InterestWatch, Message};
@@ -279,9 +280,12 @@ impl Replica {
     }
 
     /// Writes complete blocks of the tail to the disk; `false` when that fails.
-    pub(crate) fn write_behind(&mut self) -> bool {
+    pub(crate) fn write_behind(&mut self, reserve: &Reserve) -> bool {
         let flushed = self.store.flush();
         if let Err(error) = &flushed {
+            if matches!(error, Error::Full { .. }) {
+                reserve.give_up();
+            }
             let stream = &self.entry.name;
             tracing::error!(%stream, %error, "cannot write messages behind; publishes are refused");
         }
@@ -374,6 +378,8 @@ impl Replica {
     pub(crate) fn follow_config(&mut self) {
         let config = self.stream.config();
         self.captured.follow(config);
+        self.store
+            .set_compression(config.compression == Compression::S2);
         self.entry
             .allow_direct
             .store(config.allow_direct, Ordering::Relaxed);

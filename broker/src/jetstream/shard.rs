@@ -17,7 +17,7 @@ use hitherto_jetstream::GroupId;
 use hitherto_jetstream::api::ApiError;
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
-use hitherto_storage::Manifest;
+use hitherto_storage::{Error, Manifest};
 
 use super::capture::Intake;
 use super::checkpointer::{Activity, CheckpointOrder, Described, GroupCheckpoint};
@@ -183,6 +183,11 @@ impl Shard {
     }
 
     fn fail(&mut self, group: GroupId, receipts: Vec<Receipt>, error: &LogError) {
+        if let LogError::NotWritten { source } = error
+            && matches!(**source, Error::Full { .. })
+        {
+            self.parts.intake.reserve.give_up();
+        }
         if group == GroupId::META {
             self.with_meta(|meta, hands| meta.fail(receipts, error, hands));
             return;
@@ -329,7 +334,7 @@ impl Shard {
         let mut is_stuck = false;
         for replica in self.replicas.values_mut() {
             if replica.store.tail_bytes() >= bytes_max {
-                is_stuck |= !replica.write_behind();
+                is_stuck |= !replica.write_behind(&self.parts.intake.reserve);
             }
         }
         if is_stuck != mem::replace(&mut self.is_stuck, is_stuck) {
@@ -371,6 +376,9 @@ impl Shard {
                 Err(error) => {
                     let stream = &replica.entry.name;
                     tracing::error!(%stream, %error, "cannot prepare a checkpoint");
+                    if matches!(error, Error::Full { .. }) {
+                        self.parts.intake.reserve.give_up();
+                    }
                     described.failed.push(*group);
                 }
             }

@@ -165,7 +165,8 @@ impl JetStream {
     /// What keeps it from taking messages although it works.
     pub(crate) fn refusals(&self) -> Vec<Fault> {
         let intake = &self.parts.intake;
-        let is_stuck = intake.stuck_shards.load(Ordering::Relaxed) > 0;
+        let is_stuck =
+            intake.stuck_shards.load(Ordering::Relaxed) > 0 || intake.reserve.is_given_up();
         let index_bytes = intake.index_bytes.load(Ordering::Relaxed);
         let is_full = index_bytes >= intake.index_bytes_max;
         let stuck = is_stuck.then_some(Fault::CannotWrite);
