@@ -12,7 +12,7 @@ pub(super) fn progress(config: &ConsumerConfig, selection: &Selection, index: &I
     let from = match config.deliver_policy {
         DeliverPolicy::All => index.first_seq(),
         DeliverPolicy::New => end,
-        DeliverPolicy::Last => last(selection, index).unwrap_or(end),
+        DeliverPolicy::Last => index.last_selected(selection).unwrap_or(end),
         DeliverPolicy::LastPerSubject => {
             initial = index.last_per_subject(selection);
             end
@@ -36,8 +36,4 @@ pub(super) fn progress(config: &ConsumerConfig, selection: &Selection, index: &I
         live_from: from,
         ..Progress::default()
     }
-}
-
-fn last(selection: &Selection, index: &Index) -> Option<StreamSeq> {
-    index.last_per_subject(selection).last().copied()
 }

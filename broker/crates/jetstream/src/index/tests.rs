@@ -541,6 +541,8 @@ fn check_selection(index: &Index, model: &Model, selection: &Selection, from: u6
     let wanted = |subject: &str| selection.matches(subject);
     let all = model.selected(0, wanted);
     assert_eq!(numbers(index.selected(selection, None)), all);
+    let newest = all.last().copied().map(StreamSeq);
+    assert_eq!(index.last_selected(selection), newest);
     let before: Vec<u64> = all.iter().copied().filter(|seq| *seq < from).collect();
     assert_eq!(
         numbers(index.selected(selection, Some(StreamSeq(from)))),

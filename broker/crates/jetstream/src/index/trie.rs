@@ -168,7 +168,6 @@ impl Trie {
     }
 
     /// The newest message there is.
-    #[cfg(test)]
     pub(super) fn newest(&self) -> Option<StreamSeq> {
         positive(self.nodes.inner(NodeId::ROOT).below_max)
     }
