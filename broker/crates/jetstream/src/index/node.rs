@@ -118,6 +118,12 @@ impl Inner {
             own: None,
         }
     }
+
+    /// A message comes below, newer than all others.
+    pub(super) fn add(&mut self, seq: StreamSeq) {
+        self.below_max = seq;
+        self.below_count += 1;
+    }
 }
 
 /// Values that name each other by number.

@@ -216,6 +216,22 @@ fn maxima_fall_back_among_many_children() {
 }
 
 #[test]
+fn subjects_that_begin_alike_are_told_apart() {
+    let mut index = index_of(&[
+        "a.b.c", "a.b.d", "a.bc.d", "a.b", "a.b.d.e", "a.b.dd", "a", "a.b.d",
+    ]);
+    let counts = [
+        "a.>", "a.b.>", "a.bc.*", "a.b", "a.b.d", "a.b.d.>", "a", ">",
+    ]
+    .map(|text| index.count(StreamSeq(0), &selection(&[text])));
+    assert_eq!(counts, [7, 5, 1, 1, 2, 1, 1, 8]);
+    index.remove(StreamSeq(5)).unwrap();
+    index.append(&meta(9, "a.b.d.e", 90));
+    assert_eq!(index.last(&filter("a.b.d.*")), Some(StreamSeq(9)));
+    assert_eq!(index.subjects(), 7);
+}
+
+#[test]
 fn emptied_nodes_are_reused() {
     let mut index = index_of(&["keep.me"]);
     for seq in 2..1_000 {

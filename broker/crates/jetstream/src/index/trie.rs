@@ -20,6 +20,35 @@ use super::postings::Postings;
 pub(super) struct Trie {
     nodes: Nodes,
     subjects: u64,
+    path: Path,
+}
+
+/// The way to the subject appended to last, as the next one begins alike as a rule.
+#[derive(Debug, Default)]
+struct Path {
+    subject: Vec<u8>,
+    /// The inner nodes on the way, each with how much of the subject leads below it, the dot included.
+    steps: Vec<(NodeId, usize)>,
+}
+
+impl Path {
+    /// Goes back to the last node that also leads to `subject`, and keeps that in mind. Gives how much of
+    /// it leads there.
+    fn turn_to(&mut self, subject: &[u8]) -> usize {
+        let both = self.subject.iter().zip(subject);
+        let common = both.take_while(|(before, now)| before == now).count();
+        while self.steps.last().is_some_and(|(_, len)| *len > common) {
+            self.steps.pop();
+        }
+        self.subject.truncate(common);
+        self.subject.extend_from_slice(&subject[common..]);
+        self.steps.last().map_or(0, |(_, len)| *len)
+    }
+
+    fn clear(&mut self) {
+        self.subject.clear();
+        self.steps.clear();
+    }
 }
 
 /// Beside how many children the newest message is sought among the messages before.
@@ -38,6 +67,7 @@ impl Trie {
         Self {
             nodes: Nodes::new(),
             subjects: 0,
+            path: Path::default(),
         }
     }
 
@@ -48,12 +78,15 @@ impl Trie {
 
     /// Adds a message with a sequence above all others; gives the node of its subject.
     pub(super) fn append(&mut self, subject: &str, seq: StreamSeq) -> NodeId {
+        let known = self.path.turn_to(subject.as_bytes());
         let mut at = NodeId::ROOT;
-        let mut rest = subject.as_bytes();
+        for (next, _) in &self.path.steps {
+            self.nodes.inner_mut(at).add(seq);
+            at = *next;
+        }
+        let mut rest = &subject.as_bytes()[known..];
         loop {
-            let inner = self.nodes.inner_mut(at);
-            inner.below_max = seq;
-            inner.below_count += 1;
+            self.nodes.inner_mut(at).add(seq);
             let (token, behind) = split(rest);
             let Some(child) = self.nodes.child(at, token) else {
                 self.subjects += 1;
@@ -72,6 +105,7 @@ impl Trie {
                 return child;
             };
             (at, rest) = (child, behind);
+            self.path.steps.push((at, subject.len() - rest.len()));
         }
     }
 
@@ -82,6 +116,8 @@ impl Trie {
     where
         I: Iterator<Item = (StreamSeq, NodeId)>,
     {
+        // Nodes on it may go.
+        self.path.clear();
         let mut at = self.nodes.parent(node);
         self.subjects -= u64::from(self.nodes.remove(node, seq));
         loop {
