@@ -289,7 +289,7 @@ async fn start_jetstream(
         entropy: Arc::clone(&config.entropy),
         store_dir: config.store_dir.clone(),
         router: Arc::clone(router),
-        limits: hitherto_jetstream::Limits::default(),
+        limits: config.stream_limits.clone(),
         index_bytes_max: config.index_bytes_max,
         keeper: config.keeper.clone(),
         reserve_bytes: config.reserve_bytes,

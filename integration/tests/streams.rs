@@ -10,12 +10,12 @@ use async_nats::jetstream::context::{
 };
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
-use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy};
+use async_nats::jetstream::stream::{DiscardPolicy, Republish, RetentionPolicy, SubjectTransform};
 use async_nats::jetstream::{AckKind, ErrorCode};
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use hitherto_integration::client::{
-    PATIENCE, connect_jetstream, create_orders, orders_config, publish, publish_message, pull,
-    settle,
+    PATIENCE, connect, connect_jetstream, create_orders, orders_config, publish, publish_message,
+    pull, settle,
 };
 use hitherto_integration::{Server, on_both_servers};
 use tokio::time::timeout;
@@ -462,7 +462,51 @@ async fn a_stream_of_interest_keeps_what_somebody_waits_for(server: &mut Server)
     .await?
 }
 
+async fn messages_are_stored_under_another_subject_and_published_again(
+    server: &mut Server,
+) -> Result<()> {
+    let context = connect_jetstream(server).await?;
+    let mut config = orders_config();
+    config.subject_transform = Some(SubjectTransform {
+        source: "orders.*.*".into(),
+        destination: "kept.{{partition(5,1)}}.{{wildcard(2)}}".into(),
+    });
+    config.republish = Some(Republish {
+        source: "kept.>".into(),
+        destination: "again.>".into(),
+        headers_only: false,
+    });
+    let stream = context.create_stream(config).await?;
+    let client = connect(server).await?;
+    let mut again = client.subscribe("again.>").await?;
+    client.flush().await?;
+    publish(&context, "orders.foo.placed", "one").await?;
+    publish(&context, "orders.foo.placed", "two").await?;
+    for (sequence, last, payload) in [("1", "0", "one"), ("2", "1", "two")] {
+        let message = timeout(PATIENCE, again.next())
+            .await?
+            .context("it is published again")?;
+        ensure!(message.subject.as_str() == "again.3.placed" && message.payload == payload);
+        let headers = message.headers.context("they say where it is")?;
+        for (name, value) in [
+            ("Nats-Stream", "ORDERS"),
+            ("Nats-Subject", "kept.3.placed"),
+            ("Nats-Sequence", sequence),
+            ("Nats-Last-Sequence", last),
+        ] {
+            ensure!(
+                headers.get(name).map(AsRef::as_ref) == Some(value),
+                "{headers:?}"
+            );
+        }
+    }
+    let stored = stream.get_raw_message(1).await?;
+    ensure!(stored.subject.as_str() == "kept.3.placed", "{stored:?}");
+    Ok(())
+}
+
 on_both_servers!(
+    messages_are_stored_under_another_subject_and_published_again,
     a_message_takes_the_place_of_those_before_it,
     a_message_goes_when_its_time_is_over_and_leaves_a_marker,
     a_work_queue_forgets_what_is_acknowledged,

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hitherto_jetstream::Limits as StreamLimits;
 use hitherto_platform::{
     Clock, Disk, Entropy, FaultyDisk, Net, RealDisk, SystemClock, SystemEntropy, TcpNet,
 };
@@ -84,6 +85,8 @@ pub struct NodeConfig {
     pub(crate) server_name: Option<String>,
     pub(crate) limits: ClientLimits,
     pub(crate) index_bytes_max: u64,
+    /// What streams may take up.
+    pub(crate) stream_limits: StreamLimits,
     pub(crate) keeper: KeeperOptions,
     pub(crate) reserve_bytes: u64,
     pub(crate) disk: Arc<dyn Disk>,
@@ -108,6 +111,7 @@ impl NodeConfig {
             server_name: None,
             limits: ClientLimits::default(),
             index_bytes_max: MAX_INDEX_BYTES,
+            stream_limits: StreamLimits::default(),
             keeper: KeeperOptions::default(),
             reserve_bytes: RESERVE_BYTES,
             disk: Arc::new(RealDisk::new()),
@@ -223,6 +227,21 @@ impl NodeConfig {
     #[must_use]
     pub fn max_index_bytes(mut self, bytes: u64) -> Self {
         self.index_bytes_max = bytes;
+        self
+    }
+
+    /// Bytes that the `max_bytes` of all streams may promise together; any by default. A stream without
+    /// `max_bytes` promises nothing.
+    #[must_use]
+    pub fn max_storage(mut self, bytes: u64) -> Self {
+        self.stream_limits.storage_bytes_max = Some(bytes);
+        self
+    }
+
+    /// How many streams there may be; 10,000 by default.
+    #[must_use]
+    pub fn max_streams(mut self, streams: usize) -> Self {
+        self.stream_limits.streams_max = streams;
         self
     }
 

@@ -23,7 +23,7 @@ use super::pub_ack::PubAckForm;
 use super::receipt::{Receipt, refusal_error};
 use super::reserve::Reserve;
 use crate::pubsub::{Handler, Message, Router, SubscriptionKey, Target};
-use crate::services::{self, AbandonedBatch, BATCH_ID, Batches, Staged, StagedMessage};
+use crate::services::{self, AbandonedBatch, Batches, Staged, StagedMessage};
 
 /// What all who take messages in share.
 pub(crate) struct Intake {
@@ -212,7 +212,7 @@ impl Capture {
             .checked_headers()
             .map_err(|_| ApiError::bad_request())?;
         match headers {
-            Some(headers) if headers.get(BATCH_ID).is_some() => self.stage(message, &headers),
+            Some(headers) if services::is_of_batch(&headers) => self.stage(message, &headers),
             Some(_) | None => self.append(message),
         }
     }

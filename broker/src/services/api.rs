@@ -2,13 +2,12 @@
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use hitherto_jetstream::API_LEVEL;
 use hitherto_jetstream::api::{ApiError, ResponseKind};
 use hitherto_protocol::Subject;
 use serde::Serialize;
 
 use super::call::{ApiCall, StreamApi};
-use super::request::{REQUIRED_API_LEVEL, Request};
+use super::request::{self, Request};
 use super::{MetaCall, StreamCall, changes};
 use crate::jetstream::{Input, Outlet, ShardParts, ShardQueue};
 use crate::pubsub::{Handler, Message};
@@ -143,14 +142,8 @@ impl Unsupported {
 
 /// The client needs a later API than ours.
 fn asks_too_much(message: &Message) -> bool {
-    let Ok(Some(headers)) = message.checked_headers() else {
-        return false;
-    };
-    let level = headers.get(REQUIRED_API_LEVEL);
-    level.is_some_and(|level| {
-        level
-            .trim()
-            .parse()
-            .map_or(true, |level: u32| level > API_LEVEL)
-    })
+    match message.checked_headers() {
+        Ok(Some(headers)) => request::asks_too_much(&headers),
+        Ok(None) | Err(_) => false,
+    }
 }

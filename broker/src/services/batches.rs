@@ -10,6 +10,7 @@ use hitherto_jetstream::Stream;
 use hitherto_jetstream::api::ApiError;
 use hitherto_protocol::{Headers, Subject};
 
+use super::request;
 use crate::pubsub::Message;
 
 /// Batches of one stream that may be open: 50, as in nats-server 2.15.
@@ -25,9 +26,14 @@ pub(crate) const BATCH_IDLE_MAX: Duration = Duration::from_secs(10);
 /// Characters of a batch id.
 const BATCH_ID_CHARS_MAX: usize = 64;
 
-pub(crate) const BATCH_ID: &str = "Nats-Batch-Id";
+const BATCH_ID: &str = "Nats-Batch-Id";
 const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
 const BATCH_COMMIT: &str = "Nats-Batch-Commit";
+
+/// Tells whether a message is one of a batch.
+pub(crate) fn is_of_batch(headers: &Headers) -> bool {
+    headers.get(BATCH_ID).is_some_and(|id| !id.is_empty())
+}
 
 /// The open batches of one stream. Times are of the monotonic clock.
 #[derive(Debug, Default)]
@@ -98,7 +104,11 @@ impl Batches {
         let place = Place::read(headers).inspect_err(|error| {
             self.give_up(headers.get(BATCH_ID).unwrap_or_default(), error);
         })?;
-        let staged = self.add(now, &place, headers, message);
+        let staged = if request::asks_too_much(headers) {
+            Err(ApiError::required_api_level())
+        } else {
+            self.add(now, &place, headers, message)
+        };
         staged.inspect_err(|error| self.give_up(place.id, error))
     }
 
@@ -194,11 +204,14 @@ impl Batches {
     /// Closes a batch for an error of one of its messages.
     fn give_up(&mut self, id: &str, error: &ApiError) {
         if self.close(id) {
-            let too_large = ApiError::atomic_publish_too_large(0).err_code;
-            let reason = if error.err_code == too_large {
-                "large"
-            } else {
-                "incomplete"
+            let (large, level) = (
+                ApiError::atomic_publish_too_large(0).err_code,
+                ApiError::required_api_level().err_code,
+            );
+            let reason = match error.err_code {
+                code if code == large => "large",
+                code if code == level => "unsupported",
+                _ => "incomplete",
             };
             self.abandoned.push(AbandonedBatch {
                 id: id.to_owned(),

@@ -41,7 +41,7 @@ use crate::pubsub::{Handler, SubscriptionKey, Target};
 
 pub(crate) use acks::{StreamAck, StreamFlow, handle_ack, handle_flow};
 pub(crate) use advisories::{StreamAction, tell_batch_abandoned, tell_stream};
-pub(crate) use batches::{AbandonedBatch, BATCH_ID, Batches, Staged, StagedMessage};
+pub(crate) use batches::{AbandonedBatch, Batches, Staged, StagedMessage, is_of_batch};
 pub(crate) use listing::Listing;
 pub(crate) use stream::{StreamCall, delete, handle, stream_is_gone};
 pub(crate) use streams::{MetaCall, handle_meta};

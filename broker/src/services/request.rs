@@ -1,11 +1,12 @@
 //! A request of a client on its way to whoever answers it.
 
 use bytes::Bytes;
+use hitherto_jetstream::API_LEVEL;
 use hitherto_jetstream::api::{ApiError, is_empty_request};
-use hitherto_protocol::Subject;
+use hitherto_protocol::{Headers, Subject};
 
 /// The header by which a client says which API level it needs.
-pub(crate) const REQUIRED_API_LEVEL: &str = "Nats-Required-Api-Level";
+const REQUIRED_API_LEVEL: &str = "Nats-Required-Api-Level";
 
 /// The parts of a request that matter after its subject has been read.
 #[derive(Debug)]
@@ -26,4 +27,15 @@ impl Request {
         }
         Err(ApiError::not_empty_request())
     }
+}
+
+/// Tells whether these headers require a later API than ours; what is no number does.
+pub(super) fn asks_too_much(headers: &Headers) -> bool {
+    let level = headers.get(REQUIRED_API_LEVEL);
+    level.is_some_and(|level| {
+        level
+            .trim()
+            .parse()
+            .map_or(true, |level: u32| level > API_LEVEL)
+    })
 }

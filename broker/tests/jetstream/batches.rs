@@ -92,6 +92,14 @@ async fn batches_are_refused_where_they_are_not_allowed() {
     assert_eq!(error["error"]["err_code"], 10174);
     js.stream("T", &["t"], json!({ "allow_atomic": true }))
         .await;
+    let later = ("Nats-Required-Api-Level", "99");
+    let error = batch(&js, "t", "later", 1, &[later]).await.unwrap();
+    assert_eq!(error["error"]["err_code"], 10185);
+    assert_eq!(js.publish_with("t", &[later], "plain").await["seq"], 1);
+    let empty = js
+        .publish_with("t", &[("Nats-Batch-Id", "")], "plain")
+        .await;
+    assert_eq!(empty["seq"], 2, "an empty id is none");
     let error = batch(&js, "t", &"x".repeat(65), 1, &[]).await.unwrap();
     assert_eq!(error["error"]["err_code"], 10179);
     let fields = [("Nats-Batch-Id", "a")];

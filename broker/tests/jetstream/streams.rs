@@ -1,6 +1,6 @@
 //! Streams: create, change, publish, purge, delete.
 
-use hitherto_broker::SubjectFilter;
+use hitherto_broker::{NodeConfig, SubjectFilter};
 use serde_json::{Value, json};
 
 use crate::harness::{JetStream, header, headers, next, subject, text};
@@ -304,5 +304,27 @@ async fn subjects_come_in_pages_that_fit_one_message() {
         pages += 1;
     }
     assert_eq!((seen, pages), (400, 2));
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_promises_no_more_than_it_has() {
+    let config = NodeConfig::in_memory().max_storage(1_000).max_streams(3);
+    let js = JetStream::with(config).await;
+    let of = |max_bytes: i64| json!({ "max_bytes": max_bytes });
+    js.stream("A", &["a"], of(600)).await;
+    let mut body = of(500);
+    body["name"] = json!("B");
+    assert_eq!(js.api_error("STREAM.CREATE.B", body.clone()).await, 10047);
+    body["max_bytes"] = json!(400);
+    js.api_ok("STREAM.CREATE.B", body.clone()).await;
+    body["max_bytes"] = json!(401);
+    assert_eq!(js.api_error("STREAM.UPDATE.B", body).await, 10047);
+    let account = js.api_ok("INFO", Value::Null).await;
+    assert_eq!(account["reserved_storage"], 1_000);
+    assert_eq!(account["limits"]["max_storage"], 1_000);
+    js.stream("C", &["c"], json!({})).await;
+    let body = json!({ "name": "D", "subjects": ["d"] });
+    assert_eq!(js.api_error("STREAM.CREATE.D", body).await, 10027);
     js.stop().await;
 }

@@ -69,7 +69,7 @@ impl Stream {
         {
             return Ok(Stored::single(first, true));
         }
-        self.check_expectations(&expected, &append.subject)?;
+        self.check_expectations(&expected, &append.subject, 0)?;
         let rollup = self.check_rollup(expected.rollup)?;
         self.check_limits(&append)?;
         let msg_id = expected.msg_id.map(str::to_owned);

@@ -59,17 +59,12 @@ impl Stream {
                     header::EXPECTED_LAST_MSG_ID,
                 ));
             }
-            if expected.last_seq.is_some() && place > 0 {
-                return Err(ApiError::atomic_publish_unsupported_header(
-                    header::EXPECTED_LAST_SEQUENCE,
-                ));
-            }
             if expected.last_subject_seq.is_some()
                 && expected.filter_is_written(&append.subject, &subjects)?
             {
                 return Err(ApiError::wrong_last_sequence_in_process());
             }
-            self.check_expectations(&expected, &append.subject)?;
+            self.check_expectations(&expected, &append.subject, place as u64)?;
             let rollup = self.check_rollup(expected.rollup)?;
             match rollup {
                 Some(Rollup::Subject) if subjects.contains(append.subject.as_str()) => {

@@ -93,10 +93,13 @@ impl<'a> Expectations<'a> {
 }
 
 impl Stream {
+    /// Checks what a message expects. `place` is how many messages come before it in its batch: the
+    /// last sequence of the stream counts them, everything else is the state before the batch.
     pub(super) fn check_expectations(
         &self,
         expected: &Expectations<'_>,
         subject: &Subject,
+        place: u64,
     ) -> Result<(), ApiError> {
         if expected.stream.is_some_and(|name| name != self.config.name) {
             return Err(ApiError::expected_stream_mismatch());
@@ -114,7 +117,8 @@ impl Stream {
             return Err(ApiError::wrong_last_msg_id(last));
         }
         if let Some(last) = expected.last_seq {
-            expect_seq(last, self.index.last_seq())?;
+            let before = self.index.last_seq().0.saturating_add(place);
+            expect_seq(last, StreamSeq(before))?;
         }
         self.check_subject_expectation(expected, subject)
     }
