@@ -292,3 +292,26 @@ fn unknown_closed_and_ended_groups_refuse() {
     let refused = log.propose(GroupId(2), &Text("x"), 4).unwrap_err();
     assert_eq!(refused.reason, Refusal::Closed);
 }
+
+#[test]
+fn damage_of_the_last_entry_is_found_once_the_log_had_a_pause() {
+    let disk = FaultyDisk::new();
+    let (log, told) = start(&disk);
+    log.open_group(GroupId(1), LogIndex(0));
+    log.propose(GroupId(1), &Text("kept"), 1).unwrap();
+    let position = committed(&told).position;
+    let end = log.position();
+    // The lane marks its end by itself.
+    let waiting = std::time::Instant::now();
+    while log.position() == end {
+        assert!(waiting.elapsed() < WAIT_MAX, "no mark comes");
+        std::thread::yield_now();
+    }
+    disk.kill();
+    drop(log);
+    let file = Path::new("wal/wal-0000000001.log");
+    disk.flip_bit(file, position.offset + 60, 0).unwrap();
+    let opened = Wal::open(Arc::new(disk.clone()), Path::new("wal"), wal_options());
+    let damaged = opened.map(drop).unwrap_err().to_string();
+    assert!(damaged.contains("unreadable"), "{damaged}");
+}

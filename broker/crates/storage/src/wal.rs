@@ -145,6 +145,8 @@ pub struct Wal {
     buffer: FrameBuffer,
     /// Set by a failed write or sync, never cleared.
     poisoned: bool,
+    /// The last frame is a mark, or the disk has no room for one.
+    marked: bool,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -212,7 +214,9 @@ impl Wal {
         if entries.is_empty() {
             return Ok(self.position());
         }
-        self.append_frame(entries)
+        let position = self.append_frame(entries)?;
+        self.marked = false;
+        Ok(position)
     }
 
     /// Recycles the files that lie wholly before `before`. The active file always stays.
@@ -239,14 +243,28 @@ impl Wal {
         }
     }
 
-    /// Ends the log with a mark, so that damage of its last frame is told from a torn write.
-    /// Dropping the log instead loses nothing but that.
+    /// Writes a mark behind the last frame: an empty frame that says the one before it was durable.
+    ///
+    /// Without it damage of the last frame cannot be told from a write that was under way at a
+    /// crash, which is cut. Call it when nothing has been appended for a while; nothing is written
+    /// when the mark is there. A disk too full for one goes without until the next append.
     ///
     /// # Errors
-    /// As [`Wal::append`].
-    pub fn close(mut self) -> Result<(), Error> {
+    /// As [`Wal::append`], except [`Error::Full`].
+    pub fn mark(&mut self) -> Result<(), Error> {
         self.check_poisoned()?;
-        self.append_frame(&[]).map(drop)
+        if std::mem::replace(&mut self.marked, true) {
+            return Ok(());
+        }
+        match self.append_frame(&[]) {
+            Ok(_) | Err(Error::Full { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells whether [`Wal::mark`] has something to do.
+    pub fn needs_mark(&self) -> bool {
+        !self.marked
     }
 
     fn create(parts: Parts, dir: &Path) -> Result<(Self, Replay), Error> {
@@ -298,11 +316,9 @@ impl Wal {
             wal.renew_last_frame(start)?;
         }
         files::sync_dir(&*wal.disk, dir)?;
-        match wal.append_frame(&[]) {
-            // A full disk must not keep a broker from starting: it may be there to free room.
-            Ok(_) | Err(Error::Full { .. }) => Ok((wal, replay)),
-            Err(error) => Err(error),
-        }
+        // A full disk must not keep a broker from starting: it may be there to free room.
+        wal.mark()?;
+        Ok((wal, replay))
     }
 
     fn assemble(
@@ -321,6 +337,7 @@ impl Wal {
             spares: parts.spares,
             buffer: FrameBuffer::default(),
             poisoned: false,
+            marked: false,
             _lock: parts.lock,
         }
     }

@@ -145,7 +145,7 @@ fn a_node_recovers_from_its_checkpoint_and_the_log_behind_it() {
         applied += 210;
         node.check(applied);
         if round == 2 {
-            node.wal.close().unwrap();
+            node.wal.mark().unwrap();
         }
     }
     Node::start(dir.path()).unwrap().check(applied);

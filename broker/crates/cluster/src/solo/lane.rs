@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use hitherto_jetstream::{GroupId, LogIndex};
 use hitherto_storage::{Error, Wal, WalEntry, WalPosition};
@@ -9,6 +10,10 @@ use hitherto_storage::{Error, Wal, WalEntry, WalPosition};
 use super::group::{Batch, Group};
 use super::{ROUND_BYTES_MAX, Shared};
 use crate::{Commits, Committed, InFlight, LogError, Refusal};
+
+/// The log gets a mark behind its last frame when nothing has come for so long: from then on damage of
+/// that frame is found. One more write for each pause of the clients, and none while they write.
+const MARK_AFTER: Duration = Duration::from_millis(100);
 
 pub(super) struct Lane<R, C> {
     shared: Arc<Shared<R>>,
@@ -30,6 +35,8 @@ struct Entry<R> {
 struct Errand {
     release: Option<WalPosition>,
     closing: bool,
+    /// Nobody has written for [`MARK_AFTER`].
+    is_idle: bool,
 }
 
 impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
@@ -46,10 +53,7 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
     pub(super) fn run(mut self) {
         loop {
             let errand = self.fetch();
-            let end = self
-                .write_round()
-                .and_then(|()| errand.release.map_or(Ok(()), |before| self.release(before)));
-            if let Err(error) = end {
+            if let Err(error) = self.run_errand(&errand) {
                 return self.fail(error);
             }
             if errand.closing {
@@ -58,22 +62,40 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
         }
     }
 
+    fn run_errand(&mut self, errand: &Errand) -> Result<(), Error> {
+        if errand.is_idle {
+            self.wal.mark()?;
+            *self.shared.position() = self.wal.position();
+        }
+        self.write_round()?;
+        match errand.release {
+            Some(before) => self.release(before),
+            None => Ok(()),
+        }
+    }
+
     /// Waits for something to do, and takes all of it.
     fn fetch(&mut self) -> Errand {
-        let mut desk = self.shared.desk();
-        while desk.dirty.is_empty() && self.backlog.is_empty() && !desk.closing {
+        let shared = Arc::clone(&self.shared);
+        let mut desk = shared.desk();
+        let mut is_idle = false;
+        while desk.dirty.is_empty() && self.backlog.is_empty() && !desk.closing && !is_idle {
             desk.lane_sleeps = true;
-            desk = self
-                .shared
-                .lane_wake
-                .wait(desk)
-                .unwrap_or_else(PoisonError::into_inner);
+            if self.wal.needs_mark() {
+                let woken = shared.lane_wake.wait_timeout(desk, MARK_AFTER);
+                let (back, waited) = woken.unwrap_or_else(PoisonError::into_inner);
+                (desk, is_idle) = (back, waited.timed_out());
+            } else {
+                let woken = shared.lane_wake.wait(desk);
+                desk = woken.unwrap_or_else(PoisonError::into_inner);
+            }
         }
         desk.lane_sleeps = false;
         self.backlog.append(&mut desk.dirty);
         Errand {
             release: desk.release.take(),
             closing: desk.closing,
+            is_idle,
         }
     }
 
@@ -195,7 +217,7 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
                 return self.fail(error);
             }
         }
-        if let Err(error) = self.wal.close() {
+        if let Err(error) = self.wal.mark() {
             tracing::warn!(%error, "the log was not closed cleanly; nothing is lost");
         }
     }

@@ -382,24 +382,26 @@ fn a_flipped_bit_in_an_older_file_is_damage() {
 }
 
 #[test]
-fn the_last_frame_is_cut_when_torn_and_damage_when_the_log_was_closed() {
-    for close in [false, true] {
+fn the_last_frame_is_cut_when_torn_and_damage_when_a_mark_stands_behind_it() {
+    for marked in [false, true] {
         let disk = FaultyDisk::new();
-        let (wal, positions) = ten_frames(&disk);
-        if close {
-            wal.close().unwrap()
-        } else {
-            drop(wal)
+        let (mut wal, positions) = ten_frames(&disk);
+        if marked {
+            wal.mark().unwrap();
+            let end = wal.position();
+            wal.mark().unwrap();
+            assert_eq!(wal.position(), end, "one mark is enough");
         }
+        drop(wal);
         disk.flip_bit(&wal_path(Path::new(DIR), 1), positions[9].offset + 100, 0)
             .unwrap();
         match try_open(&disk, options(2)) {
             Ok((_, recovered)) => {
-                assert!(!close);
+                assert!(!marked);
                 assert_eq!(recovered.len(), 9);
             }
             Err(error) => {
-                assert!(close);
+                assert!(marked);
                 assert!(matches!(error, Error::Damaged { .. }), "{error}");
             }
         }
@@ -575,7 +577,7 @@ fn reading_a_log_finds_every_flipped_bit_that_matters_and_changes_nothing() {
         };
         wal.append(&[entry]).unwrap();
     }
-    wal.close().unwrap();
+    wal.mark().unwrap();
     let operations = disk.counters().operations;
     let read = || WalSummary::read(&disk, Path::new(DIR), None, &mut |_| true).unwrap();
     let intact = read();
