@@ -30,28 +30,65 @@ enum Fate {
     Unknown,
 }
 
+/// One of the streams, each with a consumer `C`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// Until somebody removes it.
+    Always,
+    /// Until it is acknowledged.
+    UntilAcked,
+}
+
+impl Kept {
+    pub(super) const ALL: [Self; 2] = [Self::Always, Self::UntilAcked];
+
+    fn stream(self) -> &'static str {
+        match self {
+            Self::Always => "EVENTS",
+            Self::UntilAcked => "WORK",
+        }
+    }
+
+    fn subject(self, number: usize) -> String {
+        format!("{}.{number}", self.stream().to_lowercase())
+    }
+
+    fn retention(self) -> &'static str {
+        match self {
+            Self::Always => "limits",
+            Self::UntilAcked => "workqueue",
+        }
+    }
+}
+
 pub(super) struct Life<'a> {
     js: &'a JetStream,
+    kept: Kept,
     ledger: &'a mut Ledger,
     random: &'a mut Rng,
 }
 
-/// Makes the stream and its consumer, unless they are there.
+/// Makes the streams and their consumers, unless they are there.
 pub(super) async fn set_up(js: &JetStream) {
-    let config = json!({
-        "allow_direct": true,
-        "allow_atomic": true,
-        "duplicate_window": 24_u64 * 3600 * 1_000_000_000,
-    });
-    js.stream("EVENTS", &["events.*"], config).await;
-    js.consumer("EVENTS", "C", json!({ "ack_wait": 30_000_000_000_u64 }))
-        .await;
+    for kept in Kept::ALL {
+        let config = json!({
+            "retention": kept.retention(),
+            "allow_direct": true,
+            "allow_atomic": true,
+            "duplicate_window": 24_u64 * 3600 * 1_000_000_000,
+        });
+        let (stream, subjects) = (kept.stream(), format!("{}.*", kept.stream().to_lowercase()));
+        js.stream(stream, &[&subjects], config).await;
+        js.consumer(stream, "C", json!({ "ack_wait": 30_000_000_000_u64 }))
+            .await;
+    }
 }
 
 /// Every message of the stream, ascending.
-pub(super) async fn read_all(js: &JetStream) -> Vec<(u64, Content)> {
+pub(super) async fn read_all(js: &JetStream, kept: Kept) -> Vec<(u64, Content)> {
     let body = json!({ "seq": 1, "batch": 1_000_000, "next_by_subj": ">" });
-    let mut answers = js.ask("$JS.API.DIRECT.GET.EVENTS", &body.to_string()).await;
+    let to = format!("$JS.API.DIRECT.GET.{}", kept.stream());
+    let mut answers = js.ask(&to, &body.to_string()).await;
     let mut found = Vec::new();
     loop {
         let answer = next(&mut answers).await;
@@ -90,9 +127,9 @@ pub(super) async fn retry_unknown(js: &JetStream, ledger: &mut Ledger) {
 }
 
 /// Delivers everything that is not settled and acknowledges it.
-pub(super) async fn drain(js: &JetStream, ledger: &mut Ledger) {
+pub(super) async fn drain(js: &JetStream, kept: Kept, ledger: &mut Ledger) {
     loop {
-        let messages = js.fetch("EVENTS", "C", 256).await;
+        let messages = js.fetch(kept.stream(), "C", 256).await;
         if messages.is_empty() {
             break;
         }
@@ -101,6 +138,10 @@ pub(super) async fn drain(js: &JetStream, ledger: &mut Ledger) {
             js.ack_sync(&message, "").await;
             ledger.settled(seq, true);
         }
+    }
+    if kept == Kept::UntilAcked {
+        let left = read_all(js, kept).await;
+        assert!(left.is_empty(), "all is acknowledged: {left:?}");
     }
     for (seq, content) in ledger.stored() {
         assert!(
@@ -111,8 +152,18 @@ pub(super) async fn drain(js: &JetStream, ledger: &mut Ledger) {
 }
 
 impl<'a> Life<'a> {
-    pub(super) fn new(js: &'a JetStream, ledger: &'a mut Ledger, random: &'a mut Rng) -> Self {
-        Self { js, ledger, random }
+    pub(super) fn new(
+        js: &'a JetStream,
+        kept: Kept,
+        ledger: &'a mut Ledger,
+        random: &'a mut Rng,
+    ) -> Self {
+        Self {
+            js,
+            kept,
+            ledger,
+            random,
+        }
     }
 
     /// Does one thing.
@@ -215,26 +266,26 @@ impl<'a> Life<'a> {
         }
         let seq = seqs[self.random.usize(..seqs.len())];
         let body = json!({ "seq": seq, "no_erase": true });
-        let is_done = self.ask("STREAM.MSG.DELETE.EVENTS", body).await;
+        let is_done = self.ask("STREAM.MSG.DELETE", body).await;
         self.ledger.removed([seq], is_done);
     }
 
     async fn purge_subject(&mut self) {
-        let filter = format!("events.{}", self.random.usize(..SUBJECTS));
+        let filter = self.kept.subject(self.random.usize(..SUBJECTS));
         let stored = self.ledger.stored().iter();
         let seqs: Vec<u64> = stored
             .filter(|(_, content)| content.subject == filter)
             .map(|(seq, _)| *seq)
             .collect();
         let body = json!({ "filter": filter });
-        let is_done = self.ask("STREAM.PURGE.EVENTS", body).await;
+        let is_done = self.ask("STREAM.PURGE", body).await;
         self.ledger.removed(seqs, is_done);
     }
 
     /// Takes some messages and acknowledges some of them.
     async fn consume(&mut self) {
         let batch = self.random.usize(1..=FETCH_MAX);
-        for message in self.js.fetch("EVENTS", "C", batch).await {
+        for message in self.js.fetch(self.kept.stream(), "C", batch).await {
             let seq = check_delivery(&message, self.ledger);
             if self.random.u8(..3) == 0 {
                 continue;
@@ -246,6 +297,9 @@ impl<'a> Life<'a> {
                 .request(to, None, Bytes::new(), Duration::from_millis(100));
             let is_done = ack.await.is_ok();
             self.ledger.settled(seq, is_done);
+            if self.kept == Kept::UntilAcked {
+                self.ledger.removed([seq], is_done);
+            }
             if !is_done {
                 // The log has failed: no later ack is answered either.
                 return;
@@ -256,7 +310,7 @@ impl<'a> Life<'a> {
     /// Makes an API request; `true` when it is done for certain.
     async fn ask(&self, operation: &str, body: Value) -> bool {
         let payload = Bytes::from(body.to_string());
-        let to = subject(&format!("$JS.API.{operation}"));
+        let to = subject(&format!("$JS.API.{operation}.{}", self.kept.stream()));
         match self.js.client.request(to, None, payload, ANSWER_MAX).await {
             Ok(answer) => {
                 let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
@@ -273,7 +327,7 @@ impl<'a> Life<'a> {
             _ => self.random.usize(..200),
         };
         Content {
-            subject: format!("events.{}", self.random.usize(..SUBJECTS)),
+            subject: self.kept.subject(self.random.usize(..SUBJECTS)),
             payload: format!("{writer} {number} {}", "x".repeat(padding)),
         }
     }

@@ -31,7 +31,7 @@ use hitherto_platform::{FaultyDisk, ManualClock, SeededEntropy};
 
 use self::fault::{End, Fault};
 use self::ledger::Ledger;
-use self::life::Life;
+use self::life::{Kept, Life};
 use crate::harness::JetStream;
 
 /// Lives when nobody says how many: seconds of work.
@@ -48,7 +48,8 @@ struct World {
     disk: FaultyDisk,
     clock: Arc<ManualClock>,
     random: Rng,
-    ledger: Ledger,
+    /// In the order of [`Kept::ALL`].
+    ledgers: [Ledger; 2],
 }
 
 impl World {
@@ -59,7 +60,7 @@ impl World {
                 SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
             )),
             random: Rng::with_seed(seed),
-            ledger: Ledger::default(),
+            ledgers: Default::default(),
         }
     }
 
@@ -93,13 +94,17 @@ impl World {
     /// One life: what is there is held against the ledger, then work, a fault, and an end.
     async fn live(&mut self) {
         let js = self.start().await;
-        self.ledger.compare_with(&life::read_all(&js).await);
-        life::retry_unknown(&js, &mut self.ledger).await;
+        for (kept, ledger) in Kept::ALL.into_iter().zip(&mut self.ledgers) {
+            ledger.compare_with(&life::read_all(&js, kept).await);
+            life::retry_unknown(&js, ledger).await;
+        }
         let fault = Fault::random(&mut self.random);
         fault.arm(&self.disk, &mut self.random);
         let steps = self.random.usize(1..24);
-        let mut life = Life::new(&js, &mut self.ledger, &mut self.random);
         for _ in 0..steps {
+            let at = self.random.usize(..Kept::ALL.len());
+            let (kept, ledger) = (Kept::ALL[at], &mut self.ledgers[at]);
+            let mut life = Life::new(&js, kept, ledger, &mut self.random);
             life.step().await;
         }
         let end = End::random(&mut self.random);
@@ -134,10 +139,12 @@ impl World {
     /// The last life: all is there, and the consumer gets what it has not acknowledged.
     async fn finish(mut self) -> u64 {
         let js = self.start().await;
-        self.ledger.compare_with(&life::read_all(&js).await);
-        life::drain(&js, &mut self.ledger).await;
+        for (kept, ledger) in Kept::ALL.into_iter().zip(&mut self.ledgers) {
+            ledger.compare_with(&life::read_all(&js, kept).await);
+            life::drain(&js, kept, ledger).await;
+        }
         js.stop().await;
-        self.ledger.acked()
+        self.ledgers.iter().map(Ledger::acked).sum()
     }
 }
 

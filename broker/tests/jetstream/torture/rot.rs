@@ -1,8 +1,8 @@
 //! Bits that flip while nobody looks: what is served is right or an error, nothing vanishes without a
 //! report, and nothing is cut: with the bit flipped back all is there.
 //!
-//! One place is left out: the last frame of the log. Nothing is written behind it that would say it was
-//! ever complete, so where it is unreadable it counts as under way at the crash.
+//! One place is left out: the last frame of a log that ended without a pause. Nothing stands behind it that
+//! would say it was ever complete, so where it is unreadable it counts as under way at the crash.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::fault::End;
 use super::ledger::Content;
-use super::life::{self, Life};
+use super::life::{self, Kept, Life};
 use super::{World, rounds_from_env, seed_from_env};
 use crate::harness::JetStream;
 
@@ -140,11 +140,12 @@ async fn grown(world: &mut World) -> Vec<(u64, Content)> {
     for _ in 0..3 {
         let js = JetStream::with(world.config()).await;
         life::set_up(&js).await;
-        let mut life = Life::new(&js, &mut world.ledger, &mut world.random);
+        let ledger = &mut world.ledgers[0];
+        let mut life = Life::new(&js, Kept::Always, ledger, &mut world.random);
         for _ in 0..12 {
             life.step().await;
         }
-        stored = life::read_all(&js).await;
+        stored = life::read_all(&js, Kept::Always).await;
         let end = End::random(&mut world.random);
         world.end(js, end).await;
     }
