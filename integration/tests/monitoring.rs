@@ -91,6 +91,7 @@ const EQUAL: &[(&str, &str)] = &[
     ("/varz", "/system_account"),
     ("/varz", "/http_req_stats"),
     ("/varz", "/jetstream/stats/storage"),
+    ("/varz", "/jetstream/stats/reserved_storage"),
     ("/varz", "/jetstream/stats/api/errors"),
     ("/connz?subs=detail&auth=1", "/num_connections"),
     ("/connz?subs=detail&auth=1", "/total"),
@@ -121,6 +122,7 @@ const EQUAL: &[(&str, &str)] = &[
     ("/jsz", "/messages"),
     ("/jsz", "/bytes"),
     ("/jsz", "/storage"),
+    ("/jsz", "/reserved_storage"),
     ("/jsz", "/accounts"),
     ("/jsz", "/api/total"),
     ("/jsz", "/total"),
@@ -131,39 +133,39 @@ const EQUAL: &[(&str, &str)] = &[
     ),
     (
         "/jsz?consumers=1&config=1&raft=1",
-        "/account_details/0/stream_detail/0/name",
+        "/account_details/0/stream_detail/1/name",
     ),
     (
         "/jsz?consumers=1&config=1&raft=1",
-        "/account_details/0/stream_detail/0/config/subjects",
+        "/account_details/0/stream_detail/1/config/subjects",
     ),
     (
         "/jsz?consumers=1&config=1&raft=1",
-        "/account_details/0/stream_detail/0/state/bytes",
+        "/account_details/0/stream_detail/1/state/bytes",
     ),
     (
         "/jsz?consumers=1&config=1&raft=1",
-        "/account_details/0/stream_detail/0/state/last_seq",
+        "/account_details/0/stream_detail/1/state/last_seq",
     ),
     (
         "/jsz?consumers=1&config=1&raft=1",
-        "/account_details/0/stream_detail/0/state/num_subjects",
+        "/account_details/0/stream_detail/1/state/num_subjects",
     ),
     (
         "/jsz?consumers=1&config=1&raft=1",
-        "/account_details/0/stream_detail/0/consumer_detail/0/name",
+        "/account_details/0/stream_detail/1/consumer_detail/0/name",
     ),
     (
         "/jsz?consumers=1&config=1&raft=1",
-        "/account_details/0/stream_detail/0/consumer_detail/0/num_pending",
+        "/account_details/0/stream_detail/1/consumer_detail/0/num_pending",
     ),
     (
         "/jsz?consumers=1&config=1&raft=1",
-        "/account_details/0/stream_detail/0/consumer_detail/0/num_ack_pending",
+        "/account_details/0/stream_detail/1/consumer_detail/0/num_ack_pending",
     ),
     (
         "/jsz?consumers=1&config=1&raft=1",
-        "/account_details/0/stream_detail/0/consumer_detail/0/config/ack_wait",
+        "/account_details/0/stream_detail/1/consumer_detail/0/config/ack_wait",
     ),
 ];
 
@@ -218,7 +220,15 @@ fn get(addr: SocketAddr, page: &str) -> Result<(String, String)> {
 fn get_json(addr: SocketAddr, page: &str) -> Result<Value> {
     let (status, body) = get(addr, page)?;
     ensure!(status == "200", "{page}: {status} {body}");
-    serde_json::from_str(&body).with_context(|| format!("{page}: {body}"))
+    let mut shown: Value =
+        serde_json::from_str(&body).with_context(|| format!("{page}: {body}"))?;
+    // nats-server shows streams in no order.
+    if let Some(streams) = shown.pointer_mut("/account_details/0/stream_detail") {
+        let name = |stream: &Value| stream["name"].to_string();
+        let streams = streams.as_array_mut().context("a list of streams")?;
+        streams.sort_by_key(name);
+    }
+    Ok(shown)
 }
 
 /// A stream, a consumer, messages, subscriptions, and a connection that ends.
@@ -242,6 +252,15 @@ fn take_steps(addr: SocketAddr) -> Result<RawClient> {
             serde_json::from_slice(&client.request(subject, body.to_string().as_bytes())?)?;
         ensure!(answer.get("error").is_none(), "{subject}: {answer}");
     }
+    let bounded = json!({
+        "name": "BOUNDED", "subjects": ["bounded"], "retention": "limits", "discard": "old",
+        "storage": "file", "num_replicas": 1, "max_consumers": -1, "max_msgs": -1, "max_bytes": 4096,
+        "max_age": 0, "max_msgs_per_subject": -1, "max_msg_size": -1,
+    });
+    client.request(
+        "$JS.API.STREAM.CREATE.BOUNDED",
+        bounded.to_string().as_bytes(),
+    )?;
     for number in 0..10 {
         client.request(&format!("orders.{number}"), b"paid")?;
     }

@@ -38,6 +38,8 @@ pub(crate) struct StreamEntry {
 pub(crate) struct StreamUsage {
     pub(crate) messages: AtomicU64,
     pub(crate) bytes: AtomicU64,
+    /// What it may hold at most; 0 without `max_bytes`.
+    pub(crate) reserved_bytes: AtomicU64,
     pub(crate) consumers: AtomicU64,
 }
 
@@ -47,6 +49,7 @@ pub(crate) struct Usage {
     pub(crate) streams: u64,
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
+    pub(crate) reserved_bytes: u64,
     pub(crate) consumers: u64,
 }
 
@@ -134,6 +137,8 @@ impl Directory {
             usage.streams += 1;
             usage.messages += entry.usage.messages.load(Ordering::Relaxed);
             usage.bytes += entry.usage.bytes.load(Ordering::Relaxed);
+            let reserved = entry.usage.reserved_bytes.load(Ordering::Relaxed);
+            usage.reserved_bytes = usage.reserved_bytes.saturating_add(reserved);
             usage.consumers += entry.usage.consumers.load(Ordering::Relaxed);
         }
         usage

@@ -61,6 +61,8 @@ pub(crate) struct JetStream {
     pub(super) shards: Vec<Arc<ShardQueue>>,
     waiting_room: Arc<WaitingRoom>,
     pub(super) parts: ShardParts,
+    /// What the streams may promise to hold together; `None` means any.
+    pub(super) storage_bytes_max: Option<u64>,
     running: Mutex<Running>,
 }
 
@@ -71,6 +73,7 @@ struct Seams {
     router: Arc<Router>,
     stores: Stores,
     index_bytes_max: u64,
+    storage_bytes_max: Option<u64>,
     keeper: KeeperOptions,
     reserve: Arc<Reserve>,
 }
@@ -115,6 +118,7 @@ impl JetStream {
             router: options.router,
             stores,
             index_bytes_max: options.index_bytes_max,
+            storage_bytes_max: options.limits.storage_bytes_max,
             keeper: options.keeper,
             reserve: Arc::new(reserve),
         };
@@ -234,6 +238,7 @@ impl JetStream {
             shards: queues,
             waiting_room,
             parts,
+            storage_bytes_max: seams.storage_bytes_max,
             running: Mutex::new(running),
         }))
     }

@@ -98,6 +98,11 @@ impl JetStream {
         self.parts.directory.usage()
     }
 
+    /// What the streams may promise to hold together, in bytes; `None` means any.
+    pub(crate) fn storage_bytes_max(&self) -> Option<u64> {
+        self.storage_bytes_max
+    }
+
     /// Requests of the API since the start, and how many of them were refused.
     pub(crate) fn api_figures(&self) -> (u64, u64) {
         let figures = &self.parts.figures;

@@ -245,9 +245,12 @@ impl Monitor {
     }
 
     pub(super) fn jetstream_config(&self) -> JetStreamConfig {
+        let jetstream = self.jetstream();
+        let max_storage = jetstream.and_then(|jetstream| jetstream.storage_bytes_max());
+        let max_storage = max_storage.and_then(|max| i64::try_from(max).ok());
         JetStreamConfig {
             max_memory: -1,
-            max_storage: -1,
+            max_storage: max_storage.unwrap_or(-1),
             store_dir: self.parts.store_dir.clone(),
             sync_always: true,
             strict: true,
@@ -259,8 +262,10 @@ impl Monitor {
             return JetStreamStats::default();
         };
         let (total, errors) = jetstream.api_figures();
+        let usage = jetstream.usage();
         JetStreamStats {
-            storage: jetstream.usage().bytes,
+            storage: usage.bytes,
+            reserved_storage: usage.reserved_bytes,
             accounts: 1,
             api: ApiStats {
                 level: API_LEVEL,
