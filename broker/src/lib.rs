@@ -70,8 +70,7 @@
 //!
 //! # Not there yet
 //!
-//! Authentication, TLS, accounts (every client is in `$G`), clustering, WebSocket, and
-//! lame duck mode. INFO offers none of them.
+//! TLS, several accounts for clients, clustering, WebSocket, and lame duck mode. INFO offers none of them.
 //! Deliberate differences in small things are marked `Differs from nats-server:` where they are made.
 
 #![forbid(unsafe_code)]

@@ -6,6 +6,7 @@ mod support;
 
 use std::time::Duration;
 
+use hitherto_broker::auth::{Auth, User};
 use hitherto_broker::{
     Error, LocalClient, LocalMessage, LocalSubscription, Node, NodeConfig, Subject, SubjectFilter,
 };
@@ -257,4 +258,52 @@ async fn the_server_tells_its_sums_and_its_end() {
     let (subject, mark) = next(&mut events).await;
     assert_eq!(subject, format!("$SYS.SERVER.{id}.SHUTDOWN"));
     assert_eq!(mark["name"], "orders-1");
+}
+
+#[tokio::test]
+async fn users_of_the_system_account_ask_over_the_network_and_hear_of_those_refused() {
+    let auth = Auth::new()
+        .user(User::new("clerk", "s3cret"))
+        .user(User::new("watcher", "s3cret").system());
+    let node = node_with(NodeConfig::in_memory().auth(auth)).await;
+    let as_user = |user: &str, pass: &str| {
+        MODERN.replace(
+            "\"verbose\"",
+            &format!("\"user\":\"{user}\",\"pass\":\"{pass}\",\"verbose\""),
+        )
+    };
+    let mut watcher = RawClient::ready(&node, &as_user("watcher", "s3cret")).await;
+    watcher
+        .send("SUB $SYS.SERVER.*.CLIENT.AUTH.ERR 1\r\nSUB inbox.* 2\r\n")
+        .await;
+    watcher.barrier().await;
+    let _clerk = RawClient::ready(&node, &as_user("clerk", "s3cret")).await;
+    watcher
+        .send("PUB $SYS.REQ.SERVER.PING.CONNZ inbox.1 13\r\n{\"auth\":true}\r\n")
+        .await;
+    let answer = watcher.until("}}\r\n").await;
+    for told in [
+        "\"authorized_user\":\"clerk\"",
+        "\"account\":\"$SYS\"",
+        "\"account\":\"$G\"",
+    ] {
+        assert!(answer.contains(told), "{told}: {answer}");
+    }
+    watcher
+        .send("PUB $SYS.REQ.USER.INFO inbox.2 0\r\n\r\n")
+        .await;
+    let answer = watcher.until("}}\r\n").await;
+    assert!(answer.contains("\"user\":\"watcher\""), "{answer}");
+
+    let mut stranger = RawClient::connect(&node).await;
+    stranger.send(as_user("clerk", "wrong")).await;
+    assert!(
+        stranger
+            .until_closed()
+            .await
+            .contains("Authorization Violation")
+    );
+    let event = watcher.until("\"Authentication Failure\"}\r\n").await;
+    assert!(event.contains("client_disconnect"), "{event}");
+    node.shutdown().await.unwrap();
 }

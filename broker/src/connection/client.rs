@@ -61,6 +61,8 @@ pub(crate) enum ClientEvent {
     Connected(ClientReport),
     /// The connection of such a client has ended.
     Disconnected(ClientReport),
+    /// A client was not let in.
+    Refused(ClientReport),
 }
 
 /// A connection at one moment, or at its end.
@@ -168,8 +170,11 @@ impl Client {
 
     /// Nothing is written any more. Gives what it was.
     pub(super) fn end(&self) -> ClientReport {
+        let reason = self.outbound.close_reason();
         if self.identity().is_some() {
             self.tell(ClientEvent::Disconnected);
+        } else if reason.is_some_and(CloseReason::is_refusal) {
+            self.tell(ClientEvent::Refused);
         }
         self.report()
     }

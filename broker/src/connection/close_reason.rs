@@ -40,6 +40,11 @@ impl CloseReason {
         matches!(self, Self::PendingTooMuch | Self::WriteTimedOut)
     }
 
+    /// The client did not prove who it is.
+    pub(super) fn is_refusal(self) -> bool {
+        matches!(self, Self::NotAuthorized | Self::AuthTimedOut)
+    }
+
     /// The client will not take what waits for it.
     pub(super) fn gives_up(self) -> bool {
         matches!(

@@ -12,6 +12,7 @@ use super::envelope::{Marker, ServerMark, json};
 use super::events::account_connections;
 use super::subjects::{AccountDocument, Question, ServerDocument};
 use crate::account::Account;
+use crate::connection::ClientReport;
 use crate::monitor::{
     AccountStatzOptions, AccountzOptions, ConnzOptions, HealthzOptions, JszOptions, Monitor,
     Statsz, SubszOptions,
@@ -95,6 +96,12 @@ impl Answers {
         };
         answered
             .unwrap_or_else(|Malformed(description)| Some(self.marker.refusal(400, description)))
+    }
+
+    /// The account a client is in.
+    pub(super) fn account_name(&self, client: &ClientReport) -> String {
+        let account = client.identity.account;
+        self.monitor.accounts().get(account).name.clone()
     }
 
     async fn about_server(&self, document: ServerDocument, body: &[u8]) -> Answered {

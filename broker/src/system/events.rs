@@ -110,6 +110,20 @@ impl ClientMark {
     }
 }
 
+impl Disconnect {
+    fn new(client: ClientReport, answers: &Answers) -> Self {
+        let account = answers.account_name(&client);
+        Self {
+            head: Head::new(&answers.monitor, "client_disconnect"),
+            server: answers.marker.mark(),
+            sent: client.received.into(),
+            received: client.sent.into(),
+            reason: client.reason.map_or("", |reason| reason.text()),
+            client: ClientMark::new(client, &account),
+        }
+    }
+}
+
 /// How many connections an account has now.
 pub(super) fn account_connections<'a>(
     monitor: &'a Monitor,
@@ -134,42 +148,46 @@ impl Events {
         Self { publisher }
     }
 
-    /// Somebody came or went.
+    /// Somebody came, went, or was not let in.
     ///
     /// Differs from nats-server, which says nothing about the account `$G`: it is the only one here that
     /// clients are in.
     pub(super) fn tell_of_client(&mut self, event: ClientEvent, answers: &Answers) {
-        let Answers { monitor, marker } = answers;
-        let (ClientEvent::Connected(client) | ClientEvent::Disconnected(client)) = &event;
-        let account = client.identity.account;
-        let name = monitor.accounts().get(account).name.clone();
-        let connections = || json(&account_connections(monitor, marker, account));
-        // The first form is of nats-server before 2.0 and still sent there.
-        self.publish(format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), connections);
-        self.publish(format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), connections);
         match event {
             ClientEvent::Connected(client) => {
-                self.publish(format!("$SYS.ACCOUNT.{name}.CONNECT"), || {
+                self.tell_connections(&client, answers);
+                let account = answers.account_name(&client);
+                self.publish(format!("$SYS.ACCOUNT.{account}.CONNECT"), || {
                     json(&Connect {
-                        head: Head::new(monitor, "client_connect"),
-                        server: marker.mark(),
-                        client: ClientMark::new(client, &name),
+                        head: Head::new(&answers.monitor, "client_connect"),
+                        server: answers.marker.mark(),
+                        client: ClientMark::new(client, &account),
                     })
                 });
             }
             ClientEvent::Disconnected(client) => {
-                self.publish(format!("$SYS.ACCOUNT.{name}.DISCONNECT"), || {
-                    json(&Disconnect {
-                        head: Head::new(monitor, "client_disconnect"),
-                        server: marker.mark(),
-                        sent: client.received.into(),
-                        received: client.sent.into(),
-                        reason: client.reason.map_or("", |reason| reason.text()),
-                        client: ClientMark::new(client, &name),
-                    })
-                });
+                self.tell_connections(&client, answers);
+                let account = answers.account_name(&client);
+                let subject = format!("$SYS.ACCOUNT.{account}.DISCONNECT");
+                self.publish(subject, || json(&Disconnect::new(client, answers)));
+            }
+            ClientEvent::Refused(client) => {
+                let id = &answers.monitor.info().server_id;
+                let subject = format!("$SYS.SERVER.{id}.CLIENT.AUTH.ERR");
+                self.publish(subject, || json(&Disconnect::new(client, answers)));
             }
         }
+    }
+
+    /// How many connections the account of a client has now.
+    fn tell_connections(&mut self, client: &ClientReport, answers: &Answers) {
+        let Answers { monitor, marker } = answers;
+        let account = client.identity.account;
+        let name = answers.account_name(client);
+        let connections = || json(&account_connections(monitor, marker, account));
+        // The first form is of nats-server before 2.0 and still sent there.
+        self.publish(format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), connections);
+        self.publish(format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), connections);
     }
 
     /// The sums.
