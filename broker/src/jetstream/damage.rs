@@ -54,7 +54,8 @@ impl DamageReport {
         state.findings.is_empty() && state.offline.is_empty()
     }
 
-    /// The findings since the start, oldest first; at most [`DAMAGE_KEPT_MAX`].
+    /// The findings since the start, oldest first, without those whose messages were purged or have
+    /// expired since; at most [`DAMAGE_KEPT_MAX`].
     pub fn findings(&self) -> Vec<Damage> {
         self.lock().findings.iter().cloned().collect()
     }
@@ -86,6 +87,17 @@ impl DamageReport {
             stream: stream.to_owned(),
             sequences: None,
             problem: reason.to_owned(),
+        });
+    }
+
+    /// The messages of a stream before `seq` are gone, and so is what was damaged of them.
+    pub(crate) fn forget_below(&self, stream: &str, seq: u64) {
+        self.lock().findings.retain(|damage| {
+            let is_gone = damage
+                .sequences
+                .as_ref()
+                .is_some_and(|sequences| *sequences.end() < seq);
+            damage.stream != stream || !is_gone
         });
     }
 

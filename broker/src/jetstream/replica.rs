@@ -304,6 +304,9 @@ impl Replica {
     /// Refreshes what others see of the stream from outside.
     pub(crate) fn publish_usage(&self) {
         let state = self.stream.state();
+        if self.unreadable.borrow_mut().forget_below(state.first_seq) {
+            self.report.forget_below(&self.entry.name, state.first_seq);
+        }
         let usage = &self.entry.usage;
         usage.messages.store(state.messages, Ordering::Relaxed);
         usage.bytes.store(state.bytes, Ordering::Relaxed);

@@ -94,6 +94,13 @@ impl Unreadable {
             .collect()
     }
 
+    /// Forgets the ranges that end before `seq`: those messages are gone. Tells whether there were any.
+    pub(crate) fn forget_below(&mut self, seq: u64) -> bool {
+        let before = self.ranges.len();
+        self.ranges.retain(|_, last| *last >= seq);
+        self.ranges.len() < before
+    }
+
     pub(crate) fn has_unsaid(&self) -> bool {
         !self.unsaid.is_empty()
     }
@@ -132,6 +139,8 @@ mod tests {
         assert!(unreadable.add(18..=45, "crc"));
         assert!(unreadable.add(1..=2, "crc"));
         assert_eq!(ranges(&unreadable), [(1, 2), (10, 50)]);
+        assert!(unreadable.forget_below(3) && !unreadable.forget_below(50));
+        assert_eq!(ranges(&unreadable), [(10, 50)]);
         let said = unreadable.take_advisories("S", Timestamp::ZERO);
         assert_eq!(said.len(), 4);
         assert!(!unreadable.has_unsaid());

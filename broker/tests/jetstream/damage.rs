@@ -108,6 +108,7 @@ async fn damaged_messages_are_passed_over_and_reported() {
     js.api_ok("STREAM.PURGE.A", json!({ "seq": last + 1 }))
         .await;
     assert_eq!(js.state("A").await.get("lost"), None);
+    assert!(js.node.damage().is_healthy());
     js.stop().await;
 }
 
@@ -237,4 +238,32 @@ fn read(disk: &FaultyDisk, path: &Path) -> Vec<u8> {
     let mut content = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
     file.read_exact_at(&mut content, 0).unwrap();
     content
+}
+
+#[tokio::test]
+async fn a_stream_with_a_damaged_block_serves_the_rest_after_a_restart() {
+    let disk = FaultyDisk::new();
+    fill_two_streams(&disk).await;
+    let path = segment(&disk, 0);
+    let before = read(&disk, &path);
+    let in_a_message = before.windows(6).position(|bytes| bytes == b"0002xx");
+    disk.flip_bit(&path, in_a_message.unwrap() as u64, 1)
+        .unwrap();
+    let js = JetStream::on(&disk).await;
+    assert_eq!(js.state("A").await["messages"], 80);
+    assert!(js.node.damage().offline_streams().is_empty());
+    let error = js.api_error("STREAM.MSG.GET.A", json!({ "seq": 3 })).await;
+    assert_eq!(error, 10051);
+    js.api_ok("STREAM.MSG.GET.A", json!({ "seq": 75 })).await;
+    let lost = js.state("A").await["lost"].clone();
+    assert!(
+        lost["msgs"].as_array().unwrap().contains(&json!(3)),
+        "{lost}"
+    );
+    // The subjects of the lost ones are known: a condition on the last one is decided rightly.
+    let stale = [("Nats-Expected-Last-Subject-Sequence", "40")];
+    let refused = js.publish_with("a", &stale, "x").await;
+    assert_eq!(refused["error"]["err_code"], 10071, "{refused}");
+    assert_eq!(js.publish("a", "goes on").await, 81);
+    js.stop().await;
 }
