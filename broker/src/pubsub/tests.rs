@@ -166,3 +166,34 @@ fn a_cleared_router_reaches_nobody_and_drops_its_handlers() {
     );
     assert_eq!(Arc::strong_count(&notes), 1);
 }
+
+#[test]
+fn watchers_are_told_when_interest_comes_and_goes() {
+    let router = router();
+    let told = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&told);
+    let notify = move || *count.lock().unwrap() += 1;
+    let subject = Subject::new("to.a").unwrap();
+    let watch = router.watch_interest(&subject, None, notify);
+    assert!(!watch.look());
+    // None of these is interest without a group in exactly this subject.
+    let others = [("to.*", None), ("to.b", None), ("to.a", Some("group"))];
+    let others = others.map(|(filter, queue)| note(&router, filter, queue));
+    assert_eq!((*told.lock().unwrap(), watch.look()), (0, false));
+
+    let (_, first) = note(&router, "to.a", None);
+    let (_, second) = note(&router, "to.a", None);
+    assert_eq!(*told.lock().unwrap(), 1, "not again before it looks");
+    assert!(watch.look());
+    router.unsubscribe(&first);
+    assert!(watch.look());
+    router.unsubscribe(&second);
+    assert_eq!((*told.lock().unwrap(), watch.look()), (3, false));
+
+    drop(watch);
+    let (_, last) = note(&router, "to.a", None);
+    assert_eq!(*told.lock().unwrap(), 3);
+    for key in others.iter().map(|(_, key)| key).chain([&last]) {
+        router.unsubscribe(key);
+    }
+}

@@ -9,6 +9,7 @@ use hitherto_protocol::SubjectFilter;
 
 use super::consumer::{AckPolicy, ConsumerConfig, DeliverPolicy, ReplayPolicy};
 use super::names::{NAME_BYTES_MAX, NameFault, check_name};
+use super::ordered_by::{ORDERED_BY, TokenRange};
 use super::{DESCRIPTION_BYTES_MAX, Retention, StreamConfig, metadata, unsupported};
 use crate::api::ApiError;
 
@@ -41,6 +42,7 @@ impl ConsumerConfig {
         self.check_start()?;
         self.check_filters()?;
         self.check_queue(stream)?;
+        self.check_ordered_by()?;
         self.check_texts()?;
         metadata::set_required_level(&mut self.metadata, 0);
         Ok(self)
@@ -76,6 +78,7 @@ impl ConsumerConfig {
             (self.replay_policy == new.replay_policy, "replay policy"),
             (self.max_waiting == new.max_waiting, "max waiting"),
             (self.mem_storage == new.mem_storage, "storage type"),
+            (self.ordered_by() == new.ordered_by(), ORDERED_BY),
         ];
         match fixed.iter().find(|(equal, _)| !*equal) {
             Some((_, what)) => Err(ApiError::consumer_invalid(&format!(
@@ -305,6 +308,23 @@ impl ConsumerConfig {
         Ok(())
     }
 
+    /// What at most one message in flight for each key asks for; see [`ORDERED_BY`].
+    fn check_ordered_by(&self) -> Result<(), ApiError> {
+        let Some(text) = self.metadata.get(ORDERED_BY) else {
+            return Ok(());
+        };
+        let fault = if TokenRange::parse(text).is_none() {
+            "must be a range of tokens such as 2 or 1-3"
+        } else if self.ack_policy != AckPolicy::Explicit {
+            "needs ack policy explicit"
+        } else if self.deliver_policy == DeliverPolicy::LastPerSubject {
+            "does not go with deliver policy last_per_subject"
+        } else {
+            return Ok(());
+        };
+        Err(ApiError::consumer_invalid(&format!("{ORDERED_BY} {fault}")))
+    }
+
     /// What a work queue asks of its consumers; that they share no subject is for the stream to see.
     fn check_queue(&self, stream: &StreamConfig) -> Result<(), ApiError> {
         if stream.retention != Retention::WorkQueue {
@@ -362,6 +382,11 @@ impl ConsumerConfig {
     pub(crate) fn sampled_percent(&self) -> u64 {
         let percent = self.sample_freq.as_deref().map(parse_percent);
         percent.and_then(Result::ok).unwrap_or(0)
+    }
+
+    /// The tokens by which messages are kept in order; `None` when they are not.
+    pub(crate) fn ordered_by(&self) -> Option<TokenRange> {
+        TokenRange::parse(self.metadata.get(ORDERED_BY)?)
     }
 
     /// Tells whether stored messages come with the gaps they were published at.

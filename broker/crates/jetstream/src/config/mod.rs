@@ -11,6 +11,7 @@
 //! | [`names`] | which names streams and consumers may have |
 //! | [`placement`], [`transform`] | parts of a stream's configuration |
 //! | [`nanos`] | durations as integers |
+//! | [`ordered_by`] | the range of tokens that keeps messages in order |
 
 mod consumer;
 mod consumer_rules;
@@ -18,6 +19,7 @@ mod limits;
 mod metadata;
 mod names;
 pub(crate) mod nanos;
+mod ordered_by;
 mod placement;
 mod stream;
 mod stream_rules;
@@ -26,6 +28,8 @@ mod transform;
 pub use consumer::{AckPolicy, ConsumerConfig, DeliverPolicy, ReplayPolicy};
 pub use limits::Limits;
 pub use metadata::{API_LEVEL, SERVER_VERSION};
+pub use ordered_by::ORDERED_BY;
+pub(crate) use ordered_by::TokenRange;
 pub use placement::Placement;
 pub use stream::{
     Compression, ConsumerLimits, Discard, PersistMode, Retention, Storage, StreamConfig,

@@ -13,6 +13,7 @@ use hitherto_protocol::{Subject, Timestamp};
 
 use super::Consumer;
 use super::deadlines::Lease;
+use super::keys::HELD_MAX;
 use super::progress;
 use crate::command::{Command, Delivered, Runs, Settlement};
 use crate::index::Index;
@@ -86,10 +87,15 @@ impl Consumer {
     /// Ends the round; `true` when it was spent.
     fn record(&mut self, now: Timestamp, out: &mut VecDeque<Output>) -> bool {
         let spent = self.round.is_spent();
-        let messages = mem::take(&mut self.round.messages);
-        self.round.count = 0;
+        let delivered = mem::take(&mut self.round.count);
         self.round.bytes = 0;
-        if !messages.is_empty() && !self.is_volatile() {
+        if delivered == 0 {
+            // What was only passed over is recorded with the next delivery: a record without deliveries
+            // could be missed without leaving a gap.
+            return spent;
+        }
+        let messages = mem::take(&mut self.round.messages);
+        if !self.is_volatile() {
             let command = Command::Delivered(Delivered {
                 consumer: self.name.clone(),
                 incarnation: self.incarnation,
@@ -108,7 +114,7 @@ impl Consumer {
         &mut self,
         now: Timestamp,
         to: Subject,
-        candidate: Candidate,
+        (candidate, index): (Candidate, &Index),
         out: &mut VecDeque<Output>,
     ) {
         let delivery = progress::Delivery {
@@ -127,6 +133,12 @@ impl Consumer {
             };
             let due = now.saturating_add(wait);
             self.deadlines.set(candidate.seq, &mut pending.lease, due);
+        }
+        if candidate.deliveries == 1
+            && let Some(keys) = &mut self.keys
+            && let Some(subject) = index.subject(candidate.seq)
+        {
+            keys.delivered(candidate.seq, &subject);
         }
         self.round.add(delivery, candidate.bytes);
         self.pace.count(now, &candidate, self.config.rate_limit_bps);
@@ -182,15 +194,10 @@ impl Consumer {
 
     /// The next message for a first delivery.
     fn next_new(&mut self, index: &Index) -> Option<Candidate> {
-        let seq = if let Some(seq) = self.progress.initial.front() {
-            *seq
-        } else {
-            let from = self.progress.next_from().max(self.searched.next());
-            let found = index.next(from, &self.selection);
-            if found.is_none() {
-                self.searched = index.last_seq();
-            }
-            found?
+        let seq = match self.progress.initial.front() {
+            Some(seq) => *seq,
+            None if self.keys.is_some() => self.next_free(index)?,
+            None => self.search(index)?,
         };
         let entry = index.get(seq)?;
         Some(Candidate {
@@ -199,6 +206,37 @@ impl Consumer {
             stored_at: entry.at,
             bytes: entry.bytes,
         })
+    }
+
+    /// The next message that has not been looked at.
+    fn search(&mut self, index: &Index) -> Option<StreamSeq> {
+        let from = self.progress.next_from().max(self.searched.next());
+        let found = index.next(from, &self.selection);
+        if found.is_none() {
+            self.searched = index.last_seq();
+        }
+        found
+    }
+
+    /// The next message whose key is free; those before it whose key is busy are held.
+    fn next_free(&mut self, index: &Index) -> Option<StreamSeq> {
+        loop {
+            if let Some(held) = self.keys.as_ref()?.first_free() {
+                return Some(held);
+            }
+            if self.progress.held.len() >= HELD_MAX {
+                return None;
+            }
+            let seq = self.search(index)?;
+            let subject = index.subject(seq)?;
+            let keys = self.keys.as_mut()?;
+            if !keys.is_busy(&subject) {
+                return Some(seq);
+            }
+            keys.hold(seq, &subject);
+            self.progress.hold(seq);
+            self.round.messages.push(seq, 0);
+        }
     }
 
     fn overdue_candidate(&mut self, index: &Index) -> Option<Candidate> {

@@ -8,6 +8,7 @@
 //! | `deliver` | a round of deliveries, whoever takes them |
 //! | `pull` | waiting pull requests |
 //! | `push` | the deliver subject: interest, flow control, heartbeats |
+//! | `keys` | at most one message in flight for each key |
 //! | `pace` | how fast messages may go |
 //! | `ack` | what clients say about deliveries |
 //! | `settling` | what they said, on its way into the log |
@@ -24,6 +25,7 @@ mod ack;
 mod advisory;
 mod deadlines;
 mod deliver;
+mod keys;
 mod pace;
 mod progress;
 mod pull;
@@ -39,6 +41,7 @@ use serde::{Deserialize, Serialize};
 pub use self::ack::Ack;
 use self::deadlines::{Deadlines, Lease};
 use self::deliver::Round;
+use self::keys::Keys;
 use self::pace::Pace;
 use self::progress::Progress;
 pub use self::pull::PullRequest;
@@ -71,6 +74,8 @@ pub struct Consumer {
     waiting: Waiting,
     /// `None` of a pull consumer.
     push: Option<Push>,
+    /// `None` when messages are not kept in order by key.
+    keys: Option<Keys>,
     deadlines: Deadlines,
     settling: Settling,
     round: Round,
@@ -140,6 +145,7 @@ impl Consumer {
             stream: stream.to_owned(),
             ack_prefix: format!("$JS.ACK.{stream}.{name}."),
             push: Push::new(&config),
+            keys: config.ordered_by().map(Keys::new),
             sampled_percent: config.sampled_percent(),
             name,
             config,
@@ -241,8 +247,8 @@ impl Consumer {
 
     fn count_undelivered(&mut self, index: &Index) {
         let from = self.progress.next_from();
-        self.progress.undelivered =
-            index.count(from, &self.selection) + self.progress.initial.len() as u64;
+        self.progress.undelivered = index.count(from, &self.selection)
+            + (self.progress.initial.len() + self.progress.held.len()) as u64;
     }
 
     /// Tells whether the consumer delivers the messages of this subject.
@@ -265,8 +271,11 @@ impl Consumer {
     }
 
     /// A message that matches was removed from the stream.
-    pub(crate) fn message_removed(&mut self, seq: StreamSeq) {
+    pub(crate) fn message_removed(&mut self, seq: StreamSeq, subject: &str) {
         self.progress.forget_undelivered(seq);
+        if let Some(keys) = &mut self.keys {
+            keys.removed(seq, subject);
+        }
     }
 
     pub(crate) fn snapshot(&self) -> ConsumerSnapshot {
@@ -284,7 +293,10 @@ impl Consumer {
     }
 
     /// Begins to own the consumer: deliveries of the owner before get their full ack wait from `now`.
-    pub(crate) fn resume(&mut self, now: Timestamp) {
+    pub(crate) fn resume(&mut self, now: Timestamp, index: &Index) {
+        if let Some(keys) = &mut self.keys {
+            keys.rebuild(&self.progress, index);
+        }
         self.active_at = now;
         self.watch_pause(now);
         self.deadlines = Deadlines::default();

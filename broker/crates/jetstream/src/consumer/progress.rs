@@ -1,6 +1,6 @@
 //! The replicated part of a consumer: what it was given, and what is settled.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hitherto_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,9 @@ pub(super) struct Progress {
     /// With deliver policy `last_per_subject`: what is still to deliver of the messages that were the
     /// newest of their subjects when the consumer was created.
     pub(super) initial: VecDeque<StreamSeq>,
+    /// Passed over by later first deliveries, since their key was busy; see `keys`. Still undelivered.
+    #[serde(default)]
+    pub(super) held: BTreeSet<StreamSeq>,
     /// Messages from here on are delivered as they stand in the stream.
     pub(super) live_from: StreamSeq,
     /// The newest first delivery whose record came out of the log. Without acknowledgements it is
@@ -80,7 +83,7 @@ impl Progress {
     pub(super) fn forget_undelivered(&mut self, seq: StreamSeq) -> bool {
         let waiting = match self.initial.binary_search(&seq) {
             Ok(place) => self.initial.remove(place).is_some(),
-            Err(_) => seq >= self.next_from(),
+            Err(_) => self.held.remove(&seq) || seq >= self.next_from(),
         };
         if waiting {
             self.undelivered = self.undelivered.saturating_sub(1);
@@ -113,7 +116,9 @@ impl Progress {
         if counted {
             self.undelivered = self.undelivered.saturating_sub(1);
         }
-        self.delivered.stream_seq = seq;
+        if !self.held.remove(&seq) {
+            self.delivered.stream_seq = seq;
+        }
         if !needs_ack {
             self.ack_floor = self.delivered;
             return None;
@@ -124,6 +129,12 @@ impl Progress {
             lease: Lease::default(),
         };
         Some(self.pending.entry(seq).insert_entry(pending).into_mut())
+    }
+
+    /// Passes a message over that stays undelivered; it must not have been looked at before.
+    pub(super) fn hold(&mut self, seq: StreamSeq) {
+        self.held.insert(seq);
+        self.delivered.stream_seq = seq;
     }
 
     /// Settles one message, or all up to it; adds them to `gone`.
@@ -141,14 +152,22 @@ impl Progress {
 
     /// Moves the floor to just below the first pending message, as nats-server does
     /// (`server/consumer.go` 2.15, `processAckMsgLocked`).
-    fn raise_floor(&mut self) {
-        let floor = match self.pending.first_key_value() {
+    fn raise_floor(&mut self, is_ordered: bool) {
+        let mut floor = match self.pending.first_key_value() {
             None => self.delivered,
             Some((seq, pending)) => Place {
                 stream_seq: seq.previous(),
                 consumer_seq: pending.consumer_seq.previous(),
             },
         };
+        if is_ordered {
+            // Deliveries do not follow the stream.
+            let deliveries = self.pending.values().map(|pending| pending.consumer_seq);
+            let first = deliveries.min().map(ConsumerSeq::previous);
+            floor.consumer_seq = first.unwrap_or(floor.consumer_seq);
+            let held = self.held.first().map(|seq| seq.previous());
+            floor.stream_seq = held.unwrap_or(floor.stream_seq).min(floor.stream_seq);
+        }
         self.ack_floor.stream_seq = self.ack_floor.stream_seq.max(floor.stream_seq);
         self.ack_floor.consumer_seq = self.ack_floor.consumer_seq.max(floor.consumer_seq);
     }
@@ -175,6 +194,12 @@ impl Consumer {
         let mut consumer_seq = delivered.first;
         for run in delivered.messages.iter() {
             for stream_seq in run.seqs() {
+                if run.deliveries == 0 {
+                    if stream_seq > self.progress.delivered.stream_seq {
+                        self.replay_hold(stream_seq, index);
+                    }
+                    continue;
+                }
                 if consumer_seq > known {
                     let delivery = Delivery {
                         stream_seq,
@@ -211,15 +236,27 @@ impl Consumer {
         if gone.is_empty() {
             return Vec::new();
         }
-        self.progress.raise_floor();
+        self.progress.raise_floor(self.keys.is_some());
         self.progress.last_acked_at = self.progress.last_acked_at.max(Some(settled.at));
         for (seq, pending) in &gone {
             self.deadlines.forget(*seq);
             self.settling.forget(pending.lease);
+            if let Some(keys) = &mut self.keys {
+                keys.settled(*seq);
+            }
         }
         match settled.how {
             Settlement::Acked | Settlement::Dropped => gone.iter().map(|(seq, _)| *seq).collect(),
             Settlement::Exhausted => Vec::new(),
+        }
+    }
+
+    /// A message that was removed since is not held any more.
+    fn replay_hold(&mut self, seq: StreamSeq, index: &Index) {
+        if index.contains(seq) {
+            self.progress.hold(seq);
+        } else {
+            self.progress.delivered.stream_seq = seq;
         }
     }
 
@@ -230,7 +267,9 @@ impl Consumer {
         let progress = &self.progress;
         let wanted = seq >= progress.live_from || progress.initial.binary_search(&seq).is_ok();
         if self.needs_acks() {
-            progress.pending.contains_key(&seq) || (wanted && seq > progress.delivered.stream_seq)
+            progress.pending.contains_key(&seq)
+                || progress.held.contains(&seq)
+                || (wanted && seq > progress.delivered.stream_seq)
         } else {
             wanted && seq > progress.recorded
         }

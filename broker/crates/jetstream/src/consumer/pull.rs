@@ -198,7 +198,7 @@ impl Consumer {
             let Some(candidate) = self.candidate(now, index) else {
                 break;
             };
-            self.serve_first(now, candidate, out);
+            self.serve_first(now, (candidate, index), out);
         }
         if !self.round.is_spent() {
             self.end_no_wait(out);
@@ -206,7 +206,12 @@ impl Consumer {
     }
 
     /// Gives the message to the request whose turn it is, or ends that request if the message is too large.
-    fn serve_first(&mut self, now: Timestamp, candidate: Candidate, out: &mut VecDeque<Output>) {
+    fn serve_first(
+        &mut self,
+        now: Timestamp,
+        (candidate, index): (Candidate, &Index),
+        out: &mut VecDeque<Output>,
+    ) {
         let Some(request) = self.waiting.first() else {
             return;
         };
@@ -227,7 +232,7 @@ impl Consumer {
         } else {
             self.waiting.rotate();
         }
-        self.deliver_one(now, to, candidate, out);
+        self.deliver_one(now, to, (candidate, index), out);
         out.extend(batch_end);
     }
 

@@ -141,7 +141,7 @@ impl Consumer {
             let Some(candidate) = self.candidate(now, index) else {
                 break;
             };
-            self.deliver_one(now, to, candidate, out);
+            self.deliver_one(now, to, (candidate, index), out);
             self.count_flow(candidate.bytes, out);
             sent = true;
         }

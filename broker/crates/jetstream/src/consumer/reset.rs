@@ -4,6 +4,7 @@ use hitherto_protocol::Timestamp;
 
 use super::Consumer;
 use super::deadlines::Deadlines;
+use super::deliver::Round;
 use super::progress::{Place, Progress};
 use super::settling::Settling;
 use crate::api::ApiError;
@@ -48,6 +49,10 @@ impl Consumer {
             recorded: before.stream_seq,
             ..Progress::default()
         };
+        if let Some(keys) = &mut self.keys {
+            keys.rebuild(&self.progress, index);
+        }
+        self.round = Round::default();
         self.deadlines = Deadlines::default();
         self.settling = Settling::default();
         self.searched = StreamSeq::default();

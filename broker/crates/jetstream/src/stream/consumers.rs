@@ -139,16 +139,16 @@ impl Consumers {
         } = self;
         by_filter.for_each_match(subject, |&place| {
             if let Some(slot) = &mut slots[place] {
-                slot.consumer.message_removed(seq);
+                slot.consumer.message_removed(seq, subject);
             }
         });
     }
 
     /// Begins to own all of them.
-    pub(super) fn resume(&mut self, now: Timestamp) {
+    pub(super) fn resume(&mut self, now: Timestamp, index: &Index) {
         for place in 0..self.slots.len() {
             if let Some(consumer) = self.at_mut(place) {
-                consumer.resume(now);
+                consumer.resume(now, index);
                 self.make_ready(place);
             }
         }

@@ -112,7 +112,7 @@ impl Stream {
     /// Begins to own the stream: every unacknowledged message gets its full ack wait from `now`,
     /// since nobody knows what the owner before granted.
     pub fn resume(&mut self, now: Timestamp) {
-        self.consumers.resume(now);
+        self.consumers.resume(now, &self.index);
         let watches = self.consumers.values().filter_map(Consumer::watch);
         self.outputs.extend(watches.map(Output::Watch));
     }

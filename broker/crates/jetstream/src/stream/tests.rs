@@ -11,18 +11,35 @@ use super::*;
 use crate::ack_subject::{AckKind, AckSubject};
 use crate::command::{Append, Command, Control, Purge, PutAction, PutConsumer};
 use crate::output::{Delivery, Outcome};
-use crate::{AckPolicy, ConsumerConfig, ConsumerSeq, Limits, MessageMeta};
+use crate::{AckPolicy, ConsumerConfig, ConsumerSeq, Limits, MessageMeta, ORDERED_BY};
 
 /// What happens to the stream; subjects and sequences are taken modulo what there is.
 #[derive(Debug, Clone)]
 enum Step {
-    Append { subject: u8 },
-    Delete { seq: u64 },
-    Purge { subject: u8, keep: Option<u64> },
-    Pull { batch: u64 },
-    Ack { nth: usize },
-    Nak { nth: usize },
-    Wait { seconds: u64 },
+    Append {
+        subject: u8,
+    },
+    Delete {
+        seq: u64,
+    },
+    Purge {
+        subject: u8,
+        keep: Option<u64>,
+    },
+    Pull {
+        batch: u64,
+    },
+    Ack {
+        nth: usize,
+    },
+    Nak {
+        nth: usize,
+    },
+    Wait {
+        seconds: u64,
+    },
+    /// The owner ends, and goes on from a snapshot.
+    Restart,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -35,6 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => any::<usize>().prop_map(|nth| Step::Ack { nth }),
         1 => any::<usize>().prop_map(|nth| Step::Nak { nth }),
         1 => (1..30_u64).prop_map(|seconds| Step::Wait { seconds }),
+        1 => Just(Step::Restart),
     ]
 }
 
@@ -55,6 +73,15 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(BTreeMap::new())
+    }
+
+    /// With at most one message in flight for each subject.
+    fn ordered() -> Self {
+        Self::with([(ORDERED_BY.into(), "2-3".into())].into())
+    }
+
+    fn with(metadata: BTreeMap<String, String>) -> Self {
         let mut world = Self {
             stream: new_stream(),
             now: Timestamp::UNIX_EPOCH,
@@ -73,6 +100,7 @@ impl World {
             ack_policy: AckPolicy::Explicit,
             ack_wait: Duration::from_secs(10),
             max_ack_pending: 4,
+            metadata,
             ..ConsumerConfig::default()
         };
         let config = config.checked(world.stream.config()).unwrap();
@@ -128,6 +156,11 @@ impl World {
             Step::Wait { seconds } => {
                 self.now = self.now.saturating_add(Duration::from_secs(*seconds));
                 self.stream.handle_timeout(self.now);
+            }
+            Step::Restart => {
+                let stored: Vec<_> = self.stored.values().cloned().collect();
+                self.stream = Stream::restore(self.stream.snapshot(), stored).unwrap();
+                self.stream.resume(self.now);
             }
         }
         self.settle();
@@ -225,6 +258,16 @@ impl World {
     }
 }
 
+/// No two open deliveries share a subject.
+fn check_order(world: &World) {
+    let mut keys = BTreeSet::new();
+    for seq in &world.open {
+        if let Some(meta) = world.stored.get(seq) {
+            assert!(keys.insert(meta.subject.clone()), "{} twice", meta.subject);
+        }
+    }
+}
+
 fn new_stream() -> Stream {
     let config = StreamConfig {
         name: "S".into(),
@@ -269,6 +312,50 @@ proptest! {
         for step in &steps {
             world.run(step);
             world.check();
+        }
+    }
+
+    #[test]
+    fn ordered_consumers_keep_them_too_and_deliver_everything(
+        steps in proptest::collection::vec(step(), 1..120),
+    ) {
+        let mut world = World::ordered();
+        for step in &steps {
+            world.run(step);
+            world.check();
+            check_order(&world);
+        }
+        // Whoever answers everything gets everything.
+        world.run(&Step::Wait { seconds: 60 });
+        for _ in 0..steps.len() {
+            world.run(&Step::Pull { batch: 4 });
+            while !world.open.is_empty() {
+                world.run(&Step::Ack { nth: 0 });
+            }
+        }
+        let info = world.stream.consumer_info("c", world.now).unwrap();
+        prop_assert_eq!(info.num_pending, 0);
+    }
+
+    #[test]
+    fn a_replica_of_an_ordered_consumer_goes_on_where_it_was(
+        before in proptest::collection::vec(step(), 1..80),
+        after in proptest::collection::vec(step(), 1..80),
+    ) {
+        let mut world = World::ordered();
+        for step in &before {
+            world.run(step);
+        }
+        let mut replica = new_stream();
+        for (index, command) in &world.log {
+            replica.apply(*index, command.clone());
+        }
+        world.stream = replica;
+        world.stream.resume(world.now);
+        for step in &after {
+            world.run(step);
+            world.check();
+            check_order(&world);
         }
     }
 
