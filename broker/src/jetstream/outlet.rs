@@ -199,8 +199,7 @@ impl DirectOrigin<'_> {
     }
 }
 
-/// The headers of a message that is published again (ADR-28). Ours stand in front of its own, which may
-/// be those of an earlier stream.
+/// The headers of a message that is published again (ADR-28).
 fn republished_headers(stream: &str, again: &Republished) -> Bytes {
     let message = &again.message;
     let mut more = format!("Nats-Last-Sequence: {}\r\n", again.last_seq);
@@ -210,30 +209,26 @@ fn republished_headers(stream: &str, again: &Republished) -> Bytes {
     with_origin(stream, message, &more, message.headers.as_ref())
 }
 
-/// A header block that says where a stored message comes from, with more lines, and then `own` fields.
+/// A header block with the fields `own`, where a stored message comes from, and then more lines.
+///
+/// The message's own fields may be those of an earlier stream it was published again from. As on
+/// nats-server 2.15, what this stream says stands behind them: clients take the last of each name.
 fn with_origin(stream: &str, stored: &StoredMessage, more: &str, own: Option<&Headers>) -> Bytes {
-    let mut block = BytesMut::with_capacity(192 + own.map_or(0, Headers::len));
-    block.put_slice(b"NATS/1.0\r\n");
+    const BLANK_LINE: &[u8] = b"\r\n";
+    let own = own.map_or(&b"NATS/1.0\r\n"[..], |own| own.as_bytes());
+    let own = own
+        .strip_suffix(b"\r\n\r\n")
+        .map_or(own, |fields| &own[..fields.len() + 2]);
+    let mut block = BytesMut::with_capacity(192 + own.len());
+    block.put_slice(own);
     write!(
         block,
         "Nats-Stream: {stream}\r\nNats-Subject: {}\r\nNats-Sequence: {}\r\nNats-Time-Stamp: {}\r\n{more}",
         stored.subject, stored.seq, stored.at
     )
     .expect("a buffer grows");
-    match own {
-        // Its first line gives way to ours; its last blank line ends both.
-        Some(own) => block.put_slice(fields(own.as_bytes())),
-        None => block.put_slice(b"\r\n"),
-    }
+    block.put_slice(BLANK_LINE);
     block.freeze()
-}
-
-/// A header block without its first line.
-fn fields(block: &[u8]) -> &[u8] {
-    let end = block.windows(2).position(|pair| pair == b"\r\n");
-    block
-        .get(end.map_or(block.len(), |end| end + 2)..)
-        .unwrap_or_default()
 }
 
 impl fmt::Debug for Outlet {

@@ -37,9 +37,6 @@ pub(super) fn get(replica: &Replica, request: &Request) -> Result<MsgGet, ApiErr
 /// `STREAM.MSG.DELETE`.
 pub(super) fn delete(request: &Request) -> Result<Control, ApiError> {
     let MsgDeleteRequest { seq, no_erase } = parse_request(&request.payload)?;
-    if seq == 0 {
-        return Err(ApiError::bad_request());
-    }
     Ok(Control::DeleteMessage {
         seq: StreamSeq(seq),
         erase: !no_erase,

@@ -105,6 +105,12 @@ impl Headers {
             .map(|(_, value)| value.as_str())
     }
 
+    /// The last of several of one name.
+    pub(crate) fn last(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().rfind(|(found, _)| found == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()

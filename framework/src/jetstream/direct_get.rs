@@ -118,7 +118,7 @@ impl Page {
 
     fn finish(mut self, subject: &str, answer: &Incoming) -> Result<Self, JetStreamError> {
         self.check_previous(subject, answer)?;
-        let pending = answer.headers.get("Nats-Num-Pending").unwrap_or("0");
+        let pending = answer.headers.last("Nats-Num-Pending").unwrap_or("0");
         self.complete = pending == "0";
         if !self.complete && self.messages.is_empty() {
             return Err(malformed(subject, &"an empty page with more to come"));
@@ -127,7 +127,7 @@ impl Page {
     }
 
     fn check_previous(&self, subject: &str, answer: &Incoming) -> Result<(), JetStreamError> {
-        let Some(previous) = answer.headers.get("Nats-Last-Sequence") else {
+        let Some(previous) = answer.headers.last("Nats-Last-Sequence") else {
             return Ok(());
         };
         let last = self.messages.last().map_or(0, |message| message.seq);
@@ -143,7 +143,8 @@ impl Page {
 
 fn stored(subject: &str, answer: Incoming) -> Result<StoredMessage, JetStreamError> {
     let header = |name: &str| {
-        let value = answer.headers.get(name);
+        // A message may carry such fields of an earlier stream; this stream's stand behind them.
+        let value = answer.headers.last(name);
         value.ok_or_else(|| malformed(subject, &format!("an answer without {name}")))
     };
     let seq = header("Nats-Sequence")?

@@ -103,6 +103,7 @@ errors! {
     stream_not_found(), 404, 10059, "stream not found";
     expected_stream_mismatch(), 400, 10060, "expected stream does not match";
     stream_subjects_overlap(), 400, 10065, "subjects overlap with an existing stream";
+    stream_update_failed(err: &str), 500, 10069, "{err}";
     wrong_last_msg_id(id: &str), 400, 10070, "wrong last msg ID: {id}";
     wrong_last_sequence(seq: StreamSeq), 400, 10071, "wrong last sequence: {seq}";
     replicas_not_supported(), 500, 10074, "replicas > 1 not supported in non-clustered mode";
@@ -199,6 +200,12 @@ impl ApiError {
     #[must_use]
     pub fn no_message_to_delete() -> Self {
         Self::message_delete_failed("no message found")
+    }
+
+    /// Error 10057: the stream has not come to that sequence.
+    #[must_use]
+    pub fn delete_past_the_end() -> Self {
+        Self::message_delete_failed("stream store EOF")
     }
 
     /// Error 10057: the stream has `deny_delete`.

@@ -307,6 +307,7 @@ impl StreamConfig {
         self.discard = Discard::New;
         self.deny_delete = true;
         self.deny_purge = true;
+        self.allow_rollup_hdrs = false;
     }
 
     fn check_ages(&self) -> Result<(), ApiError> {

@@ -308,8 +308,21 @@ fn an_update_keeps_name_and_storage_and_never_loosens_a_lock() {
 }
 
 #[test]
+fn a_dollar_in_a_republish_destination_is_not_always_a_token_of_the_source() {
+    for dest in ["$KV.test.>", "other.>"] {
+        let config = format!(
+            r#"{{"name":"A","subjects":["a.>","b.>"],"republish":{{"src":"a.>","dest":"{dest}"}}}}"#
+        );
+        assert!(checked(&config).is_ok(), "{dest}");
+    }
+}
+
+#[test]
 fn sealing_locks_everything_for_good() {
-    let sealed = checked(r#"{"name":"A","sealed":true,"max_age":1000000000}"#).unwrap();
+    let sealed =
+        checked(r#"{"name":"A","sealed":true,"max_age":1000000000,"allow_rollup_hdrs":true}"#)
+            .unwrap();
+    assert!(!sealed.allow_rollup_hdrs);
     assert!(sealed.deny_delete && sealed.deny_purge && sealed.max_age.is_zero());
     assert_eq!(sealed.discard, Discard::New);
     let open = StreamConfig {

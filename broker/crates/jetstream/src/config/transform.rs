@@ -50,7 +50,14 @@ impl Republish {
     /// Tells whether what is published again could come back to one of these subjects.
     pub(super) fn returns_to(&self, subjects: &[SubjectFilter]) -> bool {
         let any = |token: &str| match token {
-            _ if token.starts_with(['$', '{']) => "*".to_owned(),
+            _ if token.starts_with("{{") => "*".to_owned(),
+            // `$1` stands for a token of the source; `$KV` is a token like any other.
+            _ if token
+                .strip_prefix('$')
+                .is_some_and(|rest| rest.parse::<u32>().is_ok()) =>
+            {
+                "*".to_owned()
+            }
             _ => token.to_owned(),
         };
         let tokens: Vec<String> = self.dest.split('.').map(any).collect();

@@ -299,12 +299,9 @@ impl Consumer {
                 format!("Exceeded MaxRequestMaxBytes of {}", config.max_bytes),
             ));
         }
-        // Without an end a request that does not wait has none that a sign of life could come before.
-        let expires = match pull.expires {
-            None if pull.no_wait => Some(Duration::ZERO),
-            expires => expires,
-        };
-        let beats_late = |beat| expires.is_some_and(|expires| beat > expires / 2);
+        // Without an end there is none that a sign of life could come before, as on nats-server 2.15.
+        let expires = pull.expires.unwrap_or_default();
+        let beats_late = |beat| beat > expires / 2;
         if pull.idle_heartbeat.is_some_and(beats_late) {
             return Some((400, "Bad Request - heartbeat value too large".to_owned()));
         }

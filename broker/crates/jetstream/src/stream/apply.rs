@@ -214,6 +214,9 @@ impl Stream {
         if self.config.deny_delete {
             return Err(ApiError::delete_not_permitted());
         }
+        if seq > self.index.last_seq() {
+            return Err(ApiError::delete_past_the_end());
+        }
         if !self.index.contains(seq) {
             return Err(ApiError::no_message_to_delete());
         }

@@ -32,8 +32,9 @@ impl Stream {
         let messages = self.index.messages();
         let last = self.index.last_seq();
         let first = match messages {
-            // nats-server says 0 of a stream nothing was ever stored in.
-            0 if last.0 == 0 => StreamSeq(0),
+            // nats-server says 0 of a stream nothing was ever stored in, unless its configuration
+            // names the first sequence.
+            0 if last.0 == 0 && self.config.first_seq == 0 => StreamSeq(0),
             _ => self.index.first_seq(),
         };
         StreamState {
