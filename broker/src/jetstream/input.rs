@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hitherto_cluster::{Committed, LogError};
@@ -39,6 +39,9 @@ pub(crate) enum Input {
     Interest(GroupId, String),
     /// A client's call that the meta group decides; for shard 0.
     Meta(Box<MetaCall>),
+    /// Another configuration for this stream: refuse what its consumers do not fit into, and hand the
+    /// rest to shard 0, whose queue this is.
+    Update(GroupId, Box<MetaCall>, Arc<ShardQueue>),
     /// What the meta group has decided about one of its streams.
     Order(Box<StreamOrder>),
     /// The first message of an atomic batch is staged: the shard watches that it does not stay for ever.

@@ -32,7 +32,7 @@ use super::receipt::{self, Receipt};
 use super::replica::{Hands, Replica, configure};
 use super::room::WaitingRoom;
 use super::stores::Stores;
-use crate::services::{self, StreamAck, StreamCall};
+use crate::services::{self, MetaCall, StreamAck, StreamCall};
 
 /// Bytes of one stream in memory at which they are written to its segments: 8 MiB.
 pub(crate) const TAIL_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -153,6 +153,7 @@ impl Shard {
             Input::Meta(call) => {
                 self.with_meta(|meta, hands| services::handle_meta(meta, *call, hands))
             }
+            Input::Update(group, call, meta) => self.hand_on(group, call, &meta),
             Input::Order(order) => self.follow(*order),
             Input::BatchOpened(group) => {
                 self.batches.insert(group);
@@ -215,6 +216,16 @@ impl Shard {
         self.with_replica(group, |replica, hands| {
             services::handle(replica, call, hands)
         });
+    }
+
+    /// Whether a stream exists is for the meta group to say; what its consumers need is known here.
+    fn hand_on(&mut self, group: GroupId, call: Box<MetaCall>, meta: &ShardQueue) {
+        let replica = self.replicas.get(&group);
+        match replica.map_or(Ok(()), |replica| services::check_update(replica, &call)) {
+            // The call was counted when it came in, and has left the queue it was counted in.
+            Ok(()) => meta.push(Input::Meta(call)),
+            Err(error) => services::refuse_update(&call, error, &mut self.outlet),
+        }
     }
 
     fn ack(&mut self, group: GroupId, ack: StreamAck) {

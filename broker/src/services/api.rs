@@ -31,10 +31,25 @@ impl Api {
                 outlet.refuse_with(&request.reply, &Unsupported::new(operation));
                 outlet.flush();
             }
+            ApiCall::StreamUpdate(stream) => self.update(stream, request),
             meta => self.to_meta(MetaCall {
                 call: meta,
                 request,
             }),
+        }
+    }
+
+    /// The owner of the stream looks at it first, since it knows the consumers.
+    fn update(&self, stream: String, request: Request) {
+        let entry = self.parts.directory.get(&stream);
+        let (call, reply) = (ApiCall::StreamUpdate(stream), request.reply.clone());
+        let call = MetaCall { call, request };
+        let Some(entry) = entry else {
+            return self.to_meta(call);
+        };
+        let update = Input::Update(entry.group, Box::new(call), Arc::clone(&self.meta));
+        if !entry.shard.push_call(update) {
+            self.refuse_as_overloaded(Some(ResponseKind::StreamUpdate), &reply);
         }
     }
 

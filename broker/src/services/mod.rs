@@ -44,7 +44,7 @@ pub(crate) use advisories::{StreamAction, tell_batch_abandoned, tell_stream};
 pub(crate) use batches::{AbandonedBatch, Batches, Staged, StagedMessage, is_of_batch};
 pub(crate) use listing::Listing;
 pub(crate) use stream::{StreamCall, delete, handle, stream_is_gone};
-pub(crate) use streams::{MetaCall, handle_meta};
+pub(crate) use streams::{MetaCall, check_update, handle_meta, refuse_update};
 
 /// Subscribes the services.
 pub(crate) fn attach(parts: &ShardParts, shards: &[Arc<ShardQueue>]) -> Vec<SubscriptionKey> {

@@ -14,7 +14,7 @@ use hitherto_protocol::SubjectFilter;
 use super::call::ApiCall;
 use super::request::Request;
 use super::{Listing, changes};
-use crate::jetstream::{ApiChange, Hands, MetaOwner, Outlet};
+use crate::jetstream::{ApiChange, Hands, MetaOwner, Outlet, Replica};
 
 /// A request on its way to the owner of the meta group.
 pub(crate) struct MetaCall {
@@ -62,6 +62,47 @@ pub(crate) fn handle_meta(meta: &mut MetaOwner, call: MetaCall, hands: &mut Hand
     if let Err((change, error)) = refused {
         changes::refuse_as(change.response(), reply, error, hands.outlet);
     }
+}
+
+/// Whether the consumers of a stream fit into the limits of another configuration for it.
+///
+/// Looked at before the change is proposed, as on nats-server: a consumer created at the same moment
+/// keeps what it was created with.
+pub(crate) fn check_update(replica: &Replica, call: &MetaCall) -> Result<(), ApiError> {
+    // What cannot be read is refused by the meta group, which knows the stream's name too.
+    let Ok(config) = parse_stream_config(&call.request.payload) else {
+        return Ok(());
+    };
+    let limits = &config.consumer_limits;
+    let threshold = limits.inactive_threshold;
+    let too_large = replica
+        .stream
+        .consumers()
+        .map(|consumer| consumer.config())
+        .filter(|consumer| {
+            (limits.max_ack_pending > 0 && consumer.max_ack_pending > limits.max_ack_pending)
+                || (!threshold.is_zero() && consumer.inactive_threshold > threshold)
+        })
+        .map(|consumer| consumer.name.as_deref().unwrap_or_default())
+        .collect::<Vec<_>>();
+    if too_large.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "change to limits violates consumers: {}",
+        too_large.join(", ")
+    );
+    Err(ApiError::stream_update_failed(&text))
+}
+
+/// Answers an update that was refused.
+pub(crate) fn refuse_update(call: &MetaCall, error: ApiError, outlet: &mut Outlet) {
+    changes::refuse_as(
+        ResponseKind::StreamUpdate,
+        &call.request.reply,
+        error,
+        outlet,
+    );
 }
 
 fn read_config(name: &str, request: &Request) -> Result<StreamConfig, ApiError> {
