@@ -18,10 +18,17 @@ pub const PROGRAMS_VARIABLE: &str = "HITHERTO_PROGRAMS";
 /// The programs a build made, or why it failed.
 type Built = OnceLock<Result<HashMap<String, PathBuf>, String>>;
 
-/// Both programs in one build: they share all dependencies, with the same features.
-const BOTH: &[&str] = &["-p", "hitherto-broker", "-p", "order-service"];
+/// All programs in one build: they share most dependencies, with the same features.
+const ALL: &[&str] = &[
+    "-p",
+    "hitherto-broker",
+    "-p",
+    "order-service",
+    "-p",
+    "jetstream-walkthrough",
+];
 
-/// The broker alone, for the benchmark: an optimised build of both takes minutes longer.
+/// The broker alone, for the benchmark: an optimised build of all takes minutes longer.
 const BROKER: &[&str] = &["-p", "hitherto-broker"];
 
 /// The broker's binary.
@@ -34,7 +41,7 @@ pub fn hitherto() -> Result<PathBuf> {
     ours(
         "hitherto",
         &BUILT,
-        if cfg!(debug_assertions) { BOTH } else { BROKER },
+        if cfg!(debug_assertions) { ALL } else { BROKER },
     )
 }
 
@@ -45,7 +52,17 @@ pub fn hitherto() -> Result<PathBuf> {
 /// When the build fails; its output was shown on standard error.
 pub fn order_service() -> Result<PathBuf> {
     static BUILT: Built = OnceLock::new();
-    ours("order-service", &BUILT, BOTH)
+    ours("order-service", &BUILT, ALL)
+}
+
+/// The binary of the walkthrough through JetStream.
+///
+/// # Errors
+///
+/// When the build fails; its output was shown on standard error.
+pub fn walkthrough() -> Result<PathBuf> {
+    static BUILT: Built = OnceLock::new();
+    ours("jetstream-walkthrough", &BUILT, ALL)
 }
 
 /// The stock nats-server, or `None` when the environment names none.
