@@ -14,3 +14,9 @@ pub fn loudly(what: &str, why: &str) {
 pub fn test_name() -> String {
     std::thread::current().name().unwrap_or("a test").to_owned()
 }
+
+/// Writes a line that is seen even when the test passes.
+pub fn note(text: &str) {
+    // A closed standard error leaves nobody to tell, and is no reason to fail.
+    writeln!(std::io::stderr(), "NOTE: {text}").ok();
+}
