@@ -234,7 +234,8 @@ impl<'a> Batch<'a> {
             replica,
             messages_max: wanted(get.batch).unwrap_or(u64::MAX),
             bytes_max: wanted(get.max_bytes).unwrap_or(BATCH_BYTES_MAX),
-            no_headers: get.no_hdr,
+            // As on nats-server: last messages of many subjects say what they are.
+            no_headers: get.no_hdr && get.multi_last.is_empty(),
             pending,
             last_seq: StreamSeq(0),
         }

@@ -164,7 +164,7 @@ pub struct DirectGetRequest {
     pub up_to_time: Option<Timestamp>,
     /// With `multi_last`: any number of subjects, in pages. Not in nats-server, which ignores it.
     pub no_limit: bool,
-    /// Payloads only, without any header.
+    /// Payloads only, without any header; not with `multi_last`.
     pub no_hdr: bool,
 }
 
