@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use bytes::{BufMut, BytesMut};
 use hitherto_jetstream::Stored;
 use hitherto_jetstream::api::ApiError;
+use hitherto_protocol::encode;
 
 /// The part of every PubAck of one stream that does not change.
 #[derive(Debug)]
@@ -37,10 +38,10 @@ impl PubAckForm {
     }
 
     fn write_ack(&self, buf: &mut BytesMut, stored: &Stored) {
-        put(
-            buf,
-            format_args!("{{\"stream\":{},\"seq\":{}", self.stream, stored.seq),
-        );
+        buf.put_slice(b"{\"stream\":");
+        buf.put_slice(self.stream.as_bytes());
+        buf.put_slice(b",\"seq\":");
+        encode::integer(buf, stored.seq.0);
         if stored.duplicate {
             buf.put_slice(b",\"duplicate\":true");
         }

@@ -164,8 +164,9 @@ fn json<T: serde::Serialize>(value: &T, buf: &mut BytesMut) {
     serde_json::to_writer(buf.writer(), value).expect("texts, numbers and flags are always JSON");
 }
 
-/// Writes a number in decimal.
-fn integer<N: TryInto<u64>>(buf: &mut BytesMut, number: N) {
+/// Writes a number in decimal, several times as fast as formatting it; one that is no `u64` is written as
+/// the largest that is.
+pub fn integer<N: TryInto<u64>>(buf: &mut BytesMut, number: N) {
     let mut rest = number.try_into().unwrap_or(u64::MAX);
     let mut digits = [0_u8; DIGITS_MAX];
     let mut start = DIGITS_MAX;

@@ -5,11 +5,10 @@
 //! records them together.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::mem;
 
-use bytes::BytesMut;
-use hitherto_protocol::{Subject, Timestamp};
+use bytes::{BufMut as _, BytesMut};
+use hitherto_protocol::{Subject, Timestamp, encode};
 
 use super::Consumer;
 use super::deadlines::Lease;
@@ -152,7 +151,8 @@ impl Consumer {
         }));
     }
 
-    /// The text of [`AckSubject`](crate::ack_subject::AckSubject), written without a string of its own.
+    /// The text of [`AckSubject`](crate::ack_subject::AckSubject), written without a string of its own and
+    /// without the machinery of formatting: there is one per delivery.
     fn ack_subject(&mut self, delivery: progress::Delivery, stored_at: Timestamp) -> Subject {
         /// Room for some hundred subjects.
         const TEXT_BYTES: usize = 8 * 1024;
@@ -160,17 +160,20 @@ impl Consumer {
         if text.capacity() < self.ack_prefix.len() + 5 * 21 {
             text.reserve(TEXT_BYTES);
         }
-        write!(
-            text,
-            "{}{}.{}.{}.{}.{}",
-            self.ack_prefix,
-            delivery.deliveries,
-            delivery.stream_seq,
-            delivery.consumer_seq,
-            stored_at.unix_nanos(),
-            self.progress.undelivered
-        )
-        .expect("a buffer grows");
+        text.put_slice(self.ack_prefix.as_bytes());
+        encode::integer(text, delivery.deliveries);
+        text.put_u8(b'.');
+        encode::integer(text, delivery.stream_seq.0);
+        text.put_u8(b'.');
+        encode::integer(text, delivery.consumer_seq.0);
+        text.put_slice(if stored_at.unix_nanos() < 0 {
+            b".-"
+        } else {
+            b"."
+        });
+        encode::integer(text, stored_at.unix_nanos().unsigned_abs());
+        text.put_u8(b'.');
+        encode::integer(text, self.progress.undelivered);
         let text = text.split().freeze();
         Subject::from_bytes(text).expect("names of streams and consumers are tokens")
     }

@@ -242,10 +242,22 @@ impl Block {
     }
 
     pub(super) fn get(&self, seq: StreamSeq) -> Result<Option<StoredMessage>, &'static str> {
-        let found = self
-            .records
-            .binary_search_by_key(&seq.0, |at| u64_at(&self.bytes, *at as usize));
-        found.ok().map(|record| self.message(record)).transpose()
+        self.find(seq)
+            .map(|record| self.message(record))
+            .transpose()
+    }
+
+    /// The record of a sequence. Where none is missing before it its place is known; otherwise it can
+    /// only lie further to the front.
+    fn find(&self, seq: StreamSeq) -> Option<usize> {
+        let seq_at = |at: &u32| u64_at(&self.bytes, *at as usize);
+        let first = self.records.first().map(seq_at)?;
+        let place = usize::try_from(seq.0.checked_sub(first)?).ok()?;
+        if self.records.get(place).map(seq_at) == Some(seq.0) {
+            return Some(place);
+        }
+        let before = &self.records[..place.min(self.records.len())];
+        before.binary_search_by_key(&seq.0, seq_at).ok()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -351,6 +363,27 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_message_is_found_whatever_is_missing_before_it() {
+        let message = |seq| StoredMessage {
+            seq: StreamSeq(seq),
+            at: Timestamp::from_unix_nanos(1),
+            subject: Subject::new("a").unwrap(),
+            headers: None,
+            payload: Bytes::from(seq.to_string()),
+        };
+        for kept in [vec![7, 8, 9, 10], vec![7, 9, 10, 15], vec![7]] {
+            let messages: Vec<_> = kept.iter().copied().map(message).collect();
+            let mut buf = Vec::new();
+            encode(&mut buf, messages.iter(), Packing::Plain);
+            let block = Block::decode(Bytes::from(buf)).unwrap();
+            for seq in 0..20 {
+                let found = block.get(StreamSeq(seq)).unwrap();
+                assert_eq!(found, kept.contains(&seq).then(|| message(seq)), "{seq}");
+            }
+        }
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]

@@ -55,10 +55,13 @@ impl BlockCache {
         let mut lru = self.lock();
         let lru = &mut *lru;
         let (block, used) = lru.blocks.get_mut(&key)?;
-        lru.by_use.remove(used);
-        lru.uses += 1;
-        *used = lru.uses;
-        lru.by_use.insert(lru.uses, key);
+        // Who reads a stream in order asks for one block again and again.
+        if *used != lru.uses {
+            lru.by_use.remove(used);
+            lru.uses += 1;
+            *used = lru.uses;
+            lru.by_use.insert(lru.uses, key);
+        }
         Some(block.clone())
     }
 
