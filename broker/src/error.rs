@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hitherto_protocol::Subject;
@@ -76,6 +77,14 @@ pub enum Error {
         /// What is wrong with it, and where.
         ConfigFileError,
     ),
+    /// A certificate or a key cannot be used.
+    #[error("TLS: {}: {problem}", file.display())]
+    Tls {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The configuration contradicts itself.
     #[error("{setting}: {problem}")]
     Config {

@@ -34,6 +34,7 @@
 //! | `connection` | one client: handshake, reader, session, outbound buffer, writer |
 //! | `pubsub` | router, publishers, queue groups; knows no sockets and no streams |
 //! | `local` | [`LocalClient`] |
+//! | `tls` | certificates, and the first bytes of a connection |
 //! | `room` | back-pressure: publishers wait while the log has no room |
 //! | `jetstream` | the streams: their owner threads, the log, the stores |
 //! | `services` | the JetStream API on its subjects |
@@ -70,7 +71,7 @@
 //!
 //! # Not there yet
 //!
-//! TLS, several accounts for clients, clustering, WebSocket, and lame duck mode. INFO offers none of them.
+//! Nkeys and JWT, several ordinary accounts, clustering, and WebSocket. INFO offers none of them.
 //! Deliberate differences in small things are marked `Differs from nats-server:` where they are made.
 
 #![forbid(unsafe_code)]
@@ -94,6 +95,7 @@ mod services;
 mod settings;
 mod stop;
 mod system;
+mod tls;
 
 pub use account::{ORDINARY_ACCOUNT, SYSTEM_ACCOUNT};
 pub use config::NodeConfig;

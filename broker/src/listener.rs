@@ -20,11 +20,12 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// After a failed accept (out of file descriptors, most likely) the next one waits: 100 ms.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Accepts until the node stops, then waits for the connections to end. Dropping the future ends all of
+/// Accepts until the doors are closed or the node stops, then waits for the connections to end. Dropping the future ends all of
 /// them at once.
 pub(crate) async fn run(
     listener: Box<dyn Listener>,
     environment: Arc<Environment>,
+    mut doors_closed: StopSignal,
     mut stop: StopSignal,
 ) {
     let mut tasks = JoinSet::new();
@@ -34,6 +35,7 @@ pub(crate) async fn run(
             accepted = listener.accept() => accepted,
             Some(_) = tasks.join_next() => continue,
             () = stop.stopped() => break,
+            () = doors_closed.stopped() => break,
         };
         match accepted {
             Ok((connection, peer)) => {
@@ -46,6 +48,13 @@ pub(crate) async fn run(
         }
     }
     drop(listener);
+    // In lame duck mode the connections there are live on. Joining is cancel safe.
+    loop {
+        tokio::select! {
+            _ = tasks.join_next(), if !tasks.is_empty() => {}
+            () = stop.stopped() => break,
+        }
+    }
     let all_ended = async { while tasks.join_next().await.is_some() {} };
     timeout(CLOSE_WAIT, all_ended).await.ok();
 }

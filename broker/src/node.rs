@@ -3,11 +3,13 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hitherto_platform::Listener;
 use hitherto_protocol::ServerInfo;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::account::{Account, AccountSpace, Accounts};
 use crate::connection::{Clients, Environment};
@@ -19,6 +21,7 @@ use crate::room::Room;
 use crate::settings::Settings;
 use crate::stop::{StopSignal, StopSource};
 use crate::system::{EVENTS_MAX, System};
+use crate::tls::Tls;
 use crate::{Error, NodeConfig, http, id, listener};
 
 /// The version INFO reports. Client libraries compare it to switch features on: JetStream clients ask
@@ -28,6 +31,9 @@ pub const NATS_VERSION: &str = hitherto_jetstream::SERVER_VERSION;
 
 /// The JetStream API level INFO reports; requests that need a higher one are refused.
 pub const JETSTREAM_API_LEVEL: u32 = hitherto_jetstream::API_LEVEL;
+
+/// Between two clients that lame duck mode closes it waits at most so long: 1 s, as nats-server.
+const LAME_DUCK_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// A running broker.
 ///
@@ -41,6 +47,10 @@ pub struct Node {
     jetstream: Option<Arc<JetStream>>,
     stop_source: StopSource,
     stop: StopSignal,
+    /// Ends the accepting of clients, before the node stops.
+    doors: StopSource,
+    /// Hears it.
+    doors_closed: StopSignal,
     listen_addr: Option<SocketAddr>,
     http_addr: Option<SocketAddr>,
     monitor: Arc<Monitor>,
@@ -89,6 +99,7 @@ impl Node {
             limits: config.limits.clone(),
             info: server_info(&config, &server_id, listen_addr),
             auth: config.auth.clone(),
+            tls: config.tls.as_ref().map(Tls::load).transpose()?,
         };
         let environment = Arc::new(Environment {
             accounts,
@@ -106,6 +117,7 @@ impl Node {
         let monitor = Monitor::new(Arc::clone(&environment), jetstream.as_ref(), parts);
         let monitor = Arc::new(monitor);
         let (stop_source, stop) = StopSource::new();
+        let (doors, doors_closed) = StopSource::new();
         let mut node = Self {
             config,
             server_id,
@@ -113,6 +125,8 @@ impl Node {
             jetstream,
             stop_source,
             stop,
+            doors,
+            doors_closed,
             listen_addr,
             http_addr,
             system: Arc::new(System::new(Arc::clone(&monitor))),
@@ -170,6 +184,7 @@ impl Node {
         let settings = Settings {
             limits: config.limits.clone(),
             info: server_info(&config, &self.server_id, self.listen_addr),
+            tls: config.tls.as_ref().map(Tls::load).transpose()?,
             auth: config.auth,
         };
         self.environment.settings.send_replace(Arc::new(settings));
@@ -208,6 +223,38 @@ impl Node {
         })
     }
 
+    /// Sends the clients away before the node stops: no new ones are let in, JetStream ends in order, INFO
+    /// tells the others to go elsewhere, and after a grace period they are closed one by one. Call
+    /// [`Node::shutdown`] then. May be given up at any time for an immediate shutdown.
+    ///
+    /// # Errors
+    /// As [`Node::shutdown`].
+    pub async fn lame_duck(&mut self) -> Result<(), Error> {
+        tracing::info!("Entering lame duck mode, stop accepting new clients");
+        self.doors.stop();
+        let mut settings = Settings::clone(&self.environment.settings());
+        settings.info.ldm = true;
+        self.environment.settings.send_replace(Arc::new(settings));
+        if let Some(jetstream) = self.jetstream.take() {
+            tracing::info!("Initiating JetStream Shutdown...");
+            unblocked(move || jetstream.shutdown()).await?;
+            tracing::info!("JetStream Shutdown");
+        }
+        if self.environment.clients.count() == 0 {
+            return Ok(());
+        }
+        sleep(self.config.lame_duck_grace).await;
+        let clients = self.environment.clients.live();
+        tracing::info!("Closing existing clients");
+        let count = u32::try_from(clients.len()).unwrap_or(u32::MAX).max(1);
+        let pause = (self.config.lame_duck_duration / count).min(LAME_DUCK_PAUSE_MAX);
+        for client in clients {
+            client.send_away();
+            sleep(pause).await;
+        }
+        Ok(())
+    }
+
     /// Stops in order: no new clients, what waits for clients is written (5 seconds at most), then the
     /// store is brought to a state that the next start opens without replay.
     ///
@@ -243,6 +290,7 @@ impl Node {
         self.tasks.spawn(listener::run(
             listener,
             Arc::clone(&self.environment),
+            self.doors_closed.clone(),
             self.stop.clone(),
         ));
     }
@@ -344,6 +392,9 @@ fn server_info(config: &NodeConfig, server_id: &str, addr: Option<SocketAddr>) -
         port,
         headers: true,
         auth_required: config.auth.is_required(),
+        tls_required: config.tls.as_ref().is_some_and(|tls| tls.required),
+        tls_available: config.tls.as_ref().is_some_and(|tls| !tls.required),
+        tls_verify: config.tls.as_ref().is_some_and(|tls| tls.verify),
         max_payload: config.limits.payload_bytes_max,
         jetstream: config.jetstream,
         api_lvl: config.jetstream.then_some(JETSTREAM_API_LEVEL),

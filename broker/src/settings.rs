@@ -4,6 +4,7 @@ use hitherto_protocol::ServerInfo;
 
 use crate::auth::Auth;
 use crate::config::ClientLimits;
+use crate::tls::Tls;
 
 /// What connections go by.
 #[derive(Debug, Clone)]
@@ -12,4 +13,6 @@ pub(crate) struct Settings {
     /// INFO without the fields of a single connection.
     pub(crate) info: ServerInfo,
     pub(crate) auth: Auth,
+    /// `None` when connections are plain.
+    pub(crate) tls: Option<Tls>,
 }

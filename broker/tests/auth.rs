@@ -133,7 +133,11 @@ async fn who_gets_a_request_may_answer_it_once() {
 async fn the_system_account_is_another_space_of_subjects() {
     let auth = Auth::new().user(User::new("sys", "x").system());
     let node = node_for(auth).await;
-    let mut system = RawClient::ready(&node, &format!("{}SUB > 1\r\n", user("sys", "x"))).await;
+    let mut system = RawClient::ready(
+        &node,
+        &format!("{}SUB a 1\r\nSUB b 2\r\n", user("sys", "x")),
+    )
+    .await;
     let info = system.line().await;
     assert!(
         info.contains("\"remote_account\":\"$SYS\"") && info.contains("\"acc_is_sys\":true"),
@@ -144,7 +148,7 @@ async fn the_system_account_is_another_space_of_subjects() {
     anybody.send("PUB a 1\r\n1\r\n").await;
     anybody.expect("MSG a 1 1\r\n1\r\n").await;
     system.send("PUB b 1\r\n2\r\n").await;
-    assert_eq!(system.barrier().await, "MSG b 1 1\r\n2\r\n");
+    assert_eq!(system.barrier().await, "MSG b 2 1\r\n2\r\n");
     assert_eq!(anybody.barrier().await, "");
 }
 

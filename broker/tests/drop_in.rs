@@ -258,3 +258,32 @@ async fn a_mistake_in_the_file_is_told_with_its_place() {
         "{tested:?}"
     );
 }
+
+/// The file the book shows.
+#[tokio::test]
+async fn the_configuration_of_the_book_is_valid() {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/server.conf");
+    let folder = tempfile::tempdir().unwrap();
+    let tested = output(hitherto(), &["-t", "-c", config]).await;
+    assert!(tested.status.success(), "{tested:?}");
+    let (_child, port) = launch(hitherto(), folder.path(), &["-c", config, "-m", "-1"]).await;
+    let addr = ([127, 0, 0, 1], port).into();
+    let mut clerk = RawClient::connect_to(addr).await;
+    assert!(
+        clerk.info.contains("\"server_name\":\"orders-1\""),
+        "{}",
+        clerk.info
+    );
+    let connect = QUIET.replace('}', ",\"user\":\"clerk\",\"pass\":\"s3cr3t\"}");
+    clerk
+        .send(format!("{connect}PUB orders.audit.x 0\r\n\r\n"))
+        .await;
+    let refused = "-ERR 'Permissions Violation for Publish to \"orders.audit.x\"'\r\n";
+    assert_eq!(clerk.barrier().await, refused);
+    let mut nobody = RawClient::connect_to(addr).await;
+    nobody.send(QUIET).await;
+    assert_eq!(
+        nobody.until_closed().await,
+        "-ERR 'Authorization Violation'\r\n"
+    );
+}

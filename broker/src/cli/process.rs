@@ -45,12 +45,20 @@ impl Process {
         if let Some(path) = &self.options.process.pid_file {
             write_pid_file(path)?;
         }
-        let node = Node::start(config).await?;
+        let mut node = Node::start(config).await?;
         let ports_files = self.write_ports_files(&node)?;
         loop {
             match signals.next().await {
                 Signal::Stop(name) => {
                     tracing::info!("Initiating Shutdown: {name}");
+                    break;
+                }
+                Signal::LameDuck => {
+                    // A second signal ends the waiting.
+                    tokio::select! {
+                        ended = node.lame_duck() => ended?,
+                        () = signals.stop() => {}
+                    }
                     break;
                 }
                 Signal::ReopenLog => log.reopen(),

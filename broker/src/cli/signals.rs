@@ -12,6 +12,8 @@ pub(super) enum Signal {
     Stop(&'static str),
     /// SIGUSR1: open the log file again.
     ReopenLog,
+    /// SIGUSR2: send the clients away, then end.
+    LameDuck,
     /// SIGHUP: read the configuration file again.
     Reload,
 }
@@ -23,6 +25,7 @@ pub(super) struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
     user1: unix::Signal,
+    user2: unix::Signal,
     hangup: unix::Signal,
 }
 
@@ -33,6 +36,7 @@ impl Signals {
             interrupt: unix::signal(SignalKind::interrupt())?,
             terminate: unix::signal(SignalKind::terminate())?,
             user1: unix::signal(SignalKind::user_defined1())?,
+            user2: unix::signal(SignalKind::user_defined2())?,
             hangup: unix::signal(SignalKind::hangup())?,
         })
     }
@@ -44,8 +48,14 @@ impl Signals {
             _ = self.interrupt.recv() => Signal::Stop("SIGINT"),
             _ = self.terminate.recv() => Signal::Stop("SIGTERM"),
             _ = self.user1.recv() => Signal::ReopenLog,
+            _ = self.user2.recv() => Signal::LameDuck,
             _ = self.hangup.recv() => Signal::Reload,
         }
+    }
+
+    /// Waits for a signal that asks to end.
+    pub(super) async fn stop(&mut self) {
+        while !matches!(self.next().await, Signal::Stop(_)) {}
     }
 }
 
@@ -65,5 +75,10 @@ impl Signals {
     pub(super) async fn next(&mut self) -> Signal {
         tokio::signal::ctrl_c().await.ok();
         Signal::Stop("Ctrl-C")
+    }
+
+    /// Waits for a signal that asks to end.
+    pub(super) async fn stop(&mut self) {
+        self.next().await;
     }
 }

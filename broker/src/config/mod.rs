@@ -7,11 +7,13 @@
 //! |---|---|
 //! | `limits` | what one client may take up |
 //! | `file` | the configuration file |
+//! | `tls` | [`TlsOptions`] |
 //! | `options` | [`ServerOptions`]: what the command line and the configuration file say |
 
 mod file;
 mod limits;
 mod options;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -38,6 +40,7 @@ pub use limits::{
     PING_MAX, WRITE_DEADLINE,
 };
 pub use options::{ProcessOptions, ServerOptions};
+pub use tls::{HANDSHAKE_FIRST_WAIT, HandshakeFirst, TLS_TIMEOUT, TlsOptions};
 
 /// A node in lame duck mode leaves its clients alone for so long at first: 10 s.
 pub const LAME_DUCK_GRACE: Duration = Duration::from_secs(10);
@@ -79,6 +82,9 @@ pub struct NodeConfig {
     pub(crate) http_listen: Option<SocketAddr>,
     pub(crate) jetstream: bool,
     pub(crate) auth: Auth,
+    pub(crate) tls: Option<TlsOptions>,
+    pub(crate) lame_duck_grace: Duration,
+    pub(crate) lame_duck_duration: Duration,
     /// Names of the accounts, as INFO and the monitoring pages tell them.
     pub(crate) ordinary_account: String,
     pub(crate) system_account: String,
@@ -106,6 +112,9 @@ impl NodeConfig {
             http_listen: None,
             jetstream: true,
             auth: Auth::new(),
+            tls: None,
+            lame_duck_grace: LAME_DUCK_GRACE,
+            lame_duck_duration: LAME_DUCK_DURATION,
             ordinary_account: ORDINARY_ACCOUNT.into(),
             system_account: SYSTEM_ACCOUNT.into(),
             server_name: None,
@@ -150,6 +159,22 @@ impl NodeConfig {
     #[must_use]
     pub fn jetstream(mut self, on: bool) -> Self {
         self.jetstream = on;
+        self
+    }
+
+    /// Encrypts the connections of clients; by default they are plain.
+    #[must_use]
+    pub fn tls(mut self, tls: TlsOptions) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// How lame duck mode goes: clients are left alone for `grace`, default [`LAME_DUCK_GRACE`], and then
+    /// closed over `duration`, default [`LAME_DUCK_DURATION`].
+    #[must_use]
+    pub fn lame_duck(mut self, grace: Duration, duration: Duration) -> Self {
+        self.lame_duck_grace = grace;
+        self.lame_duck_duration = duration;
         self
     }
 

@@ -10,7 +10,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddr
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ClientLimits, LAME_DUCK_DURATION, LAME_DUCK_GRACE, MAX_INDEX_BYTES, NodeConfig};
+use super::{
+    ClientLimits, LAME_DUCK_DURATION, LAME_DUCK_GRACE, MAX_INDEX_BYTES, NodeConfig, TlsOptions,
+};
 use crate::Error;
 use crate::account::{ORDINARY_ACCOUNT, SYSTEM_ACCOUNT};
 use crate::auth::Auth;
@@ -39,6 +41,10 @@ pub struct ServerOptions {
     pub(crate) limits: ClientLimits,
     /// Who may connect.
     pub auth: Auth,
+    /// How connections are encrypted; `None` means that they are not.
+    pub tls: Option<TlsOptions>,
+    /// Clients may do without TLS.
+    pub(crate) allow_plain: bool,
     /// Name of the account of applications.
     pub(crate) ordinary_account: String,
     /// Name of the system account.
@@ -86,6 +92,8 @@ impl Default for ServerOptions {
             index_bytes_max: MAX_INDEX_BYTES,
             limits: ClientLimits::default(),
             auth: Auth::new(),
+            tls: None,
+            allow_plain: false,
             ordinary_account: ORDINARY_ACCOUNT.into(),
             system_account: SYSTEM_ACCOUNT.into(),
             account_has_jetstream: true,
@@ -124,6 +132,12 @@ impl ServerOptions {
             .max_index_bytes(self.index_bytes_max);
         config.listen_host = Some(self.host.clone());
         config.limits = self.limits.clone();
+        config.tls = self.tls.clone().map(|tls| match self.allow_plain {
+            true => tls.allow_plain(),
+            false => tls,
+        });
+        config.lame_duck_grace = self.lame_duck_grace;
+        config.lame_duck_duration = self.lame_duck_duration;
         config.ordinary_account.clone_from(&self.ordinary_account);
         config.system_account.clone_from(&self.system_account);
         config.server_name.clone_from(&self.server_name);

@@ -195,6 +195,11 @@ impl Client {
         self.rtt_nanos.store(nanos.max(1), Ordering::Relaxed);
     }
 
+    /// The node is about to stop, and the client should be elsewhere.
+    pub(crate) fn send_away(&self) {
+        self.outbound.close(CloseReason::Shutdown, None);
+    }
+
     /// Ends the connection.
     pub(crate) fn kick(&self) {
         self.outbound.close(CloseReason::Kicked, None);

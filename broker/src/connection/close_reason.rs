@@ -14,6 +14,8 @@ pub(crate) enum CloseReason {
     ProtocolViolation,
     /// The client brought no right credentials, or did not begin with CONNECT where it must.
     NotAuthorized,
+    /// The TLS handshake failed or took too long.
+    TlsFailed,
     /// The client did not send CONNECT in time.
     AuthTimedOut,
     /// A message was larger than `max_payload`.
@@ -61,6 +63,7 @@ impl CloseReason {
             Self::WriteFailed => "Write Error",
             Self::ProtocolViolation => "Protocol Violation",
             Self::NotAuthorized => "Authentication Failure",
+            Self::TlsFailed => "TLS Handshake Failure",
             Self::AuthTimedOut => "Authentication Timeout",
             Self::PayloadTooLarge => "Maximum Message Payload Exceeded",
             Self::ControlLineTooLong => "Maximum Control Line Exceeded",

@@ -12,8 +12,8 @@
 //! | `client`, `clients` | [`Client`], [`Clients`]: what the node knows about connections, those that ended included |
 //! | `close_reason` | [`CloseReason`] |
 //!
-//! There is no authentication yet: a client may leave CONNECT out, as with a nats-server without users,
-//! and there is no authentication timeout. Credentials in CONNECT are ignored.
+//! Where nobody needs credentials a client may leave CONNECT out, as with nats-server; where they are needed,
+//! CONNECT must come first and in time. Who a client is `crate::auth` decides.
 //!
 //! Memory of one connection: a read buffer of at most 64 KiB plus one message, at most `max_pending`
 //! bytes outbound, at most `max_subscriptions` subscriptions. Two tasks.

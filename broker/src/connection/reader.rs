@@ -1,6 +1,7 @@
 //! The task of one connection: reads, decodes, hands operations to the session, and ends it all.
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
@@ -27,6 +28,7 @@ use crate::pubsub::SubscriberId;
 use crate::room::Room;
 use crate::settings::Settings;
 use crate::stop::StopSignal;
+use crate::tls::{self, Opened};
 
 /// The first read of a connection takes at most 4 KiB; reads that fill their buffer make the next larger.
 const READ_BYTES_MIN: usize = 4 * 1024;
@@ -67,7 +69,7 @@ pub(crate) async fn serve(
     environment: Arc<Environment>,
     connection: Box<dyn Connection>,
     peer: SocketAddr,
-    stop: StopSignal,
+    mut stop: StopSignal,
 ) {
     let mut changes = environment.settings.subscribe();
     let settings = Arc::clone(&changes.borrow_and_update());
@@ -75,7 +77,21 @@ pub(crate) async fn serve(
     let id = environment.accounts.next_subscriber_id();
     let client = begin(&environment, &settings, id, peer);
     let outbound = client.outbound();
-    let (socket, write_half, shared) = connection.split_shared();
+    let opening = Box::pin(open(&settings, connection, id, peer));
+    // Opening is not taken up again: the connection ends.
+    let opened = tokio::select! {
+        opened = opening => opened,
+        () = stop.stopped() => Err(io::ErrorKind::ConnectionAborted.into()),
+    };
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::debug!(client = id.0, %peer, %error, "TLS handshake error");
+            outbound.close(CloseReason::TlsFailed, None);
+            return environment.clients.remove(&client);
+        }
+    };
+    let (socket, write_half, shared) = opened.connection.split_shared();
     if let Some(shared) = shared {
         outbound.set_at_once(AtOnce::new(shared, &client));
     }
@@ -93,6 +109,7 @@ pub(crate) async fn serve(
         Arc::clone(&client),
         Arc::clone(&settings),
         peer,
+        opened.info_sent,
     );
     let mut reader = Reader {
         environment: &environment,
@@ -119,6 +136,22 @@ pub(crate) async fn serve(
     }
     writer.join_next().await;
     conclude(&environment, &client, socket).await;
+}
+
+/// The handshake, where there is one.
+async fn open(
+    settings: &Settings,
+    connection: Box<dyn Connection>,
+    id: SubscriberId,
+    peer: SocketAddr,
+) -> io::Result<Opened> {
+    match &settings.tls {
+        Some(tls) => tls::open(connection, tls, &info_for(&settings.info, id, peer)).await,
+        None => Ok(Opened {
+            connection,
+            info_sent: false,
+        }),
+    }
 }
 
 /// Turns a client away because there are too many: INFO, `-ERR`, close.

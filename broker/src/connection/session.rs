@@ -80,12 +80,13 @@ impl Violation {
 }
 
 impl Session {
-    /// A conversation that begins: `info` is on its way to the client.
+    /// A conversation that begins: INFO is on its way to the client, or was sent before the handshake.
     pub(super) fn new(
         accounts: Accounts,
         client: Arc<Client>,
         settings: Arc<Settings>,
         peer: SocketAddr,
+        info_sent: bool,
     ) -> Self {
         let outbound = Arc::clone(client.outbound());
         let id = client.id();
@@ -118,7 +119,9 @@ impl Session {
         if let Some(admission) = session.settings.auth.without_credentials() {
             session.admit(admission);
         }
-        session.push_info();
+        if !info_sent {
+            session.push_info();
+        }
         session
     }
 
@@ -254,6 +257,12 @@ impl Session {
     /// When the connection must be closed.
     pub(super) fn handle_change(&mut self, settings: &Arc<Settings>) -> Result<(), Violation> {
         self.settings = Arc::clone(settings);
+        if settings.info.ldm && !self.info.ldm {
+            self.info.ldm = true;
+            if self.options.takes_async_info {
+                self.push_info();
+            }
+        }
         self.subscriptions
             .set_max(settings.limits.subscriptions_max);
         let Some(admission) = &self.admission else {

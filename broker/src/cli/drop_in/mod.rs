@@ -14,7 +14,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use hitherto_broker::NATS_VERSION;
 use hitherto_broker::auth::{Auth, User};
-use hitherto_broker::config::{CLIENT_PORT, ServerOptions};
+use hitherto_broker::config::{CLIENT_PORT, ServerOptions, TlsOptions};
 
 use self::flags::{Flag, Given};
 use super::log::{FATAL, Form};
@@ -56,6 +56,13 @@ Authorization Options:
         --user <user>                User required for connections
         --pass <password>            Password required for connections
         --auth <token>               Authorization token required for connections
+
+TLS Options:
+        --tls                        Enable TLS, do not verify clients (default: false)
+        --tlscert <file>             Server certificate file
+        --tlskey <file>              Private key for server certificate
+        --tlsverify                  Enable TLS, verify client certificates
+        --tlscacert <file>           Client certificate CA for verification
 
 Common Options:
     -h, --help                       Show this message
@@ -146,7 +153,30 @@ fn load(given: &[Given]) -> anyhow::Result<ServerOptions> {
         let user = User::new(user.value.clone(), password.unwrap_or_default());
         options.auth = Auth::new().user(user);
     }
+    if let Some(tls) = tls(given)? {
+        options.tls = Some(tls);
+    }
     Ok(options)
+}
+
+/// What the flags say about TLS; `None` when they say nothing.
+fn tls(given: &[Given]) -> anyhow::Result<Option<TlsOptions>> {
+    let value = |flag| {
+        let given = given.iter().rev().find(|given| given.flag == flag);
+        given.map(|given| given.value.as_str())
+    };
+    let verify = value(Flag::TlsVerify) == Some("true");
+    if value(Flag::Tls) != Some("true") && !verify {
+        return Ok(None);
+    }
+    let cert = value(Flag::TlsCert).context("TLS server certificate must be present: --tlscert")?;
+    let key = value(Flag::TlsKey).context("TLS server private key must be present: --tlskey")?;
+    let tls = TlsOptions::new(cert, key);
+    if !verify {
+        return Ok(Some(tls));
+    }
+    let ca = value(Flag::TlsCaCert).context("--tlsverify needs --tlscacert")?;
+    Ok(Some(tls.verify(ca)))
 }
 
 /// Puts one flag into the options.
@@ -179,6 +209,11 @@ fn apply(given: &Given, options: &mut ServerOptions) -> anyhow::Result<()> {
         | Flag::Help
         | Flag::Config
         | Flag::TestConfig
+        | Flag::Tls
+        | Flag::TlsCert
+        | Flag::TlsKey
+        | Flag::TlsVerify
+        | Flag::TlsCaCert
         | Flag::User
         | Flag::Pass
         | Flag::Auth => {}

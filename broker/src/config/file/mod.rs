@@ -8,6 +8,7 @@
 //! | `server` | the keys of the file as a whole |
 //! | `auth` | `authorization` and `accounts` |
 //! | `jetstream` | `jetstream` |
+//! | `tls` | `tls` |
 //!
 //! A key that nats-server does not know is an error, and so is one that it knows and we have nothing
 //! behind: a server that runs without what its configuration asks for is worse than one that does not
@@ -17,6 +18,7 @@ mod auth;
 mod jetstream;
 mod parser;
 mod server;
+mod tls;
 mod value;
 
 use std::fmt;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::auth::AuthReader;
-use super::jetstream;
 use super::value::{Field, Value};
 use super::{ConfigFileError, Place};
+use super::{jetstream, tls};
 use crate::account::SYSTEM_ACCOUNT;
 use crate::config::{
     CLIENT_PORT, LAME_DUCK_DURATION_MIN, MAX_CONNECTIONS, MAX_SUBSCRIPTIONS, ServerOptions,
@@ -24,6 +24,8 @@ pub(super) fn read(fields: &[Field], options: &mut ServerOptions) -> Result<(), 
             "authorization" => auth.authorization(field)?,
             "accounts" => auth.accounts(field, &system, options)?,
             "jetstream" => jetstream::read(field, options)?,
+            "tls" => options.tls = Some(tls::read(field)?),
+            "allow_non_tls" => options.allow_plain = field.boolean()?,
             "no_auth_user" | "system_account" | "system" => {}
             _ => {
                 let is_known =
@@ -162,7 +164,6 @@ const UNSUPPORTED: &[&str] = &[
     "default_js_domain",
     "ocsp",
     "ocsp_cache",
-    "allow_non_tls",
     "no_system_account",
     "no_system",
     "no_sys_acc",
@@ -176,7 +177,6 @@ const UNSUPPORTED: &[&str] = &[
     "remote_syslog",
     "write_timeout",
     "feature_flags",
-    "tls",
     "tls_timeout",
 ];
 
