@@ -391,7 +391,7 @@ fn server_info(config: &NodeConfig, server_id: &str, addr: Option<SocketAddr>) -
         host,
         port,
         headers: true,
-        auth_required: config.auth.is_required(),
+        auth_required: config.auth.is_announced(),
         tls_required: config.tls.as_ref().is_some_and(|tls| tls.required),
         tls_available: config.tls.as_ref().is_some_and(|tls| !tls.required),
         tls_verify: config.tls.as_ref().is_some_and(|tls| tls.verify),

@@ -132,9 +132,9 @@ impl Auth {
         self.timeout
     }
 
-    /// Tells whether clients must bring credentials.
-    pub(crate) fn is_required(&self) -> bool {
-        self.without_credentials().is_none()
+    /// What INFO says about it before CONNECT: as nats-server, no only for the sake of a `no_auth_user`.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.has_credentials() && self.no_auth_user.is_none()
     }
 
     /// Tells whether there are credentials a client can bring.
@@ -169,7 +169,12 @@ impl Auth {
             });
         }
         let Some(name) = &connect.user else {
-            return self.without_credentials();
+            // Credentials of a kind that is not asked for are not none.
+            let has_other = connect.auth_token.is_some() || connect.jwt.is_some();
+            return match has_other && self.has_credentials() {
+                true => None,
+                false => self.without_credentials(),
+            };
         };
         let Some(user) = self.users.get(name) else {
             // Where nobody needs a user, any is as good as none.
@@ -239,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_right_password_of_a_known_user_is_let_in() {
         let auth = Auth::new().user(User::new("a", "secret"));
-        assert!(auth.is_required());
+        assert!(auth.without_credentials().is_none());
         assert!(auth.admit(&connect("a", "secret")).await.is_some());
         for (user, pass) in [("a", "Secret"), ("a", ""), ("b", "secret")] {
             assert!(auth.admit(&connect(user, pass)).await.is_none(), "{user}");
@@ -273,7 +278,7 @@ mod tests {
     #[tokio::test]
     async fn who_brings_nothing_is_the_no_auth_user() {
         let auth = Auth::new().user(User::new("a", "x")).no_auth_user("a");
-        assert!(!auth.is_required());
+        assert!(auth.without_credentials().is_some());
         let admitted = auth.admit(&Connect::default()).await.unwrap();
         assert_eq!(admitted.user.unwrap().name(), "a");
         assert!(auth.admit(&connect("a", "wrong")).await.is_none());
@@ -283,7 +288,7 @@ mod tests {
     #[tokio::test]
     async fn users_of_the_system_account_do_not_keep_others_out() {
         let auth = Auth::new().user(User::new("sys", "x").system());
-        assert!(!auth.is_required());
+        assert!(auth.without_credentials().is_some());
         let anybody = auth.admit(&Connect::default()).await.unwrap();
         assert_eq!(anybody.account, Account::Ordinary);
         let system = auth.admit(&connect("sys", "x")).await.unwrap();

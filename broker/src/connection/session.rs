@@ -201,13 +201,13 @@ impl Session {
         connect: &Connect,
         admission: Option<Admission>,
     ) -> Result<(), Violation> {
-        let options = ClientOptions::from_connect(connect)
-            .map_err(|text| Violation::of_protocol(Some(text)))?;
         let admission = admission.ok_or_else(|| {
             let user = connect.user.as_deref();
             tracing::debug!(client = self.id.0, user, "client is not authorized");
             Violation::NOT_AUTHORIZED
         })?;
+        let options = ClientOptions::from_connect(connect)
+            .map_err(|text| Violation::of_protocol(Some(text)))?;
         if std::mem::replace(&mut self.connected, true) {
             // As nats-server 2.15: a second CONNECT may be another user, and begins without subscriptions.
             self.subscriptions.clear();
