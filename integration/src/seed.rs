@@ -29,6 +29,21 @@ impl Seeded {
         }
     }
 
+    /// Takes the seed from `HITHERTO_SEED`, or `seed`: for what must be the same every time.
+    ///
+    /// # Panics
+    ///
+    /// As [`from_env`](Self::from_env).
+    pub fn from_env_or(seed: u64) -> Self {
+        match std::env::var_os(VARIABLE) {
+            Some(_) => Self::from_env(),
+            None => Self {
+                seed,
+                random: fastrand::Rng::with_seed(seed),
+            },
+        }
+    }
+
     /// The random source itself.
     pub fn random(&mut self) -> &mut fastrand::Rng {
         &mut self.random

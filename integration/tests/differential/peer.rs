@@ -1,0 +1,303 @@
+//! One of the two servers: carries out operations and gathers what comes back.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use hitherto_integration::raw::RawClient;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::{Map, Value, json};
+
+use crate::op::{Op, ROUND};
+
+/// How long a server may take to answer what is always answered.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long one waits for the ack of a publish, which a stream with `no_ack` does not send.
+const ACK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long one waits for what may not be answered.
+const SILENCE: Duration = Duration::from_millis(100);
+
+/// A connection to one server, and what it delivered in this round.
+pub(crate) struct Peer {
+    client: RawClient,
+    prefix: String,
+    /// The ack subjects of the round's deliveries, in their order.
+    deliveries: Vec<String>,
+    inboxes: u64,
+}
+
+/// A request as it is sent, but for the round's prefix.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    subject: &'a str,
+    headers: &'a [(&'static str, String)],
+    body: &'a str,
+    /// How long to wait for each next answer.
+    patience: Duration,
+}
+
+/// One message that came back.
+struct Came {
+    subject: String,
+    headers: Vec<u8>,
+    payload: Vec<u8>,
+    reply: String,
+}
+
+impl Peer {
+    pub(crate) fn connect(addr: SocketAddr) -> Result<Self> {
+        Ok(Self {
+            client: RawClient::connect(addr)?,
+            prefix: String::new(),
+            deliveries: Vec::new(),
+            inboxes: 0,
+        })
+    }
+
+    pub(crate) fn start_round(&mut self, prefix: &str) {
+        self.prefix = prefix.to_owned();
+        self.deliveries.clear();
+    }
+
+    /// Removes the round's streams.
+    pub(crate) fn end_round(&mut self) -> Result<()> {
+        let names = self.call(Request::to("$JS.API.STREAM.NAMES"))?;
+        for name in names["streams"].as_array().into_iter().flatten() {
+            if let Some(name) = name.as_str().filter(|name| name.starts_with(ROUND)) {
+                self.call(Request::to(&format!("$JS.API.STREAM.DELETE.{name}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the server answers to `op`.
+    pub(crate) fn carry_out(&mut self, op: &Op) -> Result<Value> {
+        match op {
+            Op::Api { call, body } => self.call(Request {
+                body,
+                ..Request::to(&format!("$JS.API.{call}"))
+            }),
+            Op::Publish {
+                subject,
+                headers,
+                payload,
+            } => self.call(Request {
+                subject,
+                headers,
+                body: payload,
+                patience: ACK_PATIENCE,
+            }),
+            Op::Direct { call, body } => self.direct(call, body),
+            Op::Pull {
+                stream,
+                consumer,
+                body,
+                batch,
+            } => self.pull(stream, consumer, body, *batch),
+            Op::Ack { delivery, kind } => self.ack(*delivery, kind),
+        }
+    }
+
+    fn call(&mut self, request: Request<'_>) -> Result<Value> {
+        let subject = request.subject;
+        let came = self.exchange(request, |_| true)?;
+        let Some(first) = came.first() else {
+            return Ok(json!("no answer"));
+        };
+        if first.headers.is_empty() && !first.payload.is_empty() {
+            let text = self.without_prefix(&first.payload);
+            return serde_json::from_str(&text).with_context(|| format!("{subject}: {text}"));
+        }
+        Ok(self.message(first))
+    }
+
+    fn direct(&mut self, call: &str, body: &Value) -> Result<Value> {
+        let several = ["batch", "multi_last"]
+            .iter()
+            .any(|name| body.get(name).is_some());
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let subject = format!("$JS.API.DIRECT.GET.{call}");
+        let last = |came: &Came| !several || is_status(&came.headers);
+        let request = Request {
+            body: &body,
+            ..Request::to(&subject)
+        };
+        let came = self.exchange(request, last)?;
+        Ok(came.iter().map(|came| self.message(came)).collect())
+    }
+
+    fn pull(&mut self, stream: &str, consumer: &str, body: &Value, batch: usize) -> Result<Value> {
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
+        let mut count = 0;
+        let last = |came: &Came| {
+            count += 1;
+            count == batch || is_status(&came.headers)
+        };
+        let request = Request {
+            body: &body.to_string(),
+            patience: SILENCE,
+            ..Request::to(&subject)
+        };
+        let mut came = self.exchange(request, last)?;
+        // Differs from nats-server, which may send a status after the last message asked for.
+        came.truncate(batch);
+        let answer = came.iter().map(|came| self.message(came)).collect();
+        let acks = came
+            .into_iter()
+            .map(|came| came.reply)
+            .filter(|reply| !reply.is_empty());
+        self.deliveries.extend(acks);
+        Ok(answer)
+    }
+
+    fn ack(&mut self, delivery: usize, kind: &str) -> Result<Value> {
+        if self.deliveries.is_empty() {
+            return Ok(Value::Null);
+        }
+        let subject = self.deliveries[delivery % self.deliveries.len()].clone();
+        let request = Request {
+            body: kind,
+            patience: SILENCE,
+            ..Request::to(&subject)
+        };
+        let came = self.exchange(request, |_| true)?;
+        Ok(came.iter().map(|came| self.message(came)).collect())
+    }
+
+    /// Sends a request and gathers its answers until `last` says so or nothing comes any more.
+    fn exchange(
+        &mut self,
+        request: Request<'_>,
+        mut last: impl FnMut(&Came) -> bool,
+    ) -> Result<Vec<Came>> {
+        self.inboxes += 1;
+        let inbox = format!("_INBOX.differential.{}", self.inboxes);
+        let subject = request.subject.replace(ROUND, &self.prefix);
+        let body = request.body.replace(ROUND, &self.prefix);
+        self.client.subscribe(&inbox, self.inboxes);
+        if request.headers.is_empty() {
+            self.client.publish(&subject, &inbox, body.as_bytes());
+        } else {
+            let block: String = request
+                .headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {}\r\n", value.replace(ROUND, &self.prefix)))
+                .collect();
+            let block = format!("NATS/1.0\r\n{block}\r\n");
+            self.client
+                .publish_with_headers(&subject, &inbox, block.as_bytes(), body.as_bytes());
+        }
+        self.client.flush()?;
+        let mut came = Vec::new();
+        let deadline = Instant::now() + request.patience;
+        let mut done = false;
+        while !done && wait_for_input(&self.client, deadline)? {
+            self.client.receive(|message| {
+                let message = Came {
+                    subject: message.subject.to_owned(),
+                    headers: message.headers.to_vec(),
+                    payload: message.payload.to_vec(),
+                    reply: message.reply.unwrap_or_default().to_owned(),
+                };
+                // A delivery has the subject it was published to; answers come one after the other.
+                done |= last(&message);
+                came.push(message);
+            })?;
+        }
+        self.client
+            .queue(format!("UNSUB {}\r\n", self.inboxes).as_bytes());
+        Ok(came)
+    }
+
+    /// A message as JSON; of an ack subject, what does not depend on the time.
+    fn message(&self, came: &Came) -> Value {
+        let subject = if came.subject.starts_with("_INBOX.") {
+            ""
+        } else {
+            &came.subject
+        };
+        let reply: Vec<&str> = came.reply.split('.').collect();
+        let place = match reply.as_slice() {
+            [
+                "$JS",
+                "ACK",
+                stream,
+                consumer,
+                delivered,
+                stream_seq,
+                consumer_seq,
+                _,
+                pending,
+            ] => {
+                json!([
+                    stream,
+                    consumer,
+                    delivered,
+                    stream_seq,
+                    consumer_seq,
+                    pending
+                ])
+            }
+            _ => json!(came.reply),
+        };
+        let text = json!({
+            "subject": subject,
+            "headers": headers_of(&came.headers),
+            "payload": String::from_utf8_lossy(&came.payload),
+            "reply": place,
+        });
+        let text = self.without_prefix(text.to_string().as_bytes());
+        serde_json::from_str(&text).unwrap_or(Value::String(text))
+    }
+
+    fn without_prefix(&self, bytes: &[u8]) -> String {
+        String::from_utf8_lossy(bytes).replace(&self.prefix, ROUND)
+    }
+}
+
+impl<'a> Request<'a> {
+    fn to(subject: &'a str) -> Self {
+        Self {
+            subject,
+            headers: &[],
+            body: "",
+            patience: PATIENCE,
+        }
+    }
+}
+
+/// Whether input came before the deadline.
+fn wait_for_input(client: &RawClient, deadline: Instant) -> Result<bool> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let timeout = Timespec::try_from(left).context("a wait is short")?;
+    let mut fds = [PollFd::new(client, PollFlags::IN)];
+    Ok(poll(&mut fds, Some(&timeout))? > 0)
+}
+
+/// Whether a header block carries a status instead of a message.
+fn is_status(headers: &[u8]) -> bool {
+    headers.starts_with(b"NATS/1.0 ")
+}
+
+/// The status line and each header with its values.
+fn headers_of(block: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(block);
+    let mut lines = text.lines();
+    let mut fields = Map::new();
+    if let Some(status) = lines.next().and_then(|line| line.strip_prefix("NATS/1.0 ")) {
+        fields.insert("status".into(), status.trim().into());
+    }
+    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+        let values = fields.entry(name).or_insert_with(|| json!([]));
+        if let Value::Array(values) = values {
+            values.push(value.trim().into());
+        }
+    }
+    Value::Object(fields)
+}
