@@ -27,12 +27,12 @@ pub(crate) enum Reason {
     /// It counts on a copy that is published again being stored when the original is acknowledged;
     /// here the copy waits for a write to the disk of its own.
     Durability,
-    /// What it needs is being built.
-    NotYet,
+    /// It sets `limits.max_request_batch` in the configuration file, which has no effect yet.
+    RequestBatch,
 }
 
 use Reason::{
-    Cluster, Durability, FastBatch, Internet, Keys, Mirrors, NotYet, PriorityGroups, Program,
+    Cluster, Durability, FastBatch, Internet, Keys, Mirrors, PriorityGroups, Program, RequestBatch,
     WebSocket,
 };
 
@@ -113,29 +113,12 @@ const HITHERTO: &[Group] = &[
         ],
     },
     Group {
-        reason: NotYet,
-        module: "client_tests::client",
-        tests: &["lame_duck_callback"],
-    },
-    Group {
-        reason: NotYet,
+        reason: RequestBatch,
         module: "pull_exceeded_max_request_test",
         tests: &[
             "ordered_pull_caps_batch_at_consumer_limit",
             "ordered_pull_caps_expires_of_existing_consumer",
             "pull_messages_caps_default_batch_at_consumer_limit",
-        ],
-    },
-    Group {
-        reason: NotYet,
-        module: "tls_tests::client",
-        tests: &[
-            "basic_tls",
-            "basic_tls_all_certs_one_file",
-            "ip_basic_tls",
-            "tls_auto",
-            "tls_first",
-            "unknown_server_ca",
         ],
     },
     Group {
@@ -204,7 +187,7 @@ pub(crate) fn for_server(kind: Kind) -> BTreeMap<String, Reason> {
 impl Reason {
     /// Whether such a test may also pass, depending on where it runs.
     pub(crate) fn depends_on_the_place(self) -> bool {
-        matches!(self, Internet | Program | Durability | NotYet)
+        matches!(self, Internet | Program | Durability)
     }
 }
 
@@ -220,7 +203,7 @@ impl fmt::Display for Reason {
             PriorityGroups => "it needs priority groups",
             WebSocket => "it needs WebSocket",
             Durability => "it does not wait until a copy published again is on disk",
-            NotYet => "what it needs is being built",
+            RequestBatch => "`max_request_batch` has no effect",
         })
     }
 }
