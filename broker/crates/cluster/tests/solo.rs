@@ -311,7 +311,7 @@ fn damage_of_the_last_entry_is_found_once_the_log_had_a_pause() {
     drop(log);
     let file = Path::new("wal/wal-0000000001.log");
     disk.flip_bit(file, position.offset + 60, 0).unwrap();
-    let opened = Wal::open(Arc::new(disk.clone()), Path::new("wal"), wal_options());
+    let opened = Wal::open(Arc::new(disk), Path::new("wal"), wal_options());
     let damaged = opened.map(drop).unwrap_err().to_string();
     assert!(damaged.contains("unreadable"), "{damaged}");
 }
