@@ -339,6 +339,7 @@ async fn start_jetstream(
         router: Arc::clone(router),
         limits: config.stream_limits.clone(),
         index_bytes_max: config.index_bytes_max,
+        request_batch_max: config.request_batch_max,
         keeper: config.keeper.clone(),
         reserve_bytes: config.reserve_bytes,
     };

@@ -91,6 +91,7 @@ pub struct NodeConfig {
     pub(crate) server_name: Option<String>,
     pub(crate) limits: ClientLimits,
     pub(crate) index_bytes_max: u64,
+    pub(crate) request_batch_max: Option<i64>,
     /// What streams may take up.
     pub(crate) stream_limits: StreamLimits,
     pub(crate) keeper: KeeperOptions,
@@ -120,6 +121,7 @@ impl NodeConfig {
             server_name: None,
             limits: ClientLimits::default(),
             index_bytes_max: MAX_INDEX_BYTES,
+            request_batch_max: None,
             stream_limits: StreamLimits::default(),
             keeper: KeeperOptions::default(),
             reserve_bytes: RESERVE_BYTES,
@@ -334,6 +336,10 @@ impl NodeConfig {
             (
                 "max_index_bytes",
                 self.index_bytes_max != new.index_bytes_max,
+            ),
+            (
+                "max_request_batch",
+                self.request_batch_max != new.request_batch_max,
             ),
         ];
         match changed.iter().find(|(_, changed)| *changed) {

@@ -38,6 +38,8 @@ pub struct ServerOptions {
     pub store_dir: PathBuf,
     /// Most memory the indexes of all streams may take, in bytes.
     pub index_bytes_max: u64,
+    /// Most messages one pull request may ask for; `None` means any number.
+    pub request_batch_max: Option<i64>,
     pub(crate) limits: ClientLimits,
     /// Who may connect.
     pub auth: Auth,
@@ -90,6 +92,7 @@ impl Default for ServerOptions {
             jetstream: false,
             store_dir: std::env::temp_dir().join("nats"),
             index_bytes_max: MAX_INDEX_BYTES,
+            request_batch_max: None,
             limits: ClientLimits::default(),
             auth: Auth::new(),
             tls: None,
@@ -130,6 +133,7 @@ impl ServerOptions {
             .jetstream(self.jetstream && self.account_has_jetstream)
             .auth(self.auth.clone())
             .max_index_bytes(self.index_bytes_max);
+        config.request_batch_max = self.request_batch_max;
         config.listen_host = Some(self.host.clone());
         config.limits = self.limits.clone();
         config.tls = self.tls.clone().map(|tls| match self.allow_plain {

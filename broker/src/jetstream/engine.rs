@@ -48,6 +48,8 @@ pub(crate) struct JetStreamOptions {
     pub(crate) limits: Limits,
     /// Most memory the indexes of all streams may take, in bytes.
     pub(crate) index_bytes_max: u64,
+    /// The largest `max_batch` of a new consumer, and its default; `None` means any.
+    pub(crate) request_batch_max: Option<i64>,
     pub(crate) keeper: KeeperOptions,
     /// Room kept back for a full disk.
     pub(crate) reserve_bytes: u64,
@@ -73,6 +75,7 @@ struct Seams {
     router: Arc<Router>,
     stores: Stores,
     index_bytes_max: u64,
+    request_batch_max: Option<i64>,
     storage_bytes_max: Option<u64>,
     keeper: KeeperOptions,
     reserve: Arc<Reserve>,
@@ -118,6 +121,7 @@ impl JetStream {
             router: options.router,
             stores,
             index_bytes_max: options.index_bytes_max,
+            request_batch_max: options.request_batch_max,
             storage_bytes_max: options.limits.storage_bytes_max,
             keeper: options.keeper,
             reserve: Arc::new(reserve),
@@ -190,6 +194,7 @@ impl JetStream {
             entropy: seams.entropy,
             figures,
             damage: DamageReport::default(),
+            request_batch_max: seams.request_batch_max,
         };
         let needs = |stream: &OfflineStream| (stream.group, stream.needs);
         let replayed =

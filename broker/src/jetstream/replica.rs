@@ -62,6 +62,8 @@ pub(crate) struct Hands<'a> {
     pub(crate) now: Timestamp,
     pub(crate) log: &'a dyn Log<Receipt>,
     pub(crate) entropy: &'a dyn Entropy,
+    /// The largest `max_batch` of a new consumer, and its default; `None` means any.
+    pub(crate) request_batch_max: Option<i64>,
     pub(crate) outlet: &'a mut Outlet,
 }
 

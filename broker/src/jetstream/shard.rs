@@ -84,6 +84,8 @@ pub(crate) struct ShardParts {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) figures: Arc<ApiFigures>,
     pub(crate) damage: DamageReport,
+    /// The largest `max_batch` of a new consumer, and its default; `None` means any.
+    pub(crate) request_batch_max: Option<i64>,
 }
 
 impl Shard {
@@ -474,6 +476,7 @@ fn hands<'a>(parts: &'a ShardParts, outlet: &'a mut Outlet) -> Hands<'a> {
         now: Timestamp::from(parts.intake.clock.now()),
         log: &*parts.intake.log,
         entropy: &*parts.entropy,
+        request_batch_max: parts.request_batch_max,
         outlet,
     }
 }

@@ -57,6 +57,9 @@ pub(super) fn create(
     if config.consumer_name().is_none() {
         config.name = Some(random_name(replica, hands.entropy));
     }
+    if let Some(limit) = hands.request_batch_max {
+        fit_max_batch(&mut config, limit)?;
+    }
     let config = config.checked(replica.stream.config())?;
     check_unbound(replica, &config)?;
     let name = config.consumer_name().unwrap_or_default().to_owned();
@@ -70,6 +73,17 @@ pub(super) fn create(
         },
         at: hands.now,
     }))
+}
+
+/// Holds a pull consumer to what the node lets one request ask for, which is also its default.
+fn fit_max_batch(config: &mut ConsumerConfig, limit: i64) -> Result<(), ApiError> {
+    if config.max_batch > limit {
+        return Err(ApiError::consumer_max_request_batch_exceeded(limit));
+    }
+    if config.deliver_subject.is_none() && config.max_batch < 1 {
+        config.max_batch = limit;
+    }
+    Ok(())
 }
 
 /// `CONSUMER.INFO`.

@@ -88,9 +88,12 @@ fn sync_interval(field: &Field) -> Result<(), ConfigFileError> {
 fn limits(block: &Field, options: &mut ServerOptions) -> Result<(), ConfigFileError> {
     for field in block.map()? {
         match field.name().as_str() {
+            "max_request_batch" => {
+                options.request_batch_max =
+                    field.count()?.and_then(|count| i64::try_from(count).ok());
+            }
             "max_ack_pending"
             | "max_ha_assets"
-            | "max_request_batch"
             | "duplicate_window"
             | "default_max_consumers"
             | "max_batch_inflight_per_stream"

@@ -138,6 +138,7 @@ errors! {
     stream_offline(), 500, 10118, "stream is offline";
     consumer_max_ack_pending_excess(limit: i64), 400, 10121, "consumer max ack pending exceeds system limit of {limit}";
     stream_max_bytes_exceeded(), 400, 10122, "stream max bytes exceeds account limit max stream bytes";
+    consumer_max_request_batch_exceeded(limit: i64), 400, 10125, "consumer max request batch exceeds server limit of {limit}";
     consumer_replicas_exceed_stream(), 400, 10126, "consumer config replica count exceeds parent stream";
     consumer_name_with_path_separator(), 400, 10127, "Consumer name can not contain path separators";
     consumer_filter_mismatch(), 400, 10131, "Consumer create request did not match filtered subject from create subject";
