@@ -27,13 +27,10 @@ pub(crate) enum Reason {
     /// It counts on a copy that is published again being stored when the original is acknowledged;
     /// here the copy waits for a write to the disk of its own.
     Durability,
-    /// It sets `limits.max_request_batch` in the configuration file, which has no effect yet.
-    RequestBatch,
 }
 
 use Reason::{
-    Cluster, Durability, FastBatch, Internet, Keys, Mirrors, PriorityGroups, Program, RequestBatch,
-    WebSocket,
+    Cluster, Durability, FastBatch, Internet, Keys, Mirrors, PriorityGroups, Program, WebSocket,
 };
 
 /// What fails against any server here.
@@ -110,15 +107,6 @@ const HITHERTO: &[Group] = &[
             "sources",
             "stream_subject_transforms",
             "subject_transform",
-        ],
-    },
-    Group {
-        reason: RequestBatch,
-        module: "pull_exceeded_max_request_test",
-        tests: &[
-            "ordered_pull_caps_batch_at_consumer_limit",
-            "ordered_pull_caps_expires_of_existing_consumer",
-            "pull_messages_caps_default_batch_at_consumer_limit",
         ],
     },
     Group {
@@ -203,7 +191,6 @@ impl fmt::Display for Reason {
             PriorityGroups => "it needs priority groups",
             WebSocket => "it needs WebSocket",
             Durability => "it does not wait until a copy published again is on disk",
-            RequestBatch => "`max_request_batch` has no effect",
         })
     }
 }
