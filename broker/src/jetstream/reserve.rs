@@ -5,7 +5,7 @@
 //! is made again when there is twice as much room, so that the state does not flap.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -97,11 +97,15 @@ impl Reserve {
                 return Ok(());
             }
         }
+        // Asked and not tried: a file that fills the disk for a moment fails whoever writes just then.
+        let dir = self.path.parent().unwrap_or(Path::new("/"));
+        if self.disk.free_bytes(dir)? < self.bytes * 2 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let file = self.disk.open(&self.path, OpenMode::Create)?;
-        // Twice as much, to see that there is some room besides.
-        fill(&*file, self.bytes * 2)?;
+        // An earlier one may have had another size.
         file.set_len(self.bytes)?;
-        file.sync_data()
+        fill(&*file, self.bytes)
     }
 }
 
@@ -118,8 +122,6 @@ fn fill(file: &dyn DiskFile, bytes: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use hitherto_platform::FaultyDisk;
 
     use super::*;

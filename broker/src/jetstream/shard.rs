@@ -173,6 +173,10 @@ impl Shard {
     fn commit(&mut self, entry: Committed<Receipt>) {
         let group = entry.group;
         self.unchecked_bytes += entry.body.len();
+        if self.parts.intake.reserve.is_given_up() {
+            // What is removed now gives its room back with a checkpoint, and somebody waits for it.
+            self.parts.activity.hasten();
+        }
         if group == GroupId::META {
             self.with_meta(|meta, hands| meta.commit(entry, hands));
             return;

@@ -103,6 +103,13 @@ pub trait Disk: Send + Sync + Debug {
     /// As the operating system.
     fn exists(&self, path: &Path) -> io::Result<bool>;
 
+    /// Returns how many bytes may still be written to files below `path`, which must exist; `u64::MAX`
+    /// where there is no limit. Others may take them in the meantime.
+    ///
+    /// # Errors
+    /// As the operating system.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+
     /// Takes the exclusive lock of a lock file, creating the file if needed. The lock is held until
     /// the returned value is dropped or the process ends. It is advisory: it stops a second
     /// process of ours, not somebody with an editor.

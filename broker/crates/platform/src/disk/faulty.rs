@@ -308,6 +308,13 @@ impl Disk for FaultyDisk {
         Ok(state.names.file(path).is_some() || state.names.is_dir(path))
     }
 
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        let state = self.state();
+        state.check_power()?;
+        let free = |capacity: u64| capacity.saturating_sub(state.used_bytes());
+        Ok(state.capacity_bytes.map_or(u64::MAX, free))
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
         let mut state = self.state();
         state.check_power()?;

@@ -154,6 +154,11 @@ impl Disk for OverlayDisk {
         Ok(self.changes.exists(path)? || self.is_below(path)?)
     }
 
+    /// Changes are kept in memory.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.changes.free_bytes(path)
+    }
+
     /// Takes a lock among the users of this view only.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
         self.make_parent(path)?;
