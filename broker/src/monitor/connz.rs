@@ -4,11 +4,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use hitherto_protocol::{Subject, Timestamp};
+use hitherto_protocol::{Subject, Timestamp, format_go_duration};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::duration::{go_text, uptime_text};
 use super::subsz::SubscriptionDetail;
+use super::uptime::uptime_text;
 use super::{Monitor, Page, Refused};
 use crate::account::Account;
 use crate::connection::ClientReport;
@@ -335,7 +335,7 @@ impl Monitor {
             last_activity: client.last_activity,
             stop: client.reason.map(|_| client.at),
             reason: client.reason.map(|reason| reason.text()),
-            rtt: client.rtt.map(go_text),
+            rtt: client.rtt.map(format_go_duration),
             uptime: uptime_text(uptime(&client)),
             idle: uptime_text(idle(&client)),
             pending_bytes: client.pending_bytes,

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `view` | [`Monitor`]: what the documents are made from |
 //! | `process` | memory and processor time of this process |
-//! | `duration` | durations as Go writes them |
+//! | `uptime` | how long something has been there, as nats-server writes it |
 //!
 //! A document is a plain value with the field names and the order of nats-server 2.15
 //! (`server/monitor.go`). It is made here, and here only; [`crate::http`] and [`crate::system`] carry it
@@ -25,13 +25,13 @@
 mod accountz;
 mod accstatz;
 mod connz;
-mod duration;
 mod healthz;
 mod jsz;
 mod linkz;
 mod process;
 mod statsz;
 mod subsz;
+mod uptime;
 mod varz;
 mod view;
 

@@ -8,7 +8,7 @@ use hitherto_protocol::Timestamp;
 use serde::Serialize;
 
 use super::Monitor;
-use super::duration::uptime_text;
+use super::uptime::uptime_text;
 use crate::account::Account;
 
 /// The document. What a node on its own does not have is an empty object or 0, as in nats-server.

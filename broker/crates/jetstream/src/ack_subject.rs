@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hitherto_protocol::{Subject, Timestamp};
+use hitherto_protocol::{Subject, Timestamp, parse_go_duration};
 use serde::Deserialize;
 
 use crate::{ConsumerSeq, StreamSeq};
@@ -149,42 +149,9 @@ fn nak_delay(text: &[u8]) -> Option<Duration> {
         let options: Options = serde_json::from_slice(text).ok()?;
         Duration::from_nanos(options.delay)
     } else {
-        go_duration(std::str::from_utf8(text).ok()?)?
+        parse_go_duration(std::str::from_utf8(text).ok()?)?
     };
     Some(delay).filter(|delay| !delay.is_zero())
-}
-
-/// Reads a duration as Go's `time.ParseDuration` writes it: `1h2m`, `1.5s`, `300ms`.
-fn go_duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut sum = Duration::ZERO;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (count, behind) = rest.split_at(number_end);
-        let unit_end = behind
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(behind.len());
-        let (unit, behind) = behind.split_at(unit_end);
-        let seconds = count.parse::<f64>().ok()? * unit_seconds(unit)?;
-        sum = sum.checked_add(Duration::try_from_secs_f64(seconds).ok()?)?;
-        rest = behind;
-    }
-    Some(sum)
-}
-
-fn unit_seconds(unit: &str) -> Option<f64> {
-    Some(match unit {
-        "ns" => 1e-9,
-        "us" | "µs" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

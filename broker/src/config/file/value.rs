@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hitherto_protocol::parse_go_duration;
+
 use super::{ConfigFileError, Place};
 
 /// A value and where it stands.
@@ -110,7 +112,7 @@ impl Field {
     pub(super) fn duration(&self) -> Result<Duration, ConfigFileError> {
         let wrong = || self.wants("a duration such as \"2s\"");
         match &self.entry.value {
-            Value::Text(text) => parse_duration(text).ok_or_else(|| {
+            Value::Text(text) => parse_go_duration(text).ok_or_else(|| {
                 let key = &self.key;
                 self.place
                     .error(format!("error parsing {key}: invalid duration {text:?}"))
@@ -146,56 +148,6 @@ impl Field {
             | Value::Float(_)
             | Value::Text(_)
             | Value::Map(_) => vec![member(&self.entry)],
-        }
-    }
-}
-
-/// Reads a duration of Go: numbers with units, one after the other.
-fn parse_duration(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let mut total = 0.0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, behind) = rest.split_at(digits);
-        let unit_end = behind
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(behind.len());
-        let (unit, behind) = behind.split_at(unit_end);
-        let seconds = match unit {
-            "ns" => 1e-9,
-            "us" | "µs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return None,
-        };
-        total += number.parse::<f64>().ok()? * seconds;
-        rest = behind;
-    }
-    if text.is_empty() {
-        return None;
-    }
-    Duration::try_from_secs_f64(total).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_those_of_go() {
-        let millis = |text| parse_duration(text).map(|duration| duration.as_millis());
-        assert_eq!(millis("2s"), Some(2_000));
-        assert_eq!(millis("1m30s"), Some(90_000));
-        assert_eq!(millis("1.5h"), Some(5_400_000));
-        assert_eq!(millis("250ms"), Some(250));
-        assert_eq!(millis("0"), Some(0));
-        for wrong in ["", "5", "5sx", "s", "-1s", "1 s", "1..5s"] {
-            assert_eq!(parse_duration(wrong), None, "{wrong:?}");
         }
     }
 }

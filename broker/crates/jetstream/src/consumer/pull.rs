@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use hitherto_protocol::{Subject, Timestamp};
+use hitherto_protocol::{Subject, Timestamp, format_go_duration};
 
 use super::Consumer;
 use super::deliver::Candidate;
@@ -287,7 +287,7 @@ impl Consumer {
         }
         let expires_max = config.max_expires;
         if !expires_max.is_zero() && pull.expires.is_some_and(|expires| expires > expires_max) {
-            let max = go_duration(expires_max);
+            let max = format_go_duration(expires_max);
             return Some((409, format!("Exceeded MaxRequestExpires of {max}")));
         }
         if pull
@@ -316,36 +316,5 @@ impl Consumer {
             Ok(max) if max > 0 => max,
             _ => DEFAULT,
         }
-    }
-}
-
-/// A duration as Go prints it: `1m30s`, `1.5s`, `250ms`.
-fn go_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    if seconds == 0 {
-        return format!("{}ms", duration.as_secs_f64() * 1_000.0);
-    }
-    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
-    let rest =
-        Duration::from_secs(seconds % 60) + Duration::from_nanos(duration.subsec_nanos().into());
-    let rest = format!("{}s", rest.as_secs_f64());
-    match (hours, minutes) {
-        (0, 0) => rest,
-        (0, minutes) => format!("{minutes}m{rest}"),
-        (hours, minutes) => format!("{hours}h{minutes}m{rest}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_read_as_in_go() {
-        let read = |millis| go_duration(Duration::from_millis(millis));
-        assert_eq!(read(250), "250ms");
-        assert_eq!(read(1_500), "1.5s");
-        assert_eq!(read(60_000), "1m0s");
-        assert_eq!(read(3_661_000), "1h1m1s");
     }
 }
