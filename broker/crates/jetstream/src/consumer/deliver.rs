@@ -51,6 +51,13 @@ impl Round {
         self.count >= ROUND_MESSAGES_MAX || self.bytes >= ROUND_BYTES_MAX
     }
 
+    /// The messages passed over since the last record, ascending. Between rounds there is nothing else
+    /// here.
+    pub(super) fn unrecorded_holds(&self) -> impl Iterator<Item = StreamSeq> {
+        debug_assert_eq!(self.count, 0, "a round ends with its record");
+        self.messages.seqs()
+    }
+
     fn add(&mut self, delivery: progress::Delivery, bytes: u64) {
         if self.count == 0 {
             self.first = delivery.consumer_seq;

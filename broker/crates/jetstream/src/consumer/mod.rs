@@ -283,6 +283,7 @@ impl Consumer {
         for pending in progress.pending.values_mut() {
             pending.lease = Lease::default();
         }
+        progress.take_back_holds(self.round.unrecorded_holds());
         ConsumerSnapshot {
             name: self.name.clone(),
             config: self.config.clone(),

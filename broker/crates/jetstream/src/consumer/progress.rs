@@ -137,6 +137,19 @@ impl Progress {
         self.delivered.stream_seq = seq;
     }
 
+    /// Looks again from the first of these messages on, which were passed over and are in no record yet:
+    /// a replica that has the log alone knows nothing of them.
+    pub(super) fn take_back_holds(&mut self, seqs: impl Iterator<Item = StreamSeq>) {
+        let mut first = None;
+        for seq in seqs {
+            self.held.remove(&seq);
+            first.get_or_insert(seq);
+        }
+        if let Some(first) = first {
+            self.delivered.stream_seq = first.previous();
+        }
+    }
+
     /// Settles one message, or all up to it; adds them to `gone`.
     fn settle(&mut self, seq: StreamSeq, all_before: bool, gone: &mut Vec<(StreamSeq, Pending)>) {
         if !all_before {

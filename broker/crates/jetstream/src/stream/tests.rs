@@ -465,3 +465,32 @@ fn a_delivery_whose_record_is_missing_is_made_again() {
     assert_eq!((info.num_pending, info.num_ack_pending), (3, 0));
     assert_eq!(info.delivered.stream_seq, 0);
 }
+
+#[test]
+fn messages_passed_over_before_a_restart_are_known_to_a_replica_of_the_log() {
+    let mut world = World::ordered();
+    let held = [
+        Step::Pull { batch: 2 },
+        Step::Append { subject: 0 },
+        Step::Append { subject: 0 },
+        Step::Restart,
+        Step::Append { subject: 2 },
+        Step::Pull { batch: 1 },
+    ];
+    for step in &held {
+        world.run(step);
+    }
+    let mut replica = new_stream();
+    for (index, command) in &world.log {
+        replica.apply(*index, command.clone());
+    }
+    let info = replica.consumer_info("c", world.now).unwrap();
+    assert_eq!(info.num_pending, 1);
+    world.stream = replica;
+    world.stream.resume(world.now);
+    world.run(&Step::Pull { batch: 4 });
+    while !world.open.is_empty() {
+        world.run(&Step::Ack { nth: 0 });
+    }
+    assert_eq!(world.delivered.len(), 3, "what was passed over comes too");
+}
