@@ -17,7 +17,7 @@ use hitherto_integration::client::{
     PATIENCE, connect, connect_jetstream, create_orders, orders_config, publish, publish_message,
     pull, settle,
 };
-use hitherto_integration::{Server, on_both_servers};
+use hitherto_integration::{Kind, Server, on_both_servers, skip};
 use tokio::time::timeout;
 
 fn refused_as_conflict(result: Result<PublishAck, PublishError>) -> Result<()> {
@@ -372,7 +372,20 @@ async fn a_message_goes_when_its_time_is_over_and_leaves_a_marker(
     publish_message(&context, "orders.2", text("x").header("Nats-TTL", "never")).await?;
     let bad = text("x").header("Nats-TTL", "10ms");
     ensure!(publish_message(&context, "orders.1", bad).await.is_err());
-    let messages = pull(&consumer, 3).await?;
+    let mut messages = pull(&consumer, 2).await?;
+    match pull(&consumer, 1).await {
+        Ok(marker) => messages.extend(marker),
+        // Seen of nats-server 2.15 at some times of day: the message stays, and no marker comes within
+        // 40 s. That is theirs to mend; ours must keep the time.
+        Err(error) if server.kind() == Kind::NatsServer => {
+            skip::loudly(
+                &skip::test_name(),
+                &format!("no message has expired: {error}"),
+            );
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    }
     let subjects: Vec<&str> = messages
         .iter()
         .map(|message| message.subject.as_str())
