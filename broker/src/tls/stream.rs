@@ -42,9 +42,7 @@ impl AsyncRead for LookedInto {
         if self.seen.is_empty() {
             return Pin::new(&mut self.inner).poll_read(context, buffer);
         }
-        let bytes = self.seen.len().min(buffer.remaining());
-        buffer.put_slice(&self.seen[..bytes]);
-        self.seen.advance(bytes);
+        read_again(&mut self.seen, buffer);
         Poll::Ready(Ok(()))
     }
 }
@@ -90,11 +88,16 @@ impl AsyncRead for Again {
         if self.seen.is_empty() {
             return Pin::new(&mut self.read).poll_read(context, buffer);
         }
-        let bytes = self.seen.len().min(buffer.remaining());
-        buffer.put_slice(&self.seen[..bytes]);
-        self.seen.advance(bytes);
+        read_again(&mut self.seen, buffer);
         Poll::Ready(Ok(()))
     }
+}
+
+/// Hands out what was looked at, as far as there is room for it.
+fn read_again(seen: &mut BytesMut, buffer: &mut ReadBuf<'_>) {
+    let bytes = seen.len().min(buffer.remaining());
+    buffer.put_slice(&seen[..bytes]);
+    seen.advance(bytes);
 }
 
 /// A connection after its handshake.
