@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::aggregate::{Aggregate, Decide};
 use crate::broker::Broker;
+use crate::cause::Cause;
 use crate::consumer::{AnyConsumer, Consumer, ConsumerRunner, Dependencies};
 use crate::event::{Event, Recorded};
 use crate::id::Position;
@@ -22,7 +23,7 @@ use crate::projection::{
     AnyProjection, Projection, ProjectionError, Projector, ReadModel, RebuildProgress,
     RebuildReport, Rows,
 };
-use crate::repository::{Cause, ExecuteError, Executed, LoadError, Loaded, Repository};
+use crate::repository::{ExecuteError, Executed, LoadError, Loaded, Repository};
 use crate::store::ReadStore;
 
 pub use self::error::StartError;

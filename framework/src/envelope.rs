@@ -4,10 +4,10 @@
 //! the others when they say something.
 
 use crate::broker::transport::{Headers, Outgoing};
+use crate::cause::Cause;
 use crate::event::{CodecError, Encoding, Envelope, Event, EventType, Recorded};
 use crate::id::{AggregateId, CommandId, EventId, Position};
 use crate::jetstream::StoredMessage;
-use crate::repository::Cause;
 
 const EVENT_ID: &str = "Nats-Msg-Id";
 const CONTENT_TYPE: &str = "Content-Type";

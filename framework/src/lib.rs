@@ -190,6 +190,7 @@ extern crate self as hitherto;
 mod aggregate;
 mod app;
 mod broker;
+mod cause;
 mod consumer;
 mod digest;
 mod envelope;
@@ -206,6 +207,7 @@ pub use hitherto_macros::{Event, aggregate, consumer, event, projection, read_mo
 pub use crate::aggregate::{Aggregate, Decide, IntoEvents, Mode};
 pub use crate::app::{App, RunningApp, StartError};
 pub use crate::broker::{Broker, BrokerError};
+pub use crate::cause::Cause;
 pub use crate::consumer::{
     BudgetSpent, Consumer, ConsumerSettings, Context, Dependencies, FromContext, Handled,
     HandlerError, MissingDependency, Outcome, Provided,
@@ -218,7 +220,7 @@ pub use crate::id::{
 pub use crate::projection::{
     Projection, ProjectionError, ReadModel, RebuildProgress, RebuildReport, RowKey, Rows,
 };
-pub use crate::repository::{Cause, ExecuteError, Executed, LoadError, Loaded};
+pub use crate::repository::{ExecuteError, Executed, LoadError, Loaded};
 pub use crate::store::{
     Checkpoint, Durability, ReadStore, ReadTx, RedbStore, RowBytes, RowChange, StoreError, Table,
 };

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::HandlerError;
 use crate::aggregate::{Aggregate, Decide};
 use crate::app::Core;
+use crate::cause::Cause;
 use crate::event::{Encoding, Envelope, Event};
 use crate::id::CommandId;
 use crate::projection::{ReadModel, RowKey};
-use crate::repository::{Cause, ExecuteError, Executed};
+use crate::repository::{ExecuteError, Executed};
 use crate::store::{RowChange, Table};
 
 /// Writes of one handling; more than this is refused, a projection is the tool for it.

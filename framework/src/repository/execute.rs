@@ -4,10 +4,9 @@ use std::any::type_name;
 use std::time::Duration;
 
 use super::known::Known;
-use super::{
-    ATTEMPTS_MAX, BACKOFF_MAX, Cause, EVENTS_MAX, ExecuteError, Executed, IdOf, Repository,
-};
+use super::{ATTEMPTS_MAX, BACKOFF_MAX, EVENTS_MAX, ExecuteError, Executed, IdOf, Repository};
 use crate::aggregate::{Aggregate, Decide, Mode};
+use crate::cause::Cause;
 use crate::envelope;
 use crate::id::Position;
 use crate::jetstream::AppendError;

@@ -9,19 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use hitherto_protocol::Timestamp;
 
+use super::lease::Lease;
 use super::progress::Pending;
 use crate::StreamSeq;
-
-/// What the owner knows of a pending delivery.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Lease {
-    /// When it is given again; `None` when nobody owns it or it is overdue.
-    pub(super) due: Option<Timestamp>,
-    /// When it was sent.
-    pub(super) sent_at: Timestamp,
-    /// A record that settles it is on its way.
-    pub(super) is_settling: bool,
-}
 
 /// Deliveries by deadline, and those past theirs.
 #[derive(Debug, Default)]

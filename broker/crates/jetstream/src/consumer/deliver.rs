@@ -11,8 +11,8 @@ use bytes::{BufMut as _, BytesMut};
 use hitherto_protocol::{Subject, Timestamp, encode};
 
 use super::Consumer;
-use super::deadlines::Lease;
 use super::keys::HELD_MAX;
+use super::lease::Lease;
 use super::progress;
 use crate::command::{Command, Delivered, Runs, Settlement};
 use crate::index::Index;

@@ -6,7 +6,7 @@ use hitherto_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Consumer;
-use super::deadlines::Lease;
+use super::lease::Lease;
 use crate::command::{Delivered, Settled, Settlement};
 use crate::index::Index;
 use crate::{AckPolicy, ConsumerSeq, StreamSeq};

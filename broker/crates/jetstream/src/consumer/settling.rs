@@ -7,7 +7,7 @@ use hitherto_protocol::{Subject, Timestamp};
 
 use super::Consumer;
 use super::ack::reply_empty;
-use super::deadlines::Lease;
+use super::lease::Lease;
 use crate::command::{Command, Runs, Settled, Settlement};
 use crate::output::Output;
 use crate::{AckPolicy, StreamSeq};
