@@ -18,6 +18,7 @@ use crate::local::{LocalClient, LocalClientParts};
 use crate::monitor::{Monitor, MonitorParts};
 use crate::pubsub::Router;
 use crate::room::Room;
+use crate::services::{Auditor, Interest};
 use crate::settings::Settings;
 use crate::stop::{StopSignal, StopSource};
 use crate::system::{EVENTS_MAX, System};
@@ -88,16 +89,27 @@ impl Node {
         let http_listener = open_listener(&config, config.http_listen).await?;
         let http_addr = http_listener.as_ref().map(|(_, addr)| *addr);
 
+        let server_id = id::server_id(&*config.entropy);
+        let info = server_info(&config, &server_id, listen_addr);
+        let clients = Arc::new(Clients::default());
         let jetstream = if config.jetstream {
-            Some(start_jetstream(&config, accounts.router(Account::Ordinary)).await?)
+            let auditor = Auditor {
+                router: Arc::clone(accounts.router(Account::Ordinary)),
+                clients: Arc::clone(&clients),
+                clock: Arc::clone(&config.clock),
+                entropy: Arc::clone(&config.entropy),
+                server_name: info.server_name.clone(),
+                account: config.ordinary_account.clone(),
+                interest: Interest::default(),
+            };
+            Some(start_jetstream(&config, auditor).await?)
         } else {
             None
         };
-        let server_id = id::server_id(&*config.entropy);
         let (events, client_events) = mpsc::channel(EVENTS_MAX);
         let settings = Settings {
             limits: config.limits.clone(),
-            info: server_info(&config, &server_id, listen_addr),
+            info,
             auth: config.auth.clone(),
             tls: config.tls.as_ref().map(Tls::load).transpose()?,
         };
@@ -106,7 +118,7 @@ impl Node {
             room: Room::new(jetstream.as_ref()),
             settings: watch::Sender::new(Arc::new(settings)),
             clock: Arc::clone(&config.clock),
-            clients: Clients::default(),
+            clients,
             events,
         });
         let parts = MonitorParts {
@@ -326,17 +338,15 @@ fn accounts(config: &NodeConfig) -> Accounts {
 }
 
 /// Recovers the streams and starts their threads.
-async fn start_jetstream(
-    config: &NodeConfig,
-    router: &Arc<Router>,
-) -> Result<Arc<JetStream>, Error> {
+async fn start_jetstream(config: &NodeConfig, auditor: Auditor) -> Result<Arc<JetStream>, Error> {
     tracing::info!("Starting JetStream");
     let options = JetStreamOptions {
         disk: Arc::clone(&config.disk),
         clock: Arc::clone(&config.clock),
         entropy: Arc::clone(&config.entropy),
         store_dir: config.store_dir.clone(),
-        router: Arc::clone(router),
+        router: Arc::clone(&auditor.router),
+        auditor: Arc::new(auditor),
         limits: config.stream_limits.clone(),
         index_bytes_max: config.index_bytes_max,
         request_batch_max: config.request_batch_max,

@@ -10,6 +10,7 @@
 //! | `at_once` | [`AtOnce`](at_once::AtOnce): the socket, for who delivers a little and need not wake the writer |
 //! | `writer` | the task that moves them to the socket, many messages per write |
 //! | `client`, `clients` | [`Client`], [`Clients`]: what the node knows about connections, those that ended included |
+//! | `client_mark` | [`ClientMark`]: a client, as events name it |
 //! | `close_reason` | [`CloseReason`] |
 //!
 //! Where nobody needs credentials a client may leave CONNECT out, as with nats-server; where they are needed,
@@ -20,6 +21,7 @@
 
 mod at_once;
 mod client;
+mod client_mark;
 mod clients;
 mod close_reason;
 mod handshake;
@@ -30,6 +32,7 @@ mod subscriptions;
 mod writer;
 
 pub(crate) use client::{ClientEvent, ClientReport, Traffic};
+pub(crate) use client_mark::ClientMark;
 pub(crate) use clients::{ClientTotals, Clients};
 pub(crate) use close_reason::CloseReason;
 pub(crate) use outbound::{Outbound, Pushed};

@@ -52,7 +52,7 @@ pub(crate) struct Environment {
     /// What a reload changes.
     pub(crate) settings: watch::Sender<Arc<Settings>>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) clients: Clients,
+    pub(crate) clients: Arc<Clients>,
     /// What happens to connections, for those who watch.
     pub(crate) events: mpsc::Sender<ClientEvent>,
 }

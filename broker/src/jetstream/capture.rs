@@ -22,7 +22,7 @@ use super::outlet::Outlet;
 use super::pub_ack::PubAckForm;
 use super::receipt::{Receipt, refusal_error};
 use super::reserve::Reserve;
-use crate::pubsub::{Handler, Message, Router, SubscriptionKey, Target};
+use crate::pubsub::{Handler, Message, Origin, Router, SubscriptionKey, Target};
 use crate::services::{self, AbandonedBatch, Batches, Staged, StagedMessage};
 
 /// What all who take messages in share.
@@ -31,6 +31,8 @@ pub(crate) struct Intake {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) router: Arc<Router>,
+    /// The name of the account the streams are in.
+    pub(crate) account: String,
     /// For the seldom answers that need no state: refusals.
     pub(crate) outlet: Mutex<Outlet>,
     /// Room for a full disk; publishers are refused while it is given up.
@@ -145,7 +147,7 @@ impl Drop for Captured {
 }
 
 impl Handler for Capture {
-    fn handle(&self, message: &Message) {
+    fn handle(&self, _: Origin, message: &Message) {
         let taken = match self.transformed(message) {
             None => self.take(message),
             Some(Ok(message)) => self.take(&message),
@@ -316,8 +318,9 @@ impl Capture {
 
     fn tell_abandoned(&self, abandoned: &[AbandonedBatch], outlet: &mut Outlet) {
         for AbandonedBatch { id, reason } in abandoned {
+            let stream = (self.intake.account.as_str(), self.entry.name.as_str());
             let batch = (id.as_str(), *reason);
-            services::tell_batch_abandoned(&self.entry.name, batch, self.now(), outlet);
+            services::tell_batch_abandoned(stream, batch, self.now(), outlet);
         }
     }
 

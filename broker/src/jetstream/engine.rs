@@ -31,7 +31,7 @@ use super::room::{self, WaitingRoom};
 use super::shard::{Shard, ShardParts};
 use super::stores::Stores;
 use crate::pubsub::{Router, SubscriptionKey};
-use crate::services;
+use crate::services::{self, Auditor};
 
 /// Shards of a node: one per core, 4 at most. Each stream belongs to one of them.
 pub(crate) const SHARDS_MAX: usize = 4;
@@ -44,6 +44,8 @@ pub(crate) struct JetStreamOptions {
     /// The directory of the node; everything lies in `jetstream` below it.
     pub(crate) store_dir: PathBuf,
     pub(crate) router: Arc<Router>,
+    /// Tells who asked the API what.
+    pub(crate) auditor: Arc<Auditor>,
     /// Bounds for streams and consumers.
     pub(crate) limits: Limits,
     /// Most memory the indexes of all streams may take, in bytes.
@@ -73,6 +75,7 @@ struct Seams {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     router: Arc<Router>,
+    auditor: Arc<Auditor>,
     stores: Stores,
     index_bytes_max: u64,
     request_batch_max: Option<i64>,
@@ -119,6 +122,7 @@ impl JetStream {
             clock: options.clock,
             entropy: options.entropy,
             router: options.router,
+            auditor: options.auditor,
             stores,
             index_bytes_max: options.index_bytes_max,
             request_batch_max: options.request_batch_max,
@@ -182,6 +186,7 @@ impl JetStream {
                 entropy: Arc::clone(&seams.entropy),
                 outlet: Mutex::new(Outlet::new(&seams.router, Arc::clone(&figures))),
                 router: seams.router,
+                account: seams.auditor.account.clone(),
                 reserve: Arc::clone(&seams.reserve),
                 stuck_shards: AtomicUsize::new(0),
                 index_bytes: AtomicU64::new(0),
@@ -237,7 +242,7 @@ impl JetStream {
         for (number, shard) in shards.into_iter().enumerate() {
             running.shards.push(shard.spawn(number)?);
         }
-        running.services = services::attach(&parts, &queues);
+        running.services = services::attach(&parts, seams.auditor, &queues);
         Ok(Arc::new(Self {
             log,
             shards: queues,

@@ -11,7 +11,7 @@ use hitherto_jetstream::api::ApiError;
 use hitherto_jetstream::{
     GroupId, Limits, Meta, MetaCommand, MetaOutcome, StreamConfig, StreamEntry,
 };
-use hitherto_protocol::{Subject, SubjectFilter};
+use hitherto_protocol::SubjectFilter;
 
 use super::checkpointer::GroupCheckpoint;
 use super::commits::shard_of;
@@ -21,7 +21,7 @@ use super::receipt::{ApiChange, ApiReceipt, Receipt, failure_error, refusal_erro
 use super::replica::Hands;
 use super::shard::ShardParts;
 use super::state_record::StateSnapshot;
-use crate::services::{Listing, changes};
+use crate::services::{Asker, Listing, changes};
 
 /// The meta group's state machine and the way to the shards.
 pub(crate) struct MetaOwner {
@@ -78,36 +78,36 @@ impl MetaOwner {
     pub(crate) fn create(
         &self,
         config: StreamConfig,
-        reply: &Subject,
+        asker: &Asker,
         hands: &mut Hands<'_>,
     ) -> Result<(), ApiError> {
         let (config, at) = (Box::new(config), hands.now);
         let command = MetaCommand::CreateStream { config, at };
-        self.propose(command, ApiChange::StreamCreate, reply, hands)
+        self.propose(command, ApiChange::StreamCreate, asker, hands)
     }
 
     /// Proposes another configuration for a stream.
     pub(crate) fn update(
         &self,
         config: StreamConfig,
-        reply: &Subject,
+        asker: &Asker,
         hands: &mut Hands<'_>,
     ) -> Result<(), ApiError> {
         let (config, at) = (Box::new(config), hands.now);
         let command = MetaCommand::UpdateStream { config, at };
-        self.propose(command, ApiChange::StreamUpdate, reply, hands)
+        self.propose(command, ApiChange::StreamUpdate, asker, hands)
     }
 
     /// Proposes to delete a stream.
     pub(crate) fn delete(
         &self,
         name: String,
-        reply: &Subject,
+        asker: &Asker,
         hands: &mut Hands<'_>,
     ) -> Result<(), ApiError> {
         let at = hands.now;
         let command = MetaCommand::DeleteStream { name, at };
-        self.propose(command, ApiChange::StreamDelete, reply, hands)
+        self.propose(command, ApiChange::StreamDelete, asker, hands)
     }
 
     /// Has the owner of a stream fill in its place of a list.
@@ -157,11 +157,11 @@ impl MetaOwner {
         &self,
         command: MetaCommand,
         change: ApiChange,
-        reply: &Subject,
+        asker: &Asker,
         hands: &mut Hands<'_>,
     ) -> Result<(), ApiError> {
         let command = self.meta.check(command)?;
-        let receipt = Receipt::api(reply, change);
+        let receipt = Receipt::api(asker, change);
         let record = MetaRecord(&command);
         let proposed = hands.log.propose(GroupId::META, &record, receipt);
         proposed.map_err(|Refused { reason, .. }| refusal_error(reason))

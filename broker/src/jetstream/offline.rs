@@ -13,7 +13,7 @@ use hitherto_storage::WalPosition;
 
 use super::capture::Intake;
 use super::pub_ack::PubAckForm;
-use crate::pubsub::{Handler, Message, SubscriptionKey, Target};
+use crate::pubsub::{Handler, Message, Origin, SubscriptionKey, Target};
 
 /// What recovery could not open.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ impl Drop for Refusing {
 }
 
 impl Handler for Refuser {
-    fn handle(&self, message: &Message) {
+    fn handle(&self, _: Origin, message: &Message) {
         let Some(reply) = &message.reply else {
             return;
         };

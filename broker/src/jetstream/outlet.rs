@@ -11,6 +11,7 @@ use hitherto_protocol::{Headers, HeadersBuilder, Subject};
 use serde::Serialize;
 
 use crate::pubsub::{Message, Origin, Publisher, Router};
+use crate::services::Asker;
 
 /// Room for small payloads; filled up again when they have been delivered.
 const SMALL_BYTES: usize = 16 * 1024;
@@ -70,18 +71,26 @@ impl Outlet {
     pub(crate) fn answer<T: Serialize>(
         &mut self,
         kind: ResponseKind,
-        to: &Subject,
+        to: &Asker,
         result: Result<T, ApiError>,
     ) {
         self.figures.count(result.is_err());
-        self.send(to, None, Response::new(kind, result).to_bytes());
+        self.tell_asker(to, Response::new(kind, result).to_bytes());
     }
 
     /// Refuses a request of the API for whose answer there is no type.
-    pub(crate) fn refuse_with(&mut self, to: &Subject, answer: &impl Serialize) {
+    pub(crate) fn refuse_with(&mut self, to: &Asker, answer: &impl Serialize) {
         self.figures.count(true);
         let json = serde_json::to_vec(answer).expect("API answers have string keys only");
-        self.send(to, None, Bytes::from(json));
+        self.tell_asker(to, Bytes::from(json));
+    }
+
+    /// The audit is told first: who has its answer is in it.
+    fn tell_asker(&mut self, to: &Asker, payload: Bytes) {
+        if let Some(audited) = &to.audited {
+            audited.tell(&payload, self);
+        }
+        self.send(&to.reply, None, payload);
     }
 
     /// Sends a status message: no payload, `NATS/1.0 <code> <description>` and headers.

@@ -6,7 +6,7 @@ use hitherto_protocol::Subject;
 
 use super::outlet::Outlet;
 use super::pub_ack::PubAckForm;
-use crate::services::changes;
+use crate::services::{Asker, changes};
 
 /// What the proposer of a record wants.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) enum Receipt {
 /// Who asked for a change through the API, and in which form the answer goes.
 #[derive(Debug)]
 pub(crate) struct ApiReceipt {
-    pub(crate) reply: Subject,
+    pub(crate) asker: Asker,
     pub(crate) change: ApiChange,
 }
 
@@ -43,9 +43,9 @@ pub(crate) enum ApiChange {
 }
 
 impl Receipt {
-    pub(crate) fn api(reply: &Subject, change: ApiChange) -> Self {
+    pub(crate) fn api(asker: &Asker, change: ApiChange) -> Self {
         Self::Api(Box::new(ApiReceipt {
-            reply: reply.clone(),
+            asker: asker.clone(),
             change,
         }))
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use hitherto_jetstream::TypedEvent;
 use hitherto_jetstream::api::ApiError;
 use hitherto_protocol::{Subject, Timestamp};
 use serde::Serialize;
@@ -35,10 +35,7 @@ pub(crate) struct Refusals {
 }
 
 #[derive(Serialize)]
-struct Advisory<'a> {
-    r#type: &'static str,
-    id: String,
-    timestamp: Timestamp,
+struct PublishRefused<'a> {
     stream: &'a str,
     subject: &'a str,
     error: &'a ApiError,
@@ -61,21 +58,22 @@ impl Refusals {
         if subject.as_str().starts_with(ADVISORIES) || !router.has_interest(&to) {
             return;
         }
-        let advisory = Advisory {
-            r#type: "io.hitherto.jetstream.advisory.v1.publish_refused",
+        let advisory = TypedEvent {
+            kind: "io.hitherto.jetstream.advisory.v1.publish_refused",
             id: format!("PUBLISH_REFUSED.{stream}.{}.{total}", now.unix_nanos()),
             timestamp: now,
-            stream,
-            subject: subject.as_str(),
-            error,
+            fields: PublishRefused {
+                stream,
+                subject: subject.as_str(),
+                error,
+            },
         };
-        let payload = serde_json::to_vec(&advisory).expect("plain fields always serialize");
         // A publisher of its own: who tells may hold the lock of a shared one.
         router.publisher(Origin::Internal).publish(&Message {
             subject: to,
             reply: None,
             headers: None,
-            payload: Bytes::from(payload),
+            payload: advisory.to_bytes(),
         });
     }
 

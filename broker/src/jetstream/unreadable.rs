@@ -8,6 +8,7 @@ use std::mem;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
+use hitherto_jetstream::TypedEvent;
 use hitherto_protocol::{Subject, Timestamp};
 use serde::Serialize;
 
@@ -28,10 +29,7 @@ pub(crate) struct Unreadable {
 
 /// Tells that part of a stream is damaged.
 #[derive(Serialize)]
-struct Advisory<'a> {
-    r#type: &'static str,
-    id: String,
-    timestamp: Timestamp,
+struct Damaged<'a> {
     stream: &'a str,
     first_seq: u64,
     last_seq: u64,
@@ -75,18 +73,19 @@ impl Unreadable {
     ) -> Vec<(Option<Subject>, Bytes)> {
         let advisory = |(range, problem): (RangeInclusive<u64>, String)| {
             let (first_seq, last_seq) = range.into_inner();
-            let advisory = Advisory {
-                r#type: ADVISORY_TYPE,
+            let advisory = TypedEvent {
+                kind: ADVISORY_TYPE,
                 id: format!("DAMAGED.{stream}.{first_seq}.{last_seq}"),
                 timestamp: now,
-                stream,
-                first_seq,
-                last_seq,
-                problem: &problem,
+                fields: Damaged {
+                    stream,
+                    first_seq,
+                    last_seq,
+                    problem: &problem,
+                },
             };
-            let payload = serde_json::to_vec(&advisory).expect("plain fields always serialize");
             let subject = format!("$JS.EVENT.ADVISORY.STREAM.DAMAGED.{stream}");
-            (Subject::new(subject).ok(), payload.into())
+            (Subject::new(subject).ok(), advisory.to_bytes())
         };
         mem::take(&mut self.unsaid)
             .into_iter()

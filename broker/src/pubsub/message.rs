@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use hitherto_protocol::{Headers, HeadersError, Subject};
 
+use super::Origin;
+
 /// A message on its way. All parts are cheap to clone; those of a message that came over a socket share
 /// the read buffer, so whoever keeps one for long copies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,6 @@ impl Message {
 /// real work to a thread of its own. No lock of the router is held, so it may publish. Messages of one
 /// publisher arrive in order; messages of several publishers arrive concurrently.
 pub(crate) trait Handler: Send + Sync {
-    /// Takes one message whose subject matches the handler's subscription.
-    fn handle(&self, message: &Message);
+    /// Takes one message, of `origin`, whose subject matches the handler's subscription.
+    fn handle(&self, origin: Origin, message: &Message);
 }

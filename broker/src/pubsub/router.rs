@@ -244,7 +244,8 @@ impl Router {
         own
     }
 
-    pub(super) fn generation(&self) -> u64 {
+    /// Counts the subscriptions that come and go: while it stays, so does all interest.
+    pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 

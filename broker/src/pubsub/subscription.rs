@@ -149,7 +149,7 @@ impl Subscription {
             Target::Client { outbound, sid } => outbound.push_message(sid, message),
             Target::Local(queue) => queue.push(message),
             Target::Handler(handler) => {
-                handler.handle(message);
+                handler.handle(origin, message);
                 Pushed::Done
             }
         };

@@ -19,7 +19,7 @@ impl Notes {
 }
 
 impl Handler for Notes {
-    fn handle(&self, message: &Message) {
+    fn handle(&self, _: Origin, message: &Message) {
         self.0.lock().unwrap().push(message.subject.to_string());
     }
 }
@@ -31,7 +31,7 @@ struct Relay {
 }
 
 impl Handler for Relay {
-    fn handle(&self, message: &Message) {
+    fn handle(&self, _: Origin, message: &Message) {
         let message = Message {
             subject: self.to.clone(),
             ..message.clone()

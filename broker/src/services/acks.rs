@@ -8,7 +8,7 @@ use hitherto_jetstream::ack_subject::{AckKind, AckSubject};
 use hitherto_protocol::Subject;
 
 use crate::jetstream::{Hands, Input, Replica, ShardParts};
-use crate::pubsub::{Handler, Message};
+use crate::pubsub::{Handler, Message, Origin};
 
 /// An ack on its way to the owner of its stream.
 pub(crate) type StreamAck = Ack;
@@ -34,7 +34,7 @@ impl Acks {
 }
 
 impl Handler for Acks {
-    fn handle(&self, message: &Message) {
+    fn handle(&self, _: Origin, message: &Message) {
         let Some(subject) = AckSubject::parse(message.subject.as_str()) else {
             return;
         };
@@ -84,7 +84,7 @@ impl Flows {
 
 impl Handler for Flows {
     /// Takes `$JS.FC.<stream>.<consumer>.<number>`; what it says is nothing.
-    fn handle(&self, message: &Message) {
+    fn handle(&self, _: Origin, message: &Message) {
         let mut tokens = message.subject.tokens().skip(2);
         let (Some(stream), Some(consumer)) = (tokens.next(), tokens.next()) else {
             return;

@@ -1,8 +1,9 @@
 //! What the node tells about its streams on `$JS.EVENT.ADVISORY.>`, when somebody listens.
 //!
 //! Names and fields are those of nats-server 2.15 (`server/jetstream_events.go`). What is told about
-//! consumers comes out of their state machine.
+//! consumers comes out of their state machine, what is told about requests out of `audit`.
 
+use hitherto_jetstream::TypedEvent;
 use hitherto_protocol::{Subject, Timestamp};
 use serde::Serialize;
 
@@ -18,20 +19,14 @@ pub(crate) enum StreamAction {
 }
 
 #[derive(Serialize)]
-struct StreamAdvisory<'a> {
-    r#type: &'static str,
-    id: String,
-    timestamp: Timestamp,
+struct StreamActed<'a> {
     stream: &'a str,
     action: StreamAction,
 }
 
 #[derive(Serialize)]
-struct BatchAdvisory<'a> {
-    r#type: &'static str,
-    id: String,
-    timestamp: Timestamp,
-    account: &'static str,
+struct BatchAbandoned<'a> {
+    account: &'a str,
     stream: &'a str,
     batch: &'a str,
     reason: &'static str,
@@ -45,40 +40,44 @@ pub(crate) fn tell_stream(stream: &str, action: StreamAction, now: Timestamp, ou
         StreamAction::Delete => "DELETED",
     };
     let name = format!("STREAM.{word}.{stream}");
-    tell(&name, outlet, || StreamAdvisory {
-        r#type: "io.nats.jetstream.advisory.v1.stream_action",
+    tell(&name, outlet, || TypedEvent {
+        kind: "io.nats.jetstream.advisory.v1.stream_action",
         id: format!("{name}.{}", now.unix_nanos()),
         timestamp: now,
-        stream,
-        action,
+        fields: StreamActed { stream, action },
     });
 }
 
 /// Tells that nothing of an open batch is stored.
 pub(crate) fn tell_batch_abandoned(
-    stream: &str,
+    (account, stream): (&str, &str),
     (batch, reason): (&str, &'static str),
     now: Timestamp,
     outlet: &mut Outlet,
 ) {
     let name = format!("STREAM.BATCH_ABANDONED.{stream}");
-    tell(&name, outlet, || BatchAdvisory {
-        r#type: "io.nats.jetstream.advisory.v1.stream_batch_abandoned",
+    tell(&name, outlet, || TypedEvent {
+        kind: "io.nats.jetstream.advisory.v1.stream_batch_abandoned",
         id: format!("{name}.{batch}.{}", now.unix_nanos()),
         timestamp: now,
-        account: crate::account::ORDINARY_ACCOUNT,
-        stream,
-        batch,
-        reason,
+        fields: BatchAbandoned {
+            account,
+            stream,
+            batch,
+            reason,
+        },
     });
 }
 
-fn tell<T: Serialize>(name: &str, outlet: &mut Outlet, advisory: impl FnOnce() -> T) {
+fn tell<'a, T: Serialize>(
+    name: &str,
+    outlet: &mut Outlet,
+    advisory: impl FnOnce() -> TypedEvent<'a, T>,
+) {
     let Ok(subject) = Subject::new(format!("$JS.EVENT.ADVISORY.{name}")) else {
         return;
     };
     if outlet.router().has_interest(&subject) {
-        let payload = serde_json::to_vec(&advisory()).expect("plain fields always serialize");
-        outlet.publish(&subject, payload.into());
+        outlet.publish(&subject, advisory().to_bytes());
     }
 }

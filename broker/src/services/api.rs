@@ -3,24 +3,29 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use hitherto_jetstream::api::{ApiError, ResponseKind};
-use hitherto_protocol::Subject;
 use serde::Serialize;
 
+use super::audit::Auditor;
 use super::call::{ApiCall, StreamApi};
-use super::request::{self, Request};
+use super::request::{self, Asker, Request};
 use super::{MetaCall, StreamCall, changes};
 use crate::jetstream::{Input, Outlet, ShardParts, ShardQueue};
-use crate::pubsub::{Handler, Message};
+use crate::pubsub::{Handler, Message, Origin};
 
 pub(super) struct Api {
     parts: ShardParts,
+    auditor: Arc<Auditor>,
     /// The shard of the meta group.
     meta: Arc<ShardQueue>,
 }
 
 impl Api {
-    pub(super) fn new(parts: ShardParts, meta: Arc<ShardQueue>) -> Self {
-        Self { parts, meta }
+    pub(super) fn new(parts: ShardParts, auditor: Arc<Auditor>, meta: Arc<ShardQueue>) -> Self {
+        Self {
+            parts,
+            auditor,
+            meta,
+        }
     }
 
     fn hand_over(&self, call: ApiCall, request: Request) {
@@ -28,7 +33,7 @@ impl Api {
             ApiCall::Stream(stream, api) => self.to_stream(&stream, api, request),
             ApiCall::Unsupported(operation) => {
                 let mut outlet = self.outlet();
-                outlet.refuse_with(&request.reply, &Unsupported::new(operation));
+                outlet.refuse_with(&request.asker, &Unsupported::new(operation));
                 outlet.flush();
             }
             ApiCall::StreamUpdate(stream) => self.update(stream, request),
@@ -42,14 +47,14 @@ impl Api {
     /// The owner of the stream looks at it first, since it knows the consumers.
     fn update(&self, stream: String, request: Request) {
         let entry = self.parts.directory.get(&stream);
-        let (call, reply) = (ApiCall::StreamUpdate(stream), request.reply.clone());
+        let (call, asker) = (ApiCall::StreamUpdate(stream), request.asker.clone());
         let call = MetaCall { call, request };
         let Some(entry) = entry else {
             return self.to_meta(call);
         };
         let update = Input::Update(entry.group, Box::new(call), Arc::clone(&self.meta));
         if !entry.shard.push_call(update) {
-            self.refuse_as_overloaded(Some(ResponseKind::StreamUpdate), &reply);
+            self.refuse_as_overloaded(Some(ResponseKind::StreamUpdate), &asker);
         }
     }
 
@@ -65,31 +70,31 @@ impl Api {
         };
         if matches!(api, StreamApi::DirectGet(_)) && !entry.answers_direct_gets() {
             let mut outlet = self.outlet();
-            outlet.no_responders(&request.reply, Some(&request.subject));
+            outlet.no_responders(&request.asker.reply, Some(&request.subject));
             outlet.flush();
             return;
         }
-        let (response, reply) = (api.response(), request.reply.clone());
+        let (response, asker) = (api.response(), request.asker.clone());
         let call = Box::new(StreamCall { api, request });
         if !entry.shard.push_call(Input::Call(entry.group, call)) {
-            self.refuse_as_overloaded(response, &reply);
+            self.refuse_as_overloaded(response, &asker);
         }
     }
 
     fn to_meta(&self, call: MetaCall) {
-        let (response, reply) = (call.call.response(), call.request.reply.clone());
+        let (response, asker) = (call.call.response(), call.request.asker.clone());
         if !self.meta.push_call(Input::Meta(Box::new(call))) {
-            self.refuse_as_overloaded(response, &reply);
+            self.refuse_as_overloaded(response, &asker);
         }
     }
 
-    fn refuse_as_overloaded(&self, response: Option<ResponseKind>, reply: &Subject) {
+    fn refuse_as_overloaded(&self, response: Option<ResponseKind>, asker: &Asker) {
         tracing::warn!("a request of the JetStream API was refused: too many wait");
         let error = ApiError::insufficient_resources();
         let mut outlet = self.outlet();
         match response {
-            Some(response) => changes::refuse_as(response, reply, error, &mut outlet),
-            None => outlet.status(reply, 429, "Too Many Requests", &[]),
+            Some(response) => changes::refuse_as(response, asker, error, &mut outlet),
+            None => outlet.status(&asker.reply, 429, "Too Many Requests", &[]),
         }
         outlet.flush();
     }
@@ -103,19 +108,26 @@ impl Api {
 impl Handler for Api {
     /// Requests without a reply subject are not carried out. Differs from nats-server, which carries
     /// out some of them: nobody would learn what became of it.
-    fn handle(&self, message: &Message) {
+    fn handle(&self, origin: Origin, message: &Message) {
         let Some(reply) = &message.reply else {
             return;
         };
         let Some(call) = ApiCall::parse(message.subject.as_str()) else {
             return;
         };
+        let asker = Asker {
+            reply: reply.clone(),
+            audited: match call.is_for_messages() {
+                true => None,
+                false => self.auditor.look_at(origin, message),
+            },
+        };
         if asks_too_much(message) {
             let mut outlet = self.outlet();
             match call.response() {
                 Some(response) => {
                     let error = ApiError::required_api_level();
-                    changes::refuse_as(response, reply, error, &mut outlet);
+                    changes::refuse_as(response, &asker, error, &mut outlet);
                 }
                 None => outlet.status(reply, 412, "Required Api Level", &[]),
             }
@@ -124,7 +136,7 @@ impl Handler for Api {
         }
         let request = Request {
             subject: message.subject.clone(),
-            reply: reply.clone(),
+            asker,
             payload: message.payload.clone(),
         };
         self.hand_over(call, request);

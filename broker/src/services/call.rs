@@ -88,6 +88,14 @@ impl ApiCall {
 }
 
 impl ApiCall {
+    /// Tells whether it asks for messages, and not about them.
+    pub(crate) fn is_for_messages(&self) -> bool {
+        matches!(
+            self,
+            Self::Stream(_, StreamApi::Next(_) | StreamApi::DirectGet(_))
+        )
+    }
+
     /// The type of the answer; `None` when it is no JSON or has no type here.
     pub(crate) fn response(&self) -> Option<ResponseKind> {
         match self {

@@ -4,9 +4,10 @@ use hitherto_jetstream::api::{
     ApiError, ConsumerInfo, ConsumerReset, Purged, ResponseKind, StreamInfo, Success,
 };
 use hitherto_jetstream::{Consumer, Outcome};
-use hitherto_protocol::{Subject, Timestamp};
+use hitherto_protocol::Timestamp;
 use serde::Serialize;
 
+use super::Asker;
 use super::advisories::{StreamAction, tell_stream};
 use crate::jetstream::{ApiChange, ApiReceipt, Outlet, Replica};
 
@@ -72,17 +73,17 @@ pub(crate) fn accept<T: Serialize>(
     result: Result<T, ApiError>,
     outlet: &mut Outlet,
 ) {
-    outlet.answer(receipt.change.response(), &receipt.reply, result);
+    outlet.answer(receipt.change.response(), &receipt.asker, result);
 }
 
 /// Answers a request whose record is not committed.
 pub(crate) fn refuse(receipt: &ApiReceipt, error: ApiError, outlet: &mut Outlet) {
-    refuse_as(receipt.change.response(), &receipt.reply, error, outlet);
+    refuse_as(receipt.change.response(), &receipt.asker, error, outlet);
 }
 
 /// Answers with an error in the form of this answer.
-pub(crate) fn refuse_as(kind: ResponseKind, reply: &Subject, error: ApiError, outlet: &mut Outlet) {
-    outlet.answer::<()>(kind, reply, Err(error));
+pub(crate) fn refuse_as(kind: ResponseKind, asker: &Asker, error: ApiError, outlet: &mut Outlet) {
+    outlet.answer::<()>(kind, asker, Err(error));
 }
 
 /// A consumer as answers about it alone show it.

@@ -25,7 +25,7 @@ pub(super) fn pull(
     request: &Request,
     hands: &mut Hands<'_>,
 ) {
-    let reply = &request.reply;
+    let reply = &request.asker.reply;
     match parse_next_request(&request.payload) {
         Ok(next) => {
             // A pull may wait for long: its subject must not keep a read buffer alive.

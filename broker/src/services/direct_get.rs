@@ -40,7 +40,7 @@ pub(super) fn answer(
         None => answer_body(replica, request, outlet),
     };
     if let Err(Refusal(code, description)) = answered {
-        outlet.status(&request.reply, code, description, &[]);
+        outlet.status(&request.asker.reply, code, description, &[]);
     }
 }
 
@@ -58,7 +58,7 @@ fn answer_last(
         replica,
         &Selector::Last(filter),
         false,
-        &request.reply,
+        &request.asker.reply,
         outlet,
     )
 }
@@ -69,7 +69,7 @@ fn answer_body(replica: &Replica, request: &Request, outlet: &mut Outlet) -> Res
     }
     let get: DirectGetRequest = parse_request(&request.payload).map_err(|_| MALFORMED)?;
     if !get.multi_last.is_empty() {
-        return answer_last_of_each(replica, &get, &request.reply, outlet);
+        return answer_last_of_each(replica, &get, &request.asker.reply, outlet);
     }
     let names_nothing = get.seq == 0
         && get.start_time.is_none()
@@ -79,10 +79,10 @@ fn answer_body(replica: &Replica, request: &Request, outlet: &mut Outlet) -> Res
         return Err(EMPTY);
     }
     if get.batch > 0 {
-        return answer_batch(replica, &get, &request.reply, outlet);
+        return answer_batch(replica, &get, &request.asker.reply, outlet);
     }
     let selector = Selector::of_direct(&get).ok_or(BAD)?;
-    answer_one(replica, &selector, get.no_hdr, &request.reply, outlet)
+    answer_one(replica, &selector, get.no_hdr, &request.asker.reply, outlet)
 }
 
 fn answer_one(

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use hitherto_jetstream::api::{Paged, ResponseKind, StreamInfo, StreamList};
-use hitherto_protocol::Subject;
 
+use super::Asker;
 use crate::jetstream::Outlet;
 
 /// The page, until its last place is filled in.
 pub(crate) struct Listing {
-    reply: Subject,
+    asker: Asker,
     page: Paged,
     /// Streams that do not serve, with the reason.
     offline: BTreeMap<String, String>,
@@ -22,13 +22,13 @@ pub(crate) struct Listing {
 impl Listing {
     /// A page with so many places.
     pub(crate) fn new(
-        reply: Subject,
+        asker: Asker,
         page: Paged,
         offline: BTreeMap<String, String>,
         places: usize,
     ) -> Self {
         Self {
-            reply,
+            asker,
             page,
             offline,
             places: Mutex::new(vec![None; places]),
@@ -56,6 +56,6 @@ impl Listing {
             streams,
             offline: self.offline.clone(),
         };
-        outlet.answer(ResponseKind::StreamList, &self.reply, Ok(list));
+        outlet.answer(ResponseKind::StreamList, &self.asker, Ok(list));
     }
 }

@@ -12,6 +12,7 @@
 //! | `changes` | the answers to requests that went through the log |
 //! | `listing` | stream lists, which several owners write together |
 //! | `advisories` | what is told about streams |
+//! | `audit` | what is told about requests |
 //! | `batches` | atomic batches before they are proposed |
 //!
 //! Handlers run on the threads of the clients and only read subjects; everything else happens on the
@@ -20,6 +21,7 @@
 mod acks;
 mod advisories;
 mod api;
+mod audit;
 mod batches;
 mod call;
 pub(crate) mod changes;
@@ -41,14 +43,21 @@ use crate::pubsub::{Handler, SubscriptionKey, Target};
 
 pub(crate) use acks::{StreamAck, StreamFlow, handle_ack, handle_flow};
 pub(crate) use advisories::{StreamAction, tell_batch_abandoned, tell_stream};
+pub(crate) use audit::{Auditor, Interest};
 pub(crate) use batches::{AbandonedBatch, Batches, Staged, StagedMessage, is_of_batch};
 pub(crate) use listing::Listing;
+pub(crate) use request::Asker;
 pub(crate) use stream::{StreamCall, delete, handle, stream_is_gone};
 pub(crate) use streams::{MetaCall, check_update, handle_meta, refuse_update};
 
 /// Subscribes the services.
-pub(crate) fn attach(parts: &ShardParts, shards: &[Arc<ShardQueue>]) -> Vec<SubscriptionKey> {
-    let api = Arc::new(api::Api::new(parts.clone(), Arc::clone(&shards[0])));
+pub(crate) fn attach(
+    parts: &ShardParts,
+    auditor: Arc<Auditor>,
+    shards: &[Arc<ShardQueue>],
+) -> Vec<SubscriptionKey> {
+    let api = api::Api::new(parts.clone(), auditor, Arc::clone(&shards[0]));
+    let api = Arc::new(api);
     let acks = Arc::new(acks::Acks::new(parts.clone()));
     let flows = Arc::new(acks::Flows::new(parts.clone()));
     let attach = |filter: &'static str, handler: Arc<dyn Handler>| {

@@ -1,9 +1,13 @@
 //! A request of a client on its way to whoever answers it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hitherto_jetstream::API_LEVEL;
 use hitherto_jetstream::api::{ApiError, is_empty_request};
 use hitherto_protocol::{Headers, Subject};
+
+use super::audit::Audited;
 
 /// The header by which a client says which API level it needs.
 const REQUIRED_API_LEVEL: &str = "Nats-Required-Api-Level";
@@ -13,10 +17,19 @@ const REQUIRED_API_LEVEL: &str = "Nats-Required-Api-Level";
 pub(crate) struct Request {
     /// What it was sent to.
     pub(crate) subject: Subject,
-    /// Where the answer goes.
-    pub(crate) reply: Subject,
+    /// Who waits for the answer.
+    pub(crate) asker: Asker,
     /// Its body.
     pub(crate) payload: Bytes,
+}
+
+/// Who waits for the answer to a request, and who else wants to know it.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker {
+    /// Where the answer goes.
+    pub(crate) reply: Subject,
+    /// `None` while nobody listens to the audit of the API.
+    pub(crate) audited: Option<Arc<Audited>>,
 }
 
 impl Request {

@@ -36,31 +36,31 @@ pub(crate) fn handle(replica: &mut Replica, call: StreamCall, hands: &mut Hands<
             let info = info(replica, &request, hands.now);
             hands
                 .outlet
-                .answer(ResponseKind::StreamInfo, &request.reply, info);
+                .answer(ResponseKind::StreamInfo, &request.asker, info);
         }
         StreamApi::MessageGet => {
             let message = messages::get(replica, &request);
             hands
                 .outlet
-                .answer(ResponseKind::MsgGet, &request.reply, message);
+                .answer(ResponseKind::MsgGet, &request.asker, message);
         }
         StreamApi::ConsumerNames => {
             let names = consumers::names(replica, &request);
             hands
                 .outlet
-                .answer(ResponseKind::ConsumerNames, &request.reply, names);
+                .answer(ResponseKind::ConsumerNames, &request.asker, names);
         }
         StreamApi::ConsumerList => {
             let list = consumers::list(replica, &request, hands.now);
             hands
                 .outlet
-                .answer(ResponseKind::ConsumerList, &request.reply, list);
+                .answer(ResponseKind::ConsumerList, &request.asker, list);
         }
         StreamApi::ConsumerInfo(consumer) => {
             let info = consumers::info(replica, &consumer, &request, hands.now);
             hands
                 .outlet
-                .answer(ResponseKind::ConsumerInfo, &request.reply, info);
+                .answer(ResponseKind::ConsumerInfo, &request.asker, info);
         }
         StreamApi::Purge => {
             let purge = purge(&request);
@@ -91,10 +91,10 @@ pub(crate) fn handle(replica: &mut Replica, call: StreamCall, hands: &mut Hands<
 
 /// Answers a request to a stream that is not there or does not serve.
 pub(crate) fn stream_is_gone(call: &StreamCall, error: ApiError, outlet: &mut Outlet) {
-    let Request { subject, reply, .. } = &call.request;
+    let Request { subject, asker, .. } = &call.request;
     match call.api.response() {
-        Some(kind) => changes::refuse_as(kind, reply, error, outlet),
-        None => outlet.no_responders(reply, Some(subject)),
+        Some(kind) => changes::refuse_as(kind, asker, error, outlet),
+        None => outlet.no_responders(&asker.reply, Some(subject)),
     }
     outlet.flush();
 }
@@ -118,13 +118,13 @@ fn propose(
 ) {
     match command {
         Ok(control) => {
-            let receipt = Receipt::api(&request.reply, change);
+            let receipt = Receipt::api(&request.asker, change);
             match replica.stream.handle_control(control) {
                 Ok(outcome) => replica.settle(receipt, outcome, hands),
                 Err(control) => replica.propose(Command::Control(control), receipt, hands),
             }
         }
-        Err(error) => changes::refuse_as(change.response(), &request.reply, error, hands.outlet),
+        Err(error) => changes::refuse_as(change.response(), &request.asker, error, hands.outlet),
     }
 }
 

@@ -25,42 +25,42 @@ pub(crate) struct MetaCall {
 /// Answers a request, proposes what it asks for, or has the owner of the stream answer it.
 pub(crate) fn handle_meta(meta: &mut MetaOwner, call: MetaCall, hands: &mut Hands<'_>) {
     let MetaCall { call, request } = call;
-    let reply = &request.reply;
+    let asker = &request.asker;
     let refused = match call {
         ApiCall::AccountInfo => {
             hands
                 .outlet
-                .answer(ResponseKind::AccountInfo, reply, Ok(account_info(meta)));
+                .answer(ResponseKind::AccountInfo, asker, Ok(account_info(meta)));
             return;
         }
         ApiCall::StreamNames => {
             hands
                 .outlet
-                .answer(ResponseKind::StreamNames, reply, names(meta, &request));
+                .answer(ResponseKind::StreamNames, asker, names(meta, &request));
             return;
         }
         ApiCall::StreamList => {
             if let Err(error) = list(meta, &request, hands.outlet) {
-                changes::refuse_as(ResponseKind::StreamList, reply, error, hands.outlet);
+                changes::refuse_as(ResponseKind::StreamList, asker, error, hands.outlet);
             }
             return;
         }
         ApiCall::StreamCreate(name) => read_config(&name, &request)
-            .and_then(|config| meta.create(config, reply, hands))
+            .and_then(|config| meta.create(config, asker, hands))
             .map_err(|error| (ApiChange::StreamCreate, error)),
         ApiCall::StreamUpdate(name) => read_config(&name, &request)
             .and_then(|config| check_online(meta, &name).map(|()| config))
-            .and_then(|config| meta.update(config, reply, hands))
+            .and_then(|config| meta.update(config, asker, hands))
             .map_err(|error| (ApiChange::StreamUpdate, error)),
         ApiCall::StreamDelete(name) => request
             .expect_empty()
-            .and_then(|()| meta.delete(name, reply, hands))
+            .and_then(|()| meta.delete(name, asker, hands))
             .map_err(|error| (ApiChange::StreamDelete, error)),
         // Does not come here: the handler of the API knows where these go.
         ApiCall::Stream(..) | ApiCall::Unsupported(_) => return,
     };
     if let Err((change, error)) = refused {
-        changes::refuse_as(change.response(), reply, error, hands.outlet);
+        changes::refuse_as(change.response(), asker, error, hands.outlet);
     }
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn check_update(replica: &Replica, call: &MetaCall) -> Result<(), Api
 pub(crate) fn refuse_update(call: &MetaCall, error: ApiError, outlet: &mut Outlet) {
     changes::refuse_as(
         ResponseKind::StreamUpdate,
-        &call.request.reply,
+        &call.request.asker,
         error,
         outlet,
     );
@@ -163,7 +163,7 @@ fn list(meta: &MetaOwner, request: &Request, outlet: &mut Outlet) -> Result<(), 
             None => groups.push(group),
         }
     }
-    let listing = Listing::new(request.reply.clone(), page, offline, groups.len());
+    let listing = Listing::new(request.asker.clone(), page, offline, groups.len());
     if groups.is_empty() {
         listing.send(Vec::new(), outlet);
         return Ok(());

@@ -187,7 +187,7 @@ impl Answers {
                 let Some(account) = monitor.account(&account) else {
                     return Ok(None);
                 };
-                json(&account_connections(monitor, marker, account))
+                account_connections(monitor, marker, account).to_bytes()
             }
         }))
     }

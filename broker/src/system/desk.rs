@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::subjects::{self, Question};
 use crate::account::{Account, Accounts};
-use crate::pubsub::{Handler, Message, Target};
+use crate::pubsub::{Handler, Message, Origin, Target};
 
 /// A request on its way to its answer.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ struct Desk {
 impl Handler for Desk {
     /// When too many wait, the request is not answered: who asks a server that is overloaded by such requests
     /// learns it by its time-out.
-    fn handle(&self, message: &Message) {
+    fn handle(&self, _: Origin, message: &Message) {
         let request = Request {
             question: self.question,
             account: self.account,

@@ -1,26 +1,24 @@
 //! What the node tells the system account unasked. Nothing is made while nobody listens.
 
-use std::net::IpAddr;
-
 use bytes::Bytes;
-use hitherto_protocol::{Subject, Timestamp};
+use hitherto_jetstream::TypedEvent;
+use hitherto_protocol::Subject;
 use serde::Serialize;
 
 use super::answers::{Answers, StatszMessage};
 use super::envelope::{Marker, ServerMark, json};
 use crate::account::Account;
-use crate::connection::{ClientEvent, ClientReport};
+use crate::connection::{ClientEvent, ClientMark, ClientReport};
 use crate::monitor::{AccountStat, Monitor, Sum};
 use crate::pubsub::{Message, Publisher};
 
-/// Begins what every event of nats-server is called.
-const TYPE_PREFIX: &str = "io.nats.server.advisory.v1.";
+const CONNECTED: &str = "io.nats.server.advisory.v1.client_connect";
+const DISCONNECTED: &str = "io.nats.server.advisory.v1.client_disconnect";
+const CONNECTIONS: &str = "io.nats.server.advisory.v1.account_connections";
 
 /// A client came (`ConnectEventMsg` in nats-server 2.15 `server/events.go`).
 #[derive(Debug, Serialize)]
 struct Connect {
-    #[serde(flatten)]
-    head: Head,
     server: ServerMark,
     client: ClientMark,
 }
@@ -28,8 +26,6 @@ struct Connect {
 /// A client went. What was sent and received is told from the client's side.
 #[derive(Debug, Serialize)]
 struct Disconnect {
-    #[serde(flatten)]
-    head: Head,
     server: ServerMark,
     client: ClientMark,
     sent: Sum,
@@ -40,88 +36,41 @@ struct Disconnect {
 /// How many connections an account has.
 #[derive(Debug, Serialize)]
 pub(super) struct AccountConnections<'a> {
-    #[serde(flatten)]
-    head: Head,
     server: ServerMark,
     #[serde(flatten)]
     stat: AccountStat<'a>,
 }
 
-#[derive(Debug, Serialize)]
-struct Head {
-    r#type: String,
-    id: String,
-    timestamp: Timestamp,
+/// What the server tells of a client.
+fn mark(client: ClientReport, account: &str) -> ClientMark {
+    // Of one that comes the round trip is not known yet.
+    let rtt_known = client.reason.is_some();
+    let mut mark = ClientMark::connected(client, account);
+    mark.rtt = mark.rtt.filter(|_| rtt_known);
+    mark.name_tag = Some(account.to_owned());
+    mark
 }
 
-/// A client, as events name it.
-#[derive(Debug, Serialize)]
-struct ClientMark {
-    start: Timestamp,
-    host: IpAddr,
-    id: u64,
-    acc: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lang: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ver: Option<String>,
-    /// Nanoseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rtt: Option<u128>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stop: Option<Timestamp>,
-    name_tag: String,
-    kind: &'static str,
-    client_type: &'static str,
-}
-
-impl Head {
-    fn new(monitor: &Monitor, name: &str) -> Self {
-        Self {
-            r#type: format!("{TYPE_PREFIX}{name}"),
-            id: monitor.event_id(),
-            timestamp: monitor.now(),
-        }
+/// Something that has happened now.
+fn now<T>(monitor: &Monitor, kind: &'static str, fields: T) -> TypedEvent<'static, T> {
+    TypedEvent {
+        kind,
+        id: monitor.event_id(),
+        timestamp: monitor.now(),
+        fields,
     }
 }
 
-impl ClientMark {
-    fn new(client: ClientReport, account: &str) -> Self {
-        Self {
-            start: client.started,
-            host: client.peer.ip().to_canonical(),
-            id: client.id.0,
-            acc: account.to_owned(),
-            user: client.identity.user,
-            name: client.identity.name,
-            lang: client.identity.lang,
-            ver: client.identity.version,
-            // Of one that comes the round trip is not known yet.
-            rtt: client.reason.and(client.rtt).map(|rtt| rtt.as_nanos()),
-            stop: client.reason.map(|_| client.at),
-            name_tag: account.to_owned(),
-            kind: "Client",
-            client_type: "nats",
-        }
-    }
-}
-
-impl Disconnect {
-    fn new(client: ClientReport, answers: &Answers) -> Self {
-        let account = answers.account_name(&client);
-        Self {
-            head: Head::new(&answers.monitor, "client_disconnect"),
-            server: answers.marker.mark(),
-            sent: client.received.into(),
-            received: client.sent.into(),
-            reason: client.reason.map_or("", |reason| reason.text()),
-            client: ClientMark::new(client, &account),
-        }
-    }
+fn disconnect(client: ClientReport, answers: &Answers) -> TypedEvent<'static, Disconnect> {
+    let account = answers.account_name(&client);
+    let fields = Disconnect {
+        server: answers.marker.mark(),
+        sent: client.received.into(),
+        received: client.sent.into(),
+        reason: client.reason.map_or("", |reason| reason.text()),
+        client: mark(client, &account),
+    };
+    now(&answers.monitor, DISCONNECTED, fields)
 }
 
 /// How many connections an account has now.
@@ -129,12 +78,12 @@ pub(super) fn account_connections<'a>(
     monitor: &'a Monitor,
     marker: &Marker,
     account: Account,
-) -> AccountConnections<'a> {
-    AccountConnections {
-        head: Head::new(monitor, "account_connections"),
+) -> TypedEvent<'static, AccountConnections<'a>> {
+    let fields = AccountConnections {
         server: marker.mark(),
         stat: monitor.account_stat(account),
-    }
+    };
+    now(monitor, CONNECTIONS, fields)
 }
 
 /// Publishes events in the system account.
@@ -158,23 +107,23 @@ impl Events {
                 self.tell_connections(&client, answers);
                 let account = answers.account_name(&client);
                 self.publish(format!("$SYS.ACCOUNT.{account}.CONNECT"), || {
-                    json(&Connect {
-                        head: Head::new(&answers.monitor, "client_connect"),
+                    let fields = Connect {
                         server: answers.marker.mark(),
-                        client: ClientMark::new(client, &account),
-                    })
+                        client: mark(client, &account),
+                    };
+                    now(&answers.monitor, CONNECTED, fields).to_bytes()
                 });
             }
             ClientEvent::Disconnected(client) => {
                 self.tell_connections(&client, answers);
                 let account = answers.account_name(&client);
                 let subject = format!("$SYS.ACCOUNT.{account}.DISCONNECT");
-                self.publish(subject, || json(&Disconnect::new(client, answers)));
+                self.publish(subject, || disconnect(client, answers).to_bytes());
             }
             ClientEvent::Refused(client) => {
                 let id = &answers.monitor.info().server_id;
                 let subject = format!("$SYS.SERVER.{id}.CLIENT.AUTH.ERR");
-                self.publish(subject, || json(&Disconnect::new(client, answers)));
+                self.publish(subject, || disconnect(client, answers).to_bytes());
             }
         }
     }
@@ -184,7 +133,7 @@ impl Events {
         let Answers { monitor, marker } = answers;
         let account = client.identity.account;
         let name = answers.account_name(client);
-        let connections = || json(&account_connections(monitor, marker, account));
+        let connections = || account_connections(monitor, marker, account).to_bytes();
         // The first form is of nats-server before 2.0 and still sent there.
         self.publish(format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), connections);
         self.publish(format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), connections);

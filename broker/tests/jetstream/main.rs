@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod audit;
 mod batches;
 mod consumers;
 mod damage;
@@ -17,4 +18,6 @@ mod push;
 mod reads;
 mod restarts;
 mod streams;
+#[path = "../support/mod.rs"]
+mod support;
 mod torture;

@@ -7,15 +7,11 @@ use serde::Serialize;
 
 use super::{Ack, Consumer};
 use crate::output::Output;
-use crate::{ConsumerSeq, StreamSeq};
+use crate::{ConsumerSeq, StreamSeq, TypedEvent};
 
-/// The fields all of them begin with, and those of each after them.
+/// The consumer it is about, and the fields of each.
 #[derive(Serialize)]
-struct Event<'a, T> {
-    r#type: &'static str,
-    /// Unique by content: the same event on another replica has the same id.
-    id: String,
-    timestamp: Timestamp,
+struct AboutConsumer<'a, T> {
     stream: &'a str,
     consumer: &'a str,
     #[serde(flatten)]
@@ -164,21 +160,23 @@ impl Consumer {
 
     fn event(&self, now: Timestamp, kind: Kind, unique: &str, fields: impl Serialize) -> Output {
         let (stream, consumer) = (&self.stream, &self.name);
-        let event = Event {
-            r#type: kind.schema,
+        let event = TypedEvent {
+            kind: kind.schema,
+            // Unique by content: the same event on another replica has the same id.
             id: format!("{}.{stream}.{consumer}.{unique}", kind.subject),
             timestamp: now,
-            stream,
-            consumer,
-            fields,
+            fields: AboutConsumer {
+                stream,
+                consumer,
+                fields,
+            },
         };
-        let payload = serde_json::to_vec(&event).expect("plain fields always serialize");
         let Kind {
             prefix, subject, ..
         } = kind;
         Output::Advisory {
             subject: format!("{prefix}.CONSUMER.{subject}.{stream}.{consumer}"),
-            payload: payload.into(),
+            payload: event.to_bytes(),
         }
     }
 }
