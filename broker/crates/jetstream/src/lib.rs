@@ -48,9 +48,12 @@ pub use config::*;
 pub use consumer::{Ack, Consumer, PullRequest};
 pub use event::TypedEvent;
 pub use ids::{ConsumerSeq, GroupId, LogIndex, StreamSeq};
-pub use index::Selection;
+pub use index::{
+    MergedTable, SavedTables, Selection, TableBytes, TableCache, TableDraft, TableMerge,
+    Unreadable, catch_unreadable,
+};
 pub use lifetime::Lifetime;
 pub use message::{MessageMeta, StoredMessage, message_bytes};
 pub use meta::*;
 pub use output::{ConsumerKey, Delivery, Outcome, Output, Republished, Status, Stored, Watch};
-pub use stream::{RestoreError, Stream, StreamSnapshot};
+pub use stream::{OpenTables, RestoreError, Restoring, Stream, StreamSnapshot};

@@ -2,7 +2,11 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `table` | the slot of each sequence: time, size, subject node |
+//! | `hot` | the newest messages, in memory; all of them while they are few |
+//! | `cold` | the older ones, in tables that are read page by page |
+//! | `freeze` | moving the oldest from memory into a table, and merging tables |
+//! | `selection` | what a consumer or a purge looks at |
+//! | `table` | the slot of each sequence in memory: time, size, subject node |
 //! | `column` | numbers in as few bytes as they need |
 //! | `trie` | the subjects by token, with maxima and counts on the way |
 //! | `node` | the arena of the trie's nodes |
@@ -12,80 +16,50 @@
 //! | `pattern` | a subject filter, split |
 //!
 //! Everything here is derived from what the store keeps; it is rebuilt by [`Index::append`] when a
-//! stream is opened. It holds no body and writes nothing.
+//! stream is opened, or taken up from its tables. It holds no body and writes nothing: tables are written and read by
+//! whoever owns the stream, through [`TableBytes`].
 //!
-//! # Costs
-//!
-//! With `d` tokens in a subject:
-//!
-//! | question | cost |
-//! |---|---|
-//! | append | O(d) look-ups |
-//! | get, contains | O(1); O(log blocks) in a stream with wide gaps |
-//! | remove | O(d); from the middle of a subject with many messages also a move of the shorter side; the newest message below a token also a pass over that token's children |
-//! | last, all / literal / `prefix.>` | O(d) |
-//! | last, with `*` | a probe of [`BACK_SLOTS`]; then the nodes whose newest message is newer than the answer, and their siblings |
-//! | count from the first message, all / literal / `prefix.>` | O(d) |
-//! | count from the middle | literal O(log n); near the end a scan of at most [`SCAN_SLOTS`]; otherwise the matching subjects |
-//! | next, all / literal | O(1) / O(d + log n) |
-//! | next, otherwise | a probe of [`PROBE_SLOTS`]; then up to [`LEAVES_MAX`] postings; else a scan up to the answer |
-//! | time | O(log n) |
-//!
-//! A scan that ends in `None` has seen every message up to [`Index::last_seq`]; a caller goes on
-//! behind it and must not ask from the same place again.
-//!
-//! Memory for a message of its own subject `orders.order.<id>.placed`: some 60 bytes; with four
-//! events to an `<id>` some 70, as each `<id>` is a node then; for one more message of a subject 8 to 12. The
-//! test `memory_stays_within_what_is_documented` counts it
-//! (`cargo test -p hitherto-jetstream index::`).
+//! Whether a message is in memory or in a table changes no answer. A stream without tables pays one comparison
+//! for that. With `t` tables a question about a subject asks `t` Bloom filters and reads one page as a rule; the
+//! test `every_answer_is_that_of_a_searched_list` compares both.
 
 mod children;
+mod cold;
 mod column;
+mod freeze;
+mod hot;
 mod node;
 mod pattern;
 mod postings;
+mod selection;
 mod table;
 #[cfg(test)]
 mod tests;
 mod text;
 mod trie;
 
+use std::collections::BTreeMap;
+
 use hitherto_protocol::{Subject, SubjectFilter, Timestamp};
 
+pub use self::cold::{
+    MergedTable, TableBytes, TableCache, TableDraft, TableMerge, Unreadable, catch_unreadable,
+};
+pub use self::freeze::SavedTables;
+pub use self::selection::Selection;
+
+use self::cold::Cold;
+use self::hot::Hot;
 use crate::{MessageMeta, StreamSeq};
-
-use self::node::NodeId;
-use self::pattern::{Pattern, Shape};
-use self::table::{Slot, Table};
-use self::trie::{Trie, Walk, count};
-
-/// Slots that [`Index::next`] looks at before it asks the trie: most consumers follow closely or
-/// select most of the stream.
-const PROBE_SLOTS: usize = 32;
-
-/// Subjects up to which [`Index::next`] compares postings; with more, the next message is near as
-/// a rule and a scan finds it sooner.
-const LEAVES_MAX: usize = 64;
-
-/// Nodes that [`Index::next`] looks at in search of these subjects.
-const VISITS_MAX: usize = 256;
-
-/// Sequences up to which [`Index::count`] scans instead of asking every matching subject.
-const SCAN_SLOTS: u64 = 1024;
-
-/// Messages before a place that are looked at, from the newest on, before all children of a token
-/// are asked for the newest message below them.
-const BACK_SLOTS: usize = 256;
 
 /// The messages of one stream without their bodies: by sequence, by subject, by time.
 #[derive(Debug)]
 pub(crate) struct Index {
-    table: Table,
-    trie: Trie,
-    /// The highest sequence given so far, whether its message is still there or not.
-    last: StreamSeq,
-    /// Sum over the table.
-    bytes: u64,
+    /// The messages behind those in tables.
+    hot: Hot,
+    cold: Cold,
+    /// Subjects that have messages in tables and none in memory.
+    only_cold: u64,
 }
 
 /// What the index knows of a message.
@@ -112,10 +86,9 @@ impl Index {
     /// An empty index whose next message gets the sequence after `last`.
     pub(crate) fn new(last: StreamSeq) -> Self {
         Self {
-            table: Table::default(),
-            trie: Trie::new(),
-            last,
-            bytes: 0,
+            hot: Hot::new(last),
+            cold: Cold::default(),
+            only_cold: 0,
         }
     }
 
@@ -127,237 +100,200 @@ impl Index {
     ///
     /// When `meta.seq` is not above [`Index::last_seq`].
     pub(crate) fn append(&mut self, meta: &MessageMeta) {
-        assert!(
-            meta.seq > self.last,
-            "message {} comes after {}",
-            meta.seq,
-            self.last
-        );
-        let bytes = u32::try_from(meta.bytes).unwrap_or(u32::MAX);
-        let node = self.trie.append(meta.subject.as_str(), meta.seq);
-        let at = meta.at.unix_nanos();
-        self.table.append(meta.seq, Slot { at, node, bytes });
-        self.last = meta.seq;
-        self.bytes += u64::from(bytes);
+        let subjects = self.hot.subjects();
+        self.hot.append(meta);
+        let is_new = self.hot.subjects() > subjects;
+        if is_new && self.cold.has(meta.subject.as_str()) {
+            self.only_cold -= 1;
+        }
     }
 
     /// Gives away the sequences up to `last` without messages; nothing when they are given already.
     pub(crate) fn skip_to(&mut self, last: StreamSeq) {
-        self.last = self.last.max(last);
+        self.hot.skip_to(last);
     }
 
     /// Takes a message out; `None` when it is not there.
     pub(crate) fn remove(&mut self, seq: StreamSeq) -> Option<Removed> {
-        let slot = self.table.remove(seq)?;
-        let subject = self.subject_at(slot.node);
-        let before = || {
-            let slots = self.table.iter_before(seq).take(BACK_SLOTS);
-            slots.map(|(seq, slot)| (seq, slot.node))
-        };
-        self.trie.remove(slot.node, seq, before);
-        self.bytes -= u64::from(slot.bytes);
-        Some(Removed {
-            at: Timestamp::from_unix_nanos(slot.at),
-            bytes: u64::from(slot.bytes),
-            subject,
-        })
+        if self.is_cold(seq) {
+            return self.remove_cold(seq);
+        }
+        let removed = self.hot.remove(seq)?;
+        if !self.cold.is_empty() {
+            let subject = removed.subject.as_str();
+            let is_only_cold = self.hot.count_on(subject) == 0 && self.cold.has(subject);
+            self.only_cold += u64::from(is_only_cold);
+        }
+        Some(removed)
+    }
+
+    fn remove_cold(&mut self, seq: StreamSeq) -> Option<Removed> {
+        let removed = self.cold.remove(seq)?;
+        let subject = removed.subject.as_str();
+        let is_gone = self.hot.count_on(subject) == 0 && !self.cold.has(subject);
+        self.only_cold -= u64::from(is_gone);
+        Some(removed)
+    }
+
+    /// Tells whether a message would be in a table.
+    fn is_cold(&self, seq: StreamSeq) -> bool {
+        seq.0 <= self.cold.last()
     }
 
     /// What is known of a message; `None` when it is not there.
     pub(crate) fn get(&self, seq: StreamSeq) -> Option<Entry> {
-        self.table.get(seq).map(|slot| Entry {
-            at: Timestamp::from_unix_nanos(slot.at),
-            bytes: u64::from(slot.bytes),
-        })
+        match self.is_cold(seq) {
+            true => self.cold.get(seq),
+            false => self.hot.get(seq),
+        }
     }
 
     /// Tells whether a message is there.
     pub(crate) fn contains(&self, seq: StreamSeq) -> bool {
-        self.table.get(seq).is_some()
+        match self.is_cold(seq) {
+            true => self.cold.get(seq).is_some(),
+            false => self.hot.contains(seq),
+        }
     }
 
     /// The subject of a message; `None` when it is not there.
     pub(crate) fn subject(&self, seq: StreamSeq) -> Option<Subject> {
-        self.table.get(seq).map(|slot| self.subject_at(slot.node))
-    }
-
-    fn subject_at(&self, node: NodeId) -> Subject {
-        Subject::new(self.trie.subject(node)).expect("its tokens were those of a subject")
+        match self.is_cold(seq) {
+            true => self.cold.meta(seq).map(|meta| meta.subject),
+            false => self.hot.subject(seq),
+        }
     }
 
     /// The sequence of the first message; the one after [`Index::last_seq`] when there is none.
     pub(crate) fn first_seq(&self) -> StreamSeq {
-        self.table.first().unwrap_or_else(|| self.after_last())
+        match self.cold.first() {
+            Some((seq, _)) => seq,
+            None => self.hot.first_seq(),
+        }
     }
 
     /// The highest sequence given so far, whether its message is still there or not.
     pub(crate) fn last_seq(&self) -> StreamSeq {
-        self.last
-    }
-
-    fn after_last(&self) -> StreamSeq {
-        StreamSeq(self.last.0.saturating_add(1))
+        self.hot.last_seq()
     }
 
     /// The time of the first message; `None` when there is none.
     pub(crate) fn first_at(&self) -> Option<Timestamp> {
-        self.get(self.table.first()?).map(|entry| entry.at)
+        match self.cold.first() {
+            Some((_, at)) => Some(at),
+            None => self.hot.first_at(),
+        }
     }
 
     /// The time of the newest message that is still there; `None` when there is none.
     #[cfg(test)]
     pub(crate) fn last_at(&self) -> Option<Timestamp> {
-        self.get(self.trie.newest()?).map(|entry| entry.at)
+        let cold = || self.cold.newest().map(|meta| meta.at);
+        self.hot.last_at().or_else(cold)
     }
 
     /// How many messages there are.
     pub(crate) fn messages(&self) -> u64 {
-        self.table.len()
+        self.cold.messages() + self.hot.messages()
     }
 
     /// The sum of their sizes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        self.cold.bytes() + self.hot.bytes()
     }
 
-    /// How much memory the messages there are take, in bytes; costs O(1). What removed ones took is reused
-    /// by later ones, and not counted.
+    /// How much memory the messages there are take, in bytes; costs O(1) and a step for each table. What
+    /// removed ones took is reused by later ones, and not counted.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let bytes = self.trie.used_bytes() + self.table.used_bytes();
-        u64::try_from(bytes).expect("memory ends before 2^64 bytes")
+        let cold = u64::try_from(self.cold.memory_bytes());
+        self.hot.memory_bytes() + cold.expect("memory ends before 2^64 bytes")
     }
 
     /// How many subjects have a message.
     pub(crate) fn subjects(&self) -> u64 {
-        self.trie.subjects()
+        self.only_cold + self.hot.subjects()
     }
 
     /// The newest message that `filter` selects.
     pub(crate) fn last(&self, filter: &SubjectFilter) -> Option<StreamSeq> {
-        if filter.is_literal() {
-            return self.last_on(filter.as_str());
-        }
-        let pattern = Pattern::new(filter);
-        if pattern.shape() == Shape::Wild {
-            let mut newest = self.table.iter_before(self.after_last()).take(BACK_SLOTS);
-            if let Some((seq, _)) = newest.find(|(_, slot)| self.trie.matches(&pattern, slot.node))
-            {
-                return Some(seq);
-            }
-        }
-        self.trie.last(&pattern)
+        self.hot.last(filter).or_else(|| self.cold.last_of(filter))
     }
 
     /// The newest message that is selected.
     pub(crate) fn last_selected(&self, selection: &Selection) -> Option<StreamSeq> {
-        if selection.is_all() {
-            return self.trie.newest();
+        if let Some(last) = self.hot.last_selected(selection) {
+            return Some(last);
         }
-        let newest = selection.filters.iter().map(|filter| self.last(filter));
-        newest.max().flatten()
+        if selection.is_all() {
+            return self.cold.newest().map(|meta| meta.seq);
+        }
+        let filters = selection.filters.iter();
+        filters
+            .map(|filter| self.cold.last_of(filter))
+            .max()
+            .flatten()
     }
 
     /// The oldest message of exactly this subject.
     pub(crate) fn first_on(&self, subject: &str) -> Option<StreamSeq> {
-        self.trie.postings_of(subject).first()
+        self.nth_on(subject, 0)
     }
 
     /// The message of exactly this subject that has `place` older ones.
     pub(crate) fn nth_on(&self, subject: &str, place: usize) -> Option<StreamSeq> {
-        self.trie.postings_of(subject).get(place)
+        match self.cold.nth_on(subject, place) {
+            Ok(seq) => Some(seq),
+            Err(older) => self.hot.nth_on(subject, place - older),
+        }
     }
 
     /// The newest message of exactly this subject.
     pub(crate) fn last_on(&self, subject: &str) -> Option<StreamSeq> {
-        self.trie.postings_of(subject).last()
+        let cold = || self.cold.last_on(subject);
+        self.hot.last_on(subject).or_else(cold)
     }
 
     /// How many messages exactly this subject has.
     pub(crate) fn count_on(&self, subject: &str) -> u64 {
-        count(self.trie.postings_of(subject).len())
+        self.cold.count_on(subject) + self.hot.count_on(subject)
     }
 
     /// The first message from `from` on.
     pub(crate) fn next_any(&self, from: StreamSeq) -> Option<StreamSeq> {
-        self.table.next(from)
+        let cold = self.cold.next_from(from.0).map(StreamSeq);
+        cold.or_else(|| self.hot.next_any(from))
     }
 
     /// The first message from `from` on that is selected.
     pub(crate) fn next(&self, from: StreamSeq, selection: &Selection) -> Option<StreamSeq> {
-        if selection.is_all() {
-            return self.table.next(from);
-        }
-        if let [filter] = selection.filters.as_slice()
-            && filter.is_literal()
-        {
-            return self.trie.postings_of(filter.as_str()).first_from(from);
-        }
-        let mut slots = self.table.iter_from(from);
-        let is_selected = |slot: &Slot| selection.selects(&self.trie, slot.node);
-        let mut probe = slots.by_ref().take(PROBE_SLOTS);
-        if let Some((seq, _)) = probe.find(|(_, slot)| is_selected(slot)) {
-            return Some(seq);
-        }
-        if let Some(nodes) = self.few_subjects(from, selection) {
-            let postings = nodes.iter().map(|node| self.trie.postings(*node));
-            return postings.filter_map(|all| all.first_from(from)).min();
-        }
-        slots
-            .find(|(_, slot)| is_selected(slot))
-            .map(|(seq, _)| seq)
-    }
-
-    /// The selected subjects that have a message from `from` on; `None` when they are many, or
-    /// hard to find.
-    fn few_subjects(&self, from: StreamSeq, selection: &Selection) -> Option<Vec<NodeId>> {
-        let walk = Walk {
-            floor: from,
-            visits_max: VISITS_MAX,
-        };
-        let mut nodes = Vec::new();
-        for pattern in &selection.patterns {
-            let complete = self.trie.walk(pattern, walk, |node| nodes.push(node));
-            if !complete || nodes.len() > LEAVES_MAX {
-                return None;
+        if self.is_cold(from) {
+            let cold = match selection.is_all() {
+                true => self.cold.next_from(from.0).map(StreamSeq),
+                false => self.cold.next_selected(from.0, selection),
+            };
+            if cold.is_some() {
+                return cold;
             }
         }
-        Some(nodes)
+        self.hot.next(from, selection)
     }
 
     /// How many messages from `from` on are selected.
     pub(crate) fn count(&self, from: StreamSeq, selection: &Selection) -> u64 {
-        if selection.is_all() {
-            return self.table.count_from(from);
-        }
-        let whole = from <= self.first_seq();
-        if whole && selection.disjoint {
-            let counts = selection.patterns.iter().map(|p| self.trie.count(p));
-            return counts.sum();
-        }
-        let near = self.last.0.saturating_sub(from.0) < SCAN_SLOTS;
-        if near && !selection.filters.iter().all(SubjectFilter::is_literal) {
-            let slots = self.table.iter_from(from);
-            let selected = slots.filter(|(_, slot)| selection.selects(&self.trie, slot.node));
-            return count(selected.count());
-        }
-        let nodes = self.subjects_of(selection, from);
-        let counts = nodes
-            .iter()
-            .map(|n| self.trie.postings(*n).count_from(from));
-        counts.map(count).sum()
+        self.cold.count_selected(from.0, selection) + self.hot.count(from, selection)
     }
 
     /// The first message that is not earlier than `at`; the sequence after [`Index::last_seq`]
     /// when there is none. Where times do not ascend (a new leader with a slower clock), a message
     /// near the place.
     pub(crate) fn at_time(&self, at: Timestamp) -> StreamSeq {
-        let found = self.table.first_at_or_after(at.unix_nanos());
-        found.unwrap_or_else(|| self.after_last())
+        let cold = self.cold.at_time(at).map(StreamSeq);
+        cold.unwrap_or_else(|| self.hot.at_time(at))
     }
 
     /// The newest message of each selected subject, ascending.
     pub(crate) fn last_per_subject(&self, selection: &Selection) -> Vec<StreamSeq> {
-        self.last_per_subject_upto(selection, self.last)
+        self.last_per_subject_upto(selection, self.last_seq())
     }
 
     /// The newest message of each selected subject that is not above `upto`, ascending.
@@ -366,25 +302,36 @@ impl Index {
         selection: &Selection,
         upto: StreamSeq,
     ) -> Vec<StreamSeq> {
-        let nodes = self.subjects_of(selection, StreamSeq(0));
-        let newest = nodes
-            .iter()
-            .filter_map(|n| self.trie.postings(*n).last_upto(upto));
-        let mut newest: Vec<StreamSeq> = newest.collect();
-        newest.sort_unstable();
+        let mut newest = self.hot.last_per_subject_upto(selection, upto);
+        if !self.cold.is_empty() {
+            self.cold.walk(selection, |subject, seqs| {
+                let before = seqs.partition_point(|seq| *seq <= upto.0);
+                let last = before.checked_sub(1).map(|place| StreamSeq(seqs[place]));
+                newest.extend(last.filter(|_| self.hot.last_on_upto(subject, upto).is_none()));
+            });
+            newest.sort_unstable();
+        }
         newest
     }
 
     /// The subjects that `filter` selects, ascending, each with the number of its messages.
     pub(crate) fn subjects_matching(&self, filter: &SubjectFilter) -> Vec<(String, u64)> {
-        let mut subjects = Vec::new();
-        let all = Walk::unlimited(StreamSeq(0));
-        self.trie.walk(&Pattern::new(filter), all, |node| {
-            let messages = count(self.trie.postings(node).len());
-            subjects.push((self.trie.subject(node), messages));
+        let hot = self.hot.subjects_matching(filter);
+        if self.cold.is_empty() {
+            return hot;
+        }
+        let mut subjects: BTreeMap<String, u64> = hot.into_iter().collect();
+        let selection = Selection::new(vec![filter.clone()]);
+        self.cold.walk(&selection, |subject, seqs| {
+            let count = seqs.len() as u64;
+            match subjects.get_mut(subject) {
+                Some(sum) => *sum += count,
+                None => {
+                    subjects.insert(subject.to_owned(), count);
+                }
+            }
         });
-        subjects.sort_unstable();
-        subjects
+        subjects.into_iter().collect()
     }
 
     /// The selected messages before `upto`, ascending; all of them when it is `None`.
@@ -393,17 +340,22 @@ impl Index {
         selection: &Selection,
         upto: Option<StreamSeq>,
     ) -> Vec<StreamSeq> {
-        let before = |seq: &StreamSeq| upto.is_none_or(|upto| *seq < upto);
-        if selection.is_all() {
-            let slots = self.table.iter_from(StreamSeq(0));
-            return slots.map(|(seq, _)| seq).take_while(before).collect();
+        let hot = self.hot.selected(selection, upto);
+        if self.cold.is_empty() {
+            return hot;
         }
-        let nodes = self.subjects_of(selection, StreamSeq(0));
+        let before = |seq: &u64| upto.is_none_or(|upto| *seq < upto.0);
         let mut seqs = Vec::new();
-        for node in nodes {
-            seqs.extend(self.trie.postings(node).iter().take_while(before));
+        if selection.is_all() {
+            seqs.extend(self.cold.iter().take_while(before).map(StreamSeq));
+        } else {
+            self.cold.walk(selection, |_, of_subject| {
+                let of_subject = of_subject.iter().copied();
+                seqs.extend(of_subject.take_while(before).map(StreamSeq));
+            });
+            seqs.sort_unstable();
         }
-        seqs.sort_unstable();
+        seqs.extend(hot);
         seqs
     }
 
@@ -411,85 +363,14 @@ impl Index {
     /// ascending; none when there is no message at all.
     pub(crate) fn holes(&self) -> impl Iterator<Item = StreamSeq> {
         let first = self.first_seq();
-        let present = self.table.iter_from(first).map(|(seq, _)| seq.0);
-        let ends = present.chain([self.after_last().0]);
+        let present = self.cold.iter().chain(self.hot.seqs());
+        let ends = present.chain([self.last_seq().0.saturating_add(1)]);
         let gaps = ends.scan(first.0, |next, end| {
             let gap = *next..end;
             *next = end.saturating_add(1);
             Some(gap)
         });
         gaps.flatten().map(StreamSeq)
-    }
-
-    /// The nodes of the selected subjects that have a message from `floor` on, each once.
-    fn subjects_of(&self, selection: &Selection, floor: StreamSeq) -> Vec<NodeId> {
-        let mut nodes = Vec::new();
-        let walk = Walk::unlimited(floor);
-        for pattern in &selection.patterns {
-            self.trie.walk(pattern, walk, |node| nodes.push(node));
-        }
-        if !selection.disjoint {
-            nodes.sort_unstable();
-            nodes.dedup();
-        }
-        nodes
-    }
-}
-
-/// What a consumer or a purge looks at: everything, or what at least one of some filters selects.
-///
-/// The filters of a consumer do not overlap (the API refuses it); where they do here, answers are
-/// right, but counting walks all matching subjects.
-#[derive(Debug, Clone)]
-pub struct Selection {
-    /// Empty for everything.
-    filters: Vec<SubjectFilter>,
-    /// The filters, split; that of `>` for everything.
-    patterns: Vec<Pattern>,
-    /// No subject is selected by two of the patterns.
-    disjoint: bool,
-}
-
-impl Selection {
-    /// Everything.
-    pub fn all() -> Self {
-        Self {
-            filters: Vec::new(),
-            patterns: vec![Pattern::all()],
-            disjoint: true,
-        }
-    }
-
-    /// What at least one of `filters` selects; everything when there is none, or one is `>`.
-    pub fn new(filters: Vec<SubjectFilter>) -> Self {
-        if filters.is_empty() || filters.iter().any(|filter| filter.as_str() == ">") {
-            return Self::all();
-        }
-        let mut rest = filters.as_slice();
-        let mut disjoint = true;
-        while let [first, others @ ..] = rest {
-            disjoint &= !others.iter().any(|other| first.overlaps(other));
-            rest = others;
-        }
-        Self {
-            patterns: filters.iter().map(Pattern::new).collect(),
-            filters,
-            disjoint,
-        }
-    }
-
-    /// Tells whether everything is selected.
-    pub fn is_all(&self) -> bool {
-        self.filters.is_empty()
-    }
-
-    /// Tells whether the messages of `subject` are selected.
-    pub fn matches(&self, subject: &str) -> bool {
-        self.is_all() || self.filters.iter().any(|filter| filter.matches(subject))
-    }
-
-    fn selects(&self, trie: &Trie, node: NodeId) -> bool {
-        self.patterns.iter().any(|p| trie.matches(p, node))
     }
 }
 

@@ -195,10 +195,6 @@ impl Postings<'_> {
         }
     }
 
-    pub(super) fn first(self) -> Option<StreamSeq> {
-        self.get(0)
-    }
-
     pub(super) fn last(self) -> Option<StreamSeq> {
         self.get(self.len().checked_sub(1)?)
     }

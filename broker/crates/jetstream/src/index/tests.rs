@@ -1,11 +1,14 @@
 //! One test per rule, then random histories against a list of messages that is searched from end
 //! to end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::trie::count;
 use super::*;
+use crate::Lifetime;
 
 fn meta(seq: u64, subject: &str, at: i64) -> MessageMeta {
     MessageMeta {
@@ -15,6 +18,142 @@ fn meta(seq: u64, subject: &str, at: i64) -> MessageMeta {
         bytes: 10 + seq,
         lifetime: None,
     }
+}
+
+/// A table in memory.
+#[derive(Debug)]
+pub(super) struct Memory {
+    number: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Memory {
+    pub(super) fn table(number: u64, bytes: Vec<u8>) -> Arc<dyn TableBytes> {
+        Arc::new(Self { number, bytes })
+    }
+}
+
+impl TableBytes for Memory {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn name(&self) -> String {
+        format!("table {}", self.number)
+    }
+
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read(&self, buf: &mut [u8], offset: u64) -> Result<(), String> {
+        let start = usize::try_from(offset).unwrap();
+        let bytes = self.bytes.get(start..start + buf.len());
+        buf.copy_from_slice(bytes.ok_or("it ends before")?);
+        Ok(())
+    }
+}
+
+/// An index with tables, and what it takes to make them.
+pub(super) struct Tables {
+    pub(super) index: Index,
+    pub(super) cache: TableCache,
+    numbers: u64,
+    sources: BTreeMap<u64, Arc<dyn TableBytes>>,
+    /// Every removed sequence.
+    removed: BTreeSet<u64>,
+    /// A merge under way.
+    merge: Option<(TableMerge, MergedTable, Arc<dyn TableBytes>)>,
+}
+
+impl Tables {
+    pub(super) fn new() -> Self {
+        Self {
+            index: Index::new(StreamSeq(0)),
+            cache: TableCache::default(),
+            numbers: 0,
+            sources: BTreeMap::new(),
+            removed: BTreeSet::new(),
+            merge: None,
+        }
+    }
+
+    fn write(&mut self, bytes: Vec<u8>) -> Arc<dyn TableBytes> {
+        self.numbers += 1;
+        let source = Memory::table(self.numbers, bytes);
+        self.sources.insert(self.numbers, Arc::clone(&source));
+        source
+    }
+
+    pub(super) fn freeze(&mut self, messages: usize) {
+        let Some(draft) = self.index.draft_table(messages, lifetime_of) else {
+            assert_eq!(self.index.hot.messages().min(messages as u64), 0);
+            return;
+        };
+        let source = self.write(draft.bytes().to_vec());
+        self.index.freeze(draft, source, &self.cache);
+    }
+
+    /// Begins a merge, or ends the one that was begun.
+    fn merge(&mut self) {
+        if let Some((merge, merged, source)) = self.merge.take() {
+            let merged = Some((merged, source));
+            self.index.finish_merge(&merge, merged, &self.cache);
+            return;
+        }
+        let Some(merge) = self.index.begin_merge() else {
+            return;
+        };
+        assert!(self.index.begin_merge().is_none(), "one after the other");
+        let mut bytes = Vec::new();
+        let mut write = |part: &[u8]| {
+            bytes.extend_from_slice(part);
+            Ok::<(), Unreadable>(())
+        };
+        let merged = merge.run(&mut write).unwrap();
+        let source = self.write(bytes);
+        self.merge = Some((merge, merged, source));
+    }
+
+    /// Ends and starts: the tables are taken up, what is behind them is appended.
+    fn reopen(&mut self, model: &Model) {
+        let (numbers, only_cold) = self.index.tables();
+        let floor = model.first() - 1;
+        let behind = self.index.cold.last();
+        let mut removed = self.removed.iter().copied().filter(|seq| *seq > floor);
+        let mut removed = removed.by_ref().map(StreamSeq);
+        let saved = SavedTables {
+            tables: numbers
+                .iter()
+                .map(|n| Arc::clone(&self.sources[n]))
+                .collect(),
+            only_cold,
+            floor: StreamSeq(floor),
+            removed: &mut removed,
+        };
+        let mut lifetimes = Vec::new();
+        let each = |seq: StreamSeq, lifetime| lifetimes.push((seq.0, lifetime));
+        self.index = Index::open(saved, &self.cache, each).unwrap();
+        let cold = model.messages.range(..=behind).map(|(seq, _)| *seq);
+        let expected = cold.filter_map(|seq| Some((seq, lifetime_of(StreamSeq(seq))?)));
+        assert_eq!(lifetimes, expected.collect::<Vec<_>>());
+        for (seq, (subject, time)) in model.messages.range(behind + 1..) {
+            self.index.append_saved(&meta(*seq, subject, *time));
+        }
+        self.index.skip_to(StreamSeq(model.last));
+        self.merge = None;
+    }
+}
+
+/// Every seventh message stays as long as it says.
+fn lifetime_of(seq: StreamSeq) -> Option<Lifetime> {
+    seq.0.is_multiple_of(7).then(|| Lifetime {
+        expires: seq
+            .0
+            .is_multiple_of(2)
+            .then(|| at(i64::try_from(seq.0).unwrap())),
+        is_marker: seq.0.is_multiple_of(3),
+    })
 }
 
 /// Messages 1, 2, 3, ... at 10, 20, 30, ...
@@ -154,7 +293,7 @@ fn a_wide_gap_costs_nothing() {
     assert_eq!(index.count(StreamSeq(2), &all), 1);
     assert_eq!(index.at_time(at(11)), StreamSeq(u64::MAX / 2));
     assert_eq!(numbers(index.holes().take(2)), [2, 3]);
-    assert!(index.table.used_bytes() < 64 * 1024);
+    assert!(index.hot.table.used_bytes() < 64 * 1024);
 }
 
 #[test]
@@ -166,7 +305,7 @@ fn a_hot_subject_beside_an_old_message_keeps_the_table_small() {
     }
     assert_eq!(index.first_seq(), StreamSeq(1));
     assert_eq!(index.messages(), 2);
-    assert!(index.table.used_bytes() < 64 * 1024);
+    assert!(index.hot.table.used_bytes() < 64 * 1024);
 }
 
 #[test]
@@ -238,9 +377,9 @@ fn emptied_nodes_are_reused() {
         index.append(&meta(seq, &format!("gone.{seq}.placed"), 20));
         index.remove(StreamSeq(seq)).unwrap();
     }
-    assert_eq!(index.trie.live_nodes(), 2);
+    assert_eq!(index.hot.trie.live_nodes(), 2);
     assert_eq!(index.subjects(), 1);
-    assert!(index.trie.heap_bytes() < 6 * 1024);
+    assert!(index.hot.trie.heap_bytes() < 6 * 1024);
 }
 
 #[test]
@@ -257,7 +396,7 @@ fn many_children_are_found_as_few_are() {
     for seq in 1..=500 {
         index.remove(StreamSeq(seq)).unwrap();
     }
-    assert_eq!((index.messages(), index.trie.live_nodes()), (0, 1));
+    assert_eq!((index.messages(), index.hot.trie.live_nodes()), (0, 1));
 }
 
 #[test]
@@ -343,7 +482,7 @@ fn a_subject_of_2000_tokens_needs_no_stack() {
     );
     assert_eq!(index.subjects_matching(&filter("*.>")).len(), 2);
     assert_eq!(index.remove(StreamSeq(1)).unwrap().subject, *long);
-    assert_eq!(index.trie.live_nodes(), 3);
+    assert_eq!(index.hot.trie.live_nodes(), 3);
 }
 
 #[test]
@@ -366,7 +505,8 @@ fn memory_stays_within_what_is_documented() {
         index.append(&meta(seq, &format!("orders.order.{seq:08}.placed"), 10));
     }
     assert!((48..=64).contains(&(index.memory_bytes() / ORDERS)));
-    let allocated = u64::try_from(index.trie.heap_bytes() + index.table.used_bytes()).unwrap();
+    let allocated =
+        u64::try_from(index.hot.trie.heap_bytes() + index.hot.table.used_bytes()).unwrap();
     let counted = index.memory_bytes();
     assert!(
         (counted..=counted * 6 / 5).contains(&allocated),
@@ -382,7 +522,7 @@ fn memory_stays_within_what_is_documented() {
         index.remove(StreamSeq(seq)).unwrap();
     }
     assert!(index.memory_bytes() < 1024);
-    assert!(index.trie.heap_bytes() < 1024);
+    assert!(index.hot.trie.heap_bytes() < 1024);
 }
 
 /// The messages as a list, searched from end to end.
@@ -428,6 +568,12 @@ enum Step {
     RemoveFirst,
     RemoveLast,
     Skip(u64),
+    /// The messages of one subject, that of the message counted from the front, around.
+    RemoveSubject(usize),
+    /// So many of the oldest in memory become a table.
+    Freeze(usize),
+    Merge,
+    Reopen,
 }
 
 /// Tokens from few letters, so that subjects meet and one begins another.
@@ -463,13 +609,23 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn step_with_tables() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        30 => step(),
+        2 => any::<usize>().prop_map(Step::RemoveSubject),
+        6 => (1..30_usize).prop_map(Step::Freeze),
+        4 => Just(Step::Merge),
+        1 => Just(Step::Reopen),
+    ]
+}
+
 fn run(steps: &[Step]) -> (Index, Model) {
-    let mut index = Index::new(StreamSeq(0));
+    let mut tables = Tables::new();
     let mut model = Model::default();
     let mut now = 0;
     for step in steps {
         let seqs: Vec<u64> = model.messages.keys().copied().collect();
-        let removed = match step {
+        let removed: Vec<u64> = match step {
             Step::Append {
                 gap,
                 subject,
@@ -477,29 +633,55 @@ fn run(steps: &[Step]) -> (Index, Model) {
             } => {
                 now += later;
                 model.last += 1 + gap;
-                index.append(&meta(model.last, subject, now));
+                let meta = meta(model.last, subject, now);
+                tables.index.append(&meta);
                 model.messages.insert(model.last, (subject.clone(), now));
                 continue;
             }
             Step::Skip(count) => {
                 model.last += count;
-                index.skip_to(StreamSeq(model.last));
+                tables.index.skip_to(StreamSeq(model.last));
                 continue;
             }
-            Step::Remove(at) => seqs.get(at % seqs.len().max(1)),
-            Step::RemoveFirst => seqs.first(),
-            Step::RemoveLast => seqs.last(),
+            Step::Freeze(messages) => {
+                tables.freeze(*messages);
+                continue;
+            }
+            Step::Merge => {
+                tables.merge();
+                continue;
+            }
+            Step::Reopen => {
+                tables.reopen(&model);
+                continue;
+            }
+            Step::Remove(at) => seqs
+                .get(at % seqs.len().max(1))
+                .copied()
+                .into_iter()
+                .collect(),
+            Step::RemoveFirst => seqs.first().copied().into_iter().collect(),
+            Step::RemoveLast => seqs.last().copied().into_iter().collect(),
+            Step::RemoveSubject(at) => match seqs.get(at % seqs.len().max(1)) {
+                Some(seq) => {
+                    let subject = model.messages[seq].0.clone();
+                    model.selected(0, |other| other == subject)
+                }
+                None => Vec::new(),
+            },
         };
-        if let Some(seq) = removed {
-            let (subject, time) = model.messages.remove(seq).unwrap();
-            let removed = index.remove(StreamSeq(*seq)).unwrap();
+        for seq in removed {
+            let (subject, time) = model.messages.remove(&seq).unwrap();
+            let removed = tables.index.remove(StreamSeq(seq)).unwrap();
+            tables.removed.insert(seq);
+            assert_eq!(tables.index.remove(StreamSeq(seq)), None);
             assert_eq!(
-                (removed.subject.as_str(), removed.at),
-                (&*subject, at(time))
+                (removed.subject.as_str(), removed.at, removed.bytes),
+                (&*subject, at(time), 10 + seq)
             );
         }
     }
-    (index, model)
+    (tables.index, model)
 }
 
 fn check_state(index: &Index, model: &Model) {
@@ -518,24 +700,16 @@ fn check_state(index: &Index, model: &Model) {
     assert_eq!(index.last_at(), times.next_back());
     let holes = (first..=model.last).filter(|seq| !model.messages.contains_key(seq));
     assert_eq!(numbers(index.holes()), holes.collect::<Vec<_>>());
-    let mut nodes: Vec<&str> = vec![""];
     for (subject, (last, messages)) in &subjects {
         assert_eq!(index.last_on(subject), Some(StreamSeq(*last)));
         assert_eq!(index.count_on(subject), *messages);
         let all = model.selected(0, |other| other == *subject);
         assert_eq!(index.first_on(subject), all.first().copied().map(StreamSeq));
-        nodes.extend(subject.match_indices('.').map(|(dot, _)| &subject[..dot]));
-        nodes.push(subject);
+        for place in [0, 1, all.len() / 2, all.len()] {
+            let nth = all.get(place).copied().map(StreamSeq);
+            assert_eq!(index.nth_on(subject, place), nth);
+        }
     }
-    nodes.sort_unstable();
-    nodes.dedup();
-    // Ends that subjects do not share take one node; the first is the root's.
-    let (fewest, most) = (subjects.len() + 1, nodes.len());
-    let live = index.trie.live_nodes();
-    assert!(
-        (fewest..=most).contains(&live),
-        "{live} nodes for {nodes:?}"
-    );
     for (seq, (subject, time)) in &model.messages {
         assert_eq!(index.subject(StreamSeq(*seq)).unwrap(), subject.as_str());
         assert_eq!(index.get(StreamSeq(*seq)).unwrap().at, at(*time));
@@ -551,6 +725,27 @@ fn check_state(index: &Index, model: &Model) {
         let expected = found.map_or(model.last + 1, |(seq, _)| *seq);
         assert_eq!(index.at_time(at(time)), StreamSeq(expected), "at {time}");
     }
+    if index.cold.is_empty() {
+        check_nodes(index, subjects.keys());
+    }
+}
+
+fn check_nodes<'a>(index: &Index, subjects: impl ExactSizeIterator<Item = &'a &'a str>) {
+    let fewest = subjects.len() + 1;
+    let mut nodes: Vec<&str> = vec![""];
+    for subject in subjects {
+        nodes.extend(subject.match_indices('.').map(|(dot, _)| &subject[..dot]));
+        nodes.push(subject);
+    }
+    nodes.sort_unstable();
+    nodes.dedup();
+    // Ends that subjects do not share take one node; the first is the root's.
+    let most = nodes.len();
+    let live = index.hot.trie.live_nodes();
+    assert!(
+        (fewest..=most).contains(&live),
+        "{live} nodes for {nodes:?}"
+    );
 }
 
 fn check_selection(index: &Index, model: &Model, selection: &Selection, from: u64) {
@@ -563,6 +758,18 @@ fn check_selection(index: &Index, model: &Model, selection: &Selection, from: u6
     assert_eq!(
         numbers(index.selected(selection, Some(StreamSeq(from)))),
         before
+    );
+    let mut upto: BTreeMap<&str, u64> = BTreeMap::new();
+    for (seq, (subject, _)) in model.messages.range(..=from) {
+        if wanted(subject) {
+            upto.insert(subject, *seq);
+        }
+    }
+    let mut upto: Vec<u64> = upto.into_values().collect();
+    upto.sort_unstable();
+    assert_eq!(
+        numbers(index.last_per_subject_upto(selection, StreamSeq(from))),
+        upto
     );
     let mut newest: Vec<u64> = model
         .last_per_subject(wanted)
@@ -583,6 +790,29 @@ fn check_selection(index: &Index, model: &Model, selection: &Selection, from: u6
     }
 }
 
+fn check(steps: &[Step], filters: &[String], from: u64) {
+    let (index, model) = run(steps);
+    check_state(&index, &model);
+    for text in filters {
+        let one = filter(text);
+        let newest = model
+            .selected(0, |subject| one.matches(subject))
+            .last()
+            .copied();
+        assert_eq!(index.last(&one), newest.map(StreamSeq), "last on {text}");
+        let subjects = model.last_per_subject(|subject| one.matches(subject));
+        let subjects: Vec<(String, u64)> = subjects
+            .iter()
+            .map(|(name, (_, n))| ((*name).to_owned(), *n))
+            .collect();
+        assert_eq!(index.subjects_matching(&one), subjects);
+        check_selection(&index, &model, &Selection::new(vec![one]), from);
+    }
+    let union = Selection::new(filters.iter().map(|text| filter(text)).collect());
+    check_selection(&index, &model, &union, from);
+    check_selection(&index, &model, &Selection::all(), from);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -592,20 +822,19 @@ proptest! {
         filters in prop::collection::vec(filter_text(), 1..8),
         from in 0..4_000_u64,
     ) {
-        let (index, model) = run(&steps);
-        check_state(&index, &model);
-        for text in &filters {
-            let one = filter(text);
-            let newest = model.selected(0, |subject| one.matches(subject)).last().copied();
-            prop_assert_eq!(index.last(&one), newest.map(StreamSeq), "last on {}", text);
-            let subjects = model.last_per_subject(|subject| one.matches(subject));
-            let subjects: Vec<(String, u64)> =
-                subjects.iter().map(|(name, (_, n))| ((*name).to_owned(), *n)).collect();
-            prop_assert_eq!(index.subjects_matching(&one), subjects);
-            check_selection(&index, &model, &Selection::new(vec![one]), from);
-        }
-        let union = Selection::new(filters.iter().map(|text| filter(text)).collect());
-        check_selection(&index, &model, &union, from);
-        check_selection(&index, &model, &Selection::all(), from);
+        check(&steps, &filters, from);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_answer_with_tables_is_that_of_a_searched_list(
+        steps in prop::collection::vec(step_with_tables(), 0..300),
+        filters in prop::collection::vec(filter_text(), 1..8),
+        from in 0..4_000_u64,
+    ) {
+        check(&steps, &filters, from);
     }
 }

@@ -25,6 +25,10 @@ impl Lifetimes {
         self.due.extend(lifetime.expires.map(|at| (at, seq)));
     }
 
+    pub(super) fn get(&self, seq: StreamSeq) -> Option<Lifetime> {
+        self.by_seq.get(&seq).copied()
+    }
+
     pub(super) fn remove(&mut self, seq: StreamSeq) {
         if let Some(at) = self.by_seq.remove(&seq).and_then(|gone| gone.expires) {
             self.due.remove(&(at, seq));

@@ -15,6 +15,7 @@
 //! | `queries` | what others may ask |
 //! | `retention` | what goes when consumers have dealt with it |
 //! | `snapshot` | the state without the index, to be stored |
+//! | `tables` | the part of the index that lies in tables |
 
 mod apply;
 mod batch;
@@ -29,6 +30,7 @@ mod queries;
 mod retention;
 mod rollup;
 mod snapshot;
+mod tables;
 
 use std::collections::VecDeque;
 
@@ -37,7 +39,7 @@ use hitherto_protocol::{Subject, SubjectTransform, Timestamp};
 use self::consumers::Consumers;
 use self::dedupe::Dedupe;
 use self::lifetimes::Lifetimes;
-pub use self::snapshot::{RestoreError, StreamSnapshot};
+pub use self::snapshot::{OpenTables, RestoreError, Restoring, StreamSnapshot};
 use crate::consumer::{Ack, Consumer, PullRequest};
 use crate::index::Index;
 use crate::output::{ConsumerKey, Output};
