@@ -134,7 +134,7 @@ impl Recovery<'_> {
             let group = entry.group;
             let mut needs = LOG_START;
             let opened = match saved.remove(&group) {
-                None => self.create(group, entry.config, entry.created),
+                None => self.create(group, entry.created_with, entry.created),
                 Some(Err(error)) => Err(error),
                 Some(Ok(checkpoint)) => {
                     needs = checkpoint.wal;
@@ -374,3 +374,7 @@ fn unusable(file: &Path, group: GroupId, error: &dyn std::fmt::Display) -> Error
         what: "the checkpoint of a group cannot be used",
     }
 }
+
+#[cfg(test)]
+#[path = "recovery_tests.rs"]
+mod tests;

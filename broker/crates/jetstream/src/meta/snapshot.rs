@@ -23,6 +23,9 @@ struct StreamRecord {
     group: GroupId,
     created: Timestamp,
     config: StreamConfig,
+    /// `None` when it is `config`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    created_with: Option<StreamConfig>,
 }
 
 /// Says why a snapshot cannot be used.
@@ -54,6 +57,9 @@ impl Meta {
             group: entry.group,
             created: entry.created,
             config: entry.config.clone(),
+            created_with: Some(&entry.created_with)
+                .filter(|created_with| **created_with != entry.config)
+                .cloned(),
         });
         MetaSnapshot {
             version: VERSION,
@@ -80,7 +86,10 @@ impl Meta {
             let name = record.config.name.clone();
             let is_given_out = (GroupId(1)..snapshot.next_group).contains(&record.group);
             let is_new = meta.iter().all(|(_, entry)| entry.group != record.group);
-            let entry = StreamEntry::new(record.group, record.config, record.created);
+            let mut entry = StreamEntry::new(record.group, record.config, record.created);
+            if let Some(created_with) = record.created_with {
+                entry.created_with = created_with;
+            }
             let before = meta.streams.insert(name.clone(), entry);
             if before.is_some() || !is_given_out || !is_new {
                 return Err(MetaRestoreError::Contradiction { name });

@@ -34,6 +34,8 @@ pub struct StreamEntry {
     pub config: StreamConfig,
     /// When it was created.
     pub created: Timestamp,
+    /// The configuration its own log begins with; later ones come out of that log.
+    pub created_with: StreamConfig,
     /// The filters of `config`, parsed once.
     filters: Vec<SubjectFilter>,
 }
@@ -246,7 +248,9 @@ impl Meta {
         let Some(entry) = self.streams.get_mut(&config.name) else {
             return Err(ApiError::stream_not_found());
         };
-        *entry = StreamEntry::new(entry.group, (*config).clone(), entry.created);
+        let updated = StreamEntry::new(entry.group, (*config).clone(), entry.created);
+        let before = std::mem::replace(entry, updated);
+        entry.created_with = before.created_with;
         Ok(MetaOutcome::Updated {
             group: entry.group,
             config,
@@ -295,10 +299,12 @@ impl Meta {
 }
 
 impl StreamEntry {
+    /// A stream that has had no other configuration.
     pub(super) fn new(group: GroupId, config: StreamConfig, created: Timestamp) -> Self {
         let filters = config.subject_filters();
         Self {
             group,
+            created_with: config.clone(),
             config,
             created,
             filters,

@@ -142,6 +142,27 @@ fn an_update_keeps_group_and_creation() {
 }
 
 #[test]
+fn the_configuration_a_stream_was_created_with_outlives_updates_and_restarts() {
+    let mut log = Log::new();
+    log.create(stream("A", &["a"]));
+    let unchanged = serde_json::to_string(&log.meta.snapshot()).unwrap();
+    assert!(!unchanged.contains("created_with"), "{unchanged}");
+    let created_with = log.meta.find("A").unwrap().config.clone();
+    for max_msgs in [5, 6] {
+        log.update(StreamConfig {
+            max_msgs,
+            ..stream("A", &["a"])
+        });
+        let bytes = rmp_serde::to_vec_named(&log.meta.snapshot()).unwrap();
+        let snapshot: MetaSnapshot = rmp_serde::from_slice(&bytes).unwrap();
+        log.meta = Meta::restore(snapshot, Limits::default()).unwrap();
+        let entry = log.meta.find("A").unwrap();
+        assert_eq!(entry.config.max_msgs, max_msgs);
+        assert_eq!(entry.created_with, created_with);
+    }
+}
+
+#[test]
 fn check_asks_for_what_apply_lets_pass() {
     let limits = Limits {
         streams_max: 1,
