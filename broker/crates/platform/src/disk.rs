@@ -17,7 +17,7 @@ use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
-pub use faulty::{Counters, FaultyDisk, SECTOR_BYTES};
+pub use faulty::{Counters, Fault, FaultOn, FaultyDisk, SECTOR_BYTES};
 pub use overlay::OverlayDisk;
 pub use real::RealDisk;
 
@@ -91,11 +91,19 @@ pub trait Disk: Send + Sync + Debug {
     /// `NotFound` when it does not exist.
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
 
+    /// Opens a directory, so that syncing it later needs no descriptor and cannot fail for want of one.
+    ///
+    /// # Errors
+    /// `NotFound` when it does not exist.
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn DiskDir>>;
+
     /// Makes the names in a directory durable.
     ///
     /// # Errors
     /// As the operating system.
-    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.open_dir(path)?.sync()
+    }
 
     /// Tells whether a file or directory exists.
     ///
@@ -174,6 +182,15 @@ pub trait DiskFile: Send + Sync + Debug {
         }
         Ok(())
     }
+}
+
+/// An open directory.
+pub trait DiskDir: Send + Sync + Debug {
+    /// Makes the names in it durable.
+    ///
+    /// # Errors
+    /// As the operating system.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// A held lock; dropping it releases it.

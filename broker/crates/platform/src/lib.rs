@@ -17,8 +17,8 @@ mod net;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{
-    Counters, DURABLE_WRITE_ALIGN, DirEntry, Disk, DiskFile, DiskLock, FaultyDisk, OpenMode,
-    OverlayDisk, RealDisk, SECTOR_BYTES,
+    Counters, DURABLE_WRITE_ALIGN, DirEntry, Disk, DiskDir, DiskFile, DiskLock, Fault, FaultOn,
+    FaultyDisk, OpenMode, OverlayDisk, RealDisk, SECTOR_BYTES,
 };
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use net::Net;

@@ -17,8 +17,11 @@
 //! * **Failed sync** ([`FaultyDisk::fail_sync`]): one `sync_data` fails; what it should have synced
 //!   reads back until the crash and is gone after it, even if later syncs of the file succeed.
 //! * **Failed write** ([`FaultyDisk::fail_write`]): one write keeps a part and fails.
+//! * **Any other error** ([`FaultyDisk::arm`]): chosen calls fail with an error of the operating system, such
+//!   as "too many open files".
 //! * **Bit rot** ([`FaultyDisk::flip_bit`]): a stored bit changes under everybody's feet.
 
+mod fault;
 mod inode;
 mod names;
 
@@ -29,10 +32,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fastrand::Rng;
 
+use self::fault::Faults;
 use self::inode::Inode;
 use self::names::{Change, InodeId, Names};
-use super::{DirEntry, Disk, DiskFile, DiskLock, OpenMode};
+use super::{DirEntry, Disk, DiskDir, DiskFile, DiskLock, OpenMode};
 
+pub use self::fault::{Fault, FaultOn};
 pub use self::inode::SECTOR_BYTES;
 
 /// An in-memory disk with faults; clones share it.
@@ -72,6 +77,7 @@ struct State {
     power_cut_at: Option<u64>,
     writes_until_failure: Option<u64>,
     syncs_until_failure: Option<u64>,
+    faults: Faults,
     counters: Counters,
 }
 
@@ -124,6 +130,16 @@ impl FaultyDisk {
         self.state().writes_until_failure = Some(after);
     }
 
+    /// Makes chosen calls fail, besides those of faults armed before.
+    pub fn arm(&self, fault: Fault) {
+        self.state().faults.arm(fault);
+    }
+
+    /// Ends all faults that were [armed](FaultyDisk::arm).
+    pub fn disarm(&self) {
+        self.state().faults.clear();
+    }
+
     /// Flips one bit (0 to 7) of a byte, durably.
     ///
     /// # Errors
@@ -148,6 +164,16 @@ impl FaultyDisk {
         self.state().counters
     }
 
+    /// The state, for a handle that was opened in that life.
+    fn state_of(&self, life: u64) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.state();
+        state.check_power()?;
+        if state.life != life {
+            return Err(io::Error::other("the handle is from before the crash"));
+        }
+        Ok(state)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -170,6 +196,7 @@ impl State {
         self.power_cut_at = None;
         self.writes_until_failure = None;
         self.syncs_until_failure = None;
+        self.faults.clear();
     }
 
     fn check_power(&self) -> io::Result<()> {
@@ -233,6 +260,7 @@ impl Disk for FaultyDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.check_power()?;
+        state.faults.check(FaultOn::MakeDir, path)?;
         for dir in state.names.missing_dirs(path)? {
             state.change_names(Change::MakeDir(dir))?;
         }
@@ -242,6 +270,14 @@ impl Disk for FaultyDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state();
         state.check_power()?;
+        let on = match mode {
+            OpenMode::Read => FaultOn::OpenRead,
+            OpenMode::ReadWrite
+            | OpenMode::Create
+            | OpenMode::CreateNew
+            | OpenMode::WriteDurably => FaultOn::OpenWrite,
+        };
+        state.faults.check(on, path)?;
         let inode = match (state.names.file(path), mode) {
             (Some(_), OpenMode::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Some(inode), _) => inode,
@@ -253,6 +289,7 @@ impl Disk for FaultyDisk {
         let writable = mode != OpenMode::Read;
         Ok(Box::new(FaultyFile {
             disk: self.clone(),
+            path: path.to_owned(),
             inode,
             life: state.life,
             writable,
@@ -265,6 +302,7 @@ impl Disk for FaultyDisk {
         if state.names.file(from).is_none() || !state.names.is_dir(names::parent(to)) {
             return Err(io::ErrorKind::NotFound.into());
         }
+        state.faults.check(FaultOn::Rename, to)?;
         state.change_names(Change::Rename(from.to_owned(), to.to_owned()))
     }
 
@@ -291,15 +329,18 @@ impl Disk for FaultyDisk {
         state.names.list(path)
     }
 
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn DiskDir>> {
         let mut state = self.state();
-        state.begin_change()?;
+        state.check_power()?;
+        state.faults.check(FaultOn::OpenDir, path)?;
         if !state.names.is_dir(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        state.names.sync_dir(path);
-        state.counters.dir_syncs += 1;
-        Ok(())
+        Ok(Box::new(FaultyDir {
+            disk: self.clone(),
+            path: path.to_owned(),
+            life: state.life,
+        }))
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -338,6 +379,8 @@ impl Disk for FaultyDisk {
 #[derive(Debug)]
 struct FaultyFile {
     disk: FaultyDisk,
+    /// As it was opened.
+    path: PathBuf,
     inode: InodeId,
     life: u64,
     writable: bool,
@@ -348,12 +391,7 @@ struct FaultyFile {
 
 impl FaultyFile {
     fn state(&self) -> io::Result<MutexGuard<'_, State>> {
-        let state = self.disk.state();
-        state.check_power()?;
-        if state.life != self.life {
-            return Err(io::Error::other("the handle is from before the crash"));
-        }
-        Ok(state)
+        self.disk.state_of(self.life)
     }
 
     fn state_for_change(&self) -> io::Result<MutexGuard<'_, State>> {
@@ -377,6 +415,7 @@ impl FaultyFile {
         let fits = state.len_allowed(len, end).saturating_sub(offset);
         let fits = usize::try_from(fits).unwrap_or(usize::MAX).min(bytes.len());
         state.inode_mut(self.inode)?.write(&bytes[..fits], offset);
+        state.faults.check(FaultOn::Write, &self.path)?;
         if fits < bytes.len() {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -397,6 +436,7 @@ impl DiskFile for FaultyFile {
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.state()?;
+        state.faults.check(FaultOn::Read, &self.path)?;
         state.counters.reads += 1;
         Ok(state.inode_mut(self.inode)?.read(buf, offset))
     }
@@ -423,6 +463,24 @@ impl DiskFile for FaultyFile {
             return Err(io::ErrorKind::StorageFull.into());
         }
         state.inode_mut(self.inode)?.set_len(len);
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct FaultyDir {
+    disk: FaultyDisk,
+    path: PathBuf,
+    life: u64,
+}
+
+impl DiskDir for FaultyDir {
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.state_of(self.life)?;
+        state.begin_change()?;
+        state.faults.check(FaultOn::SyncDir, &self.path)?;
+        state.names.sync_dir(&self.path);
+        state.counters.dir_syncs += 1;
         Ok(())
     }
 }

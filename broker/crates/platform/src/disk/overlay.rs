@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{DirEntry, Disk, DiskFile, DiskLock, FaultyDisk, OpenMode};
+use super::{DirEntry, Disk, DiskDir, DiskFile, DiskLock, FaultyDisk, OpenMode};
 
 /// Bytes copied at a time.
 const COPY_BYTES: usize = 1024 * 1024;
@@ -145,9 +145,9 @@ impl Disk for OverlayDisk {
         Ok(entries.into_iter().collect())
     }
 
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn DiskDir>> {
         self.changes.create_dir_all(path)?;
-        self.changes.sync_dir(path)
+        self.changes.open_dir(path)
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::durable_file::DurableFile;
-use super::{DirEntry, Disk, DiskFile, DiskLock, OpenMode};
+use super::{DirEntry, Disk, DiskDir, DiskFile, DiskLock, OpenMode};
 
 /// The file system of the operating system (Unix).
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,14 +69,16 @@ impl Disk for RealDisk {
         Ok(entries)
     }
 
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn DiskDir>> {
         // An empty path is the working directory, as in `Path::new("wal").parent()`.
         let path = if path.as_os_str().is_empty() {
             Path::new(".")
         } else {
             path
         };
-        File::open(path)?.sync_all()
+        Ok(Box::new(RealDir {
+            dir: File::open(path)?,
+        }))
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -132,6 +134,17 @@ impl DiskFile for RealFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
+    }
+}
+
+#[derive(Debug)]
+struct RealDir {
+    dir: File,
+}
+
+impl DiskDir for RealDir {
+    fn sync(&self) -> io::Result<()> {
+        self.dir.sync_all()
     }
 }
 

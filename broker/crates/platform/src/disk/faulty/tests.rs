@@ -213,3 +213,42 @@ fn snapshot_goes_its_own_way() {
     copy.remove_file(Path::new("/d/a")).unwrap();
     assert_eq!(content(&disk, "/d/a"), b"two");
 }
+
+#[test]
+fn an_armed_fault_strikes_the_chosen_calls_and_only_those() {
+    let disk = disk_with_dir();
+    create(&disk, "/d/a").write_at(b"bytes", 0).unwrap();
+    disk.arm(Fault {
+        after: 1,
+        ..Fault::times(2, FaultOn::OpenRead, "/d/a", Fault::TOO_MANY_OPEN_FILES)
+    });
+    let open = |path| disk.open(Path::new(path), OpenMode::Read).map(drop);
+    assert!(open("/d/a").is_ok(), "one is let through");
+    create(&disk, "/d/b");
+    assert!(open("/d/b").is_ok(), "another path");
+    for _ in 0..2 {
+        let error = open("/d/a").unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Fault::TOO_MANY_OPEN_FILES));
+    }
+    assert!(open("/d/a").is_ok(), "it is over");
+
+    disk.arm(Fault::once(FaultOn::SyncDir, "/d", Fault::NO_SPACE));
+    let dir = disk.open_dir(Path::new("/d")).unwrap();
+    assert_eq!(dir.sync().unwrap_err().kind(), io::ErrorKind::StorageFull);
+    disk.crash();
+    assert!(
+        !disk.exists(Path::new("/d/a")).unwrap(),
+        "it was not synced"
+    );
+    assert!(dir.sync().is_err(), "the handle died with the crash");
+}
+
+#[test]
+fn a_write_that_an_armed_fault_refuses_is_there_all_the_same() {
+    let disk = disk_with_dir();
+    let file = create(&disk, "/d/a");
+    disk.arm(Fault::once(FaultOn::Write, "/d/a", Fault::QUOTA));
+    let error = file.write_at(b"refused", 0).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+    assert_eq!(content(&disk, "/d/a"), b"refused");
+}
