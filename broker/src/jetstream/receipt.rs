@@ -3,6 +3,7 @@
 use hitherto_cluster::{LogError, Refusal};
 use hitherto_jetstream::api::ApiError;
 use hitherto_protocol::Subject;
+use hitherto_storage::Error;
 
 use super::outlet::Outlet;
 use super::pub_ack::PubAckForm;
@@ -79,6 +80,9 @@ pub(crate) fn refusal_error(refusal: Refusal) -> ApiError {
 /// unavailable from then on, and clients find out after its restart, as after a time-out.
 pub(crate) fn failure_error(error: &LogError) -> ApiError {
     match error {
+        LogError::NotWritten { source } if matches!(**source, Error::NoNextFile { .. }) => {
+            ApiError::insufficient_resources()
+        }
         LogError::NotWritten { .. } => ApiError::storage_exceeded(),
         LogError::GroupClosed => ApiError::stream_not_found(),
         _ => ApiError::not_available(),

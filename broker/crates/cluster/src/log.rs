@@ -78,7 +78,8 @@ pub enum Refusal {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
-    /// The record was not written: the disk is full. The log goes on.
+    /// The record was not written: the disk is full, or the log could not make its next file. The log
+    /// goes on.
     #[error("nothing was written")]
     NotWritten {
         /// What the store says.

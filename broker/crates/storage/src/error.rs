@@ -22,6 +22,16 @@ pub enum Error {
         file: PathBuf,
     },
 
+    /// The log cannot make its next file, for example because too many files are open. Nothing of the
+    /// refused call was written; the same call may succeed later.
+    #[error("nothing was written: the log cannot make its next file {}", file.display())]
+    NoNextFile {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        source: Box<Error>,
+    },
+
     /// Stored bytes are not what was written. Nothing was cut or changed.
     #[error("{} is damaged at offset {offset}: {what}; restore it from a copy", file.display())]
     Damaged {

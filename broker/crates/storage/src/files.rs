@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use hitherto_platform::{Disk, DiskFile, DiskLock, OpenMode};
+use hitherto_platform::{Disk, DiskDir, DiskFile, DiskLock, OpenMode};
 
 use crate::Error;
 
@@ -34,6 +34,11 @@ pub(crate) fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
 pub(crate) fn sync_dir(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
     disk.sync_dir(dir)
         .map_err(|error| Error::io("sync", dir, error))
+}
+
+pub(crate) fn open_dir(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskDir>, Error> {
+    disk.open_dir(dir)
+        .map_err(|error| Error::io("open", dir, error))
 }
 
 pub(crate) fn open(

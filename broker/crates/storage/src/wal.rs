@@ -13,7 +13,8 @@
 //! * `append` returns `Ok` after the sync, never before.
 //! * A failed write or sync poisons the log for good: the kernel may have dropped the pages and
 //!   would let a second sync "succeed". A full disk does not: the frame does not count, the next
-//!   append overwrites it.
+//!   append overwrites it. Nor does a next file that cannot be made, as when too many files are open:
+//!   the active file was not touched. Once that file has its name, every failure poisons.
 //! * Bad bytes behind the last good frame, with no later frame in the file, are a frame under way
 //!   at the crash: cut. Anything else that is bad is [`Error::Damaged`] and nothing is cut.
 //! * A recycled file gets a new random generation, so its old frames never count.
@@ -38,7 +39,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hitherto_jetstream::{GroupId, LogIndex};
-use hitherto_platform::{Disk, DiskLock, Entropy, OpenMode, SystemEntropy};
+use hitherto_platform::{Disk, DiskDir, DiskLock, Entropy, OpenMode, SystemEntropy};
 use serde::{Deserialize, Serialize};
 
 use self::file::{FileHeader, spare_path, wal_path};
@@ -134,6 +135,8 @@ pub struct WalEntry<'a> {
 pub struct Wal {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    /// The directory, open: its sync must not fail for want of a descriptor.
+    names: Box<dyn DiskDir>,
     options: WalOptions,
     /// Complete files that may still be needed, oldest first.
     older: VecDeque<u64>,
@@ -164,6 +167,7 @@ impl Wal {
     ) -> Result<(Self, Replay), Error> {
         files::create_dir(&*disk, dir)?;
         let lock = files::lock(&*disk, &dir.join("wal.lock"))?;
+        let names = files::open_dir(&*disk, dir)?;
         let listing = recovery::list(&*disk, dir)?;
         let mut spares = Vec::new();
         for spare in listing.spares.iter().map(|number| spare_path(dir, *number)) {
@@ -184,6 +188,7 @@ impl Wal {
                     disk,
                     options,
                     lock,
+                    names,
                     spares,
                 },
                 dir,
@@ -195,6 +200,7 @@ impl Wal {
                 disk,
                 options,
                 lock,
+                names,
                 spares,
             },
             dir,
@@ -206,8 +212,8 @@ impl Wal {
     /// write nothing.
     ///
     /// # Errors
-    /// [`Error::Full`]: none of the entries counts, the log goes on. [`Error::TooLarge`]: more
-    /// than 1 GiB. Anything else: whether the entries survive is unknown, and every later call
+    /// [`Error::Full`] and [`Error::NoNextFile`]: none of the entries counts, the log goes on.
+    /// [`Error::TooLarge`]: more than 1 GiB. Anything else: whether the entries survive is unknown, and every later call
     /// fails with [`Error::Poisoned`].
     pub fn append(&mut self, entries: &[WalEntry<'_>]) -> Result<WalPosition, Error> {
         self.check_poisoned()?;
@@ -247,17 +253,17 @@ impl Wal {
     ///
     /// Without it damage of the last frame cannot be told from a write that was under way at a
     /// crash, which is cut. Call it when nothing has been appended for a while; nothing is written
-    /// when the mark is there. A disk too full for one goes without until the next append.
+    /// when the mark is there. Where one is refused, the log goes without until the next append.
     ///
     /// # Errors
-    /// As [`Wal::append`], except [`Error::Full`].
+    /// As [`Wal::append`], except [`Error::Full`] and [`Error::NoNextFile`].
     pub fn mark(&mut self) -> Result<(), Error> {
         self.check_poisoned()?;
         if std::mem::replace(&mut self.marked, true) {
             return Ok(());
         }
         match self.append_frame(&[]) {
-            Ok(_) | Err(Error::Full { .. }) => Ok(()),
+            Ok(_) | Err(Error::Full { .. } | Error::NoNextFile { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -272,6 +278,7 @@ impl Wal {
             disk,
             options,
             lock,
+            names,
             mut spares,
         } = parts;
         let first = Link {
@@ -280,12 +287,14 @@ impl Wal {
             previous_crc: 0,
         };
         let header = FileHeader { number: 1, first };
-        let active = writer::make_file(&*disk, dir, &options, header, &mut spares)?;
+        let prepared = writer::prepare_file(&*disk, dir, &options, header, &mut spares)?;
+        let active = prepared.put_in_place(&*disk, &*names, &mut spares)?;
         let replay = Replay::new(disk.clone(), dir.to_owned(), VecDeque::new());
         let parts = Parts {
             disk,
             options,
             lock,
+            names,
             spares,
         };
         Ok((
@@ -315,7 +324,9 @@ impl Wal {
         if let Some(start) = last_frame {
             wal.renew_last_frame(start)?;
         }
-        files::sync_dir(&*wal.disk, dir)?;
+        wal.names
+            .sync()
+            .map_err(|error| Error::io("sync", dir, error))?;
         // A full disk must not keep a broker from starting: it may be there to free room.
         wal.mark()?;
         Ok((wal, replay))
@@ -330,6 +341,7 @@ impl Wal {
         Self {
             disk: parts.disk,
             dir: dir.to_owned(),
+            names: parts.names,
             options: parts.options,
             older,
             active,
@@ -348,6 +360,7 @@ struct Parts {
     disk: Arc<dyn Disk>,
     options: WalOptions,
     lock: Box<dyn DiskLock>,
+    names: Box<dyn DiskDir>,
     spares: Vec<PathBuf>,
 }
 

@@ -108,8 +108,11 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
         let entries: Vec<WalEntry<'_>> = self.round.iter().map(Entry::to_write).collect();
         match self.wal.append(&entries) {
             Ok(position) => self.tell_committed(position),
-            Err(source @ (Error::Full { .. } | Error::TooLarge { .. })) => {
-                tracing::error!(error = %source, "records refused");
+            Err(
+                source @ (Error::Full { .. } | Error::NoNextFile { .. } | Error::TooLarge { .. }),
+            ) => {
+                let cause = std::error::Error::source(&source).map(ToString::to_string);
+                tracing::error!(error = %source, cause, "records refused");
                 let source = Arc::new(source);
                 self.tell_failed(&LogError::NotWritten { source });
             }

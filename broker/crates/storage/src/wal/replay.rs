@@ -26,6 +26,10 @@ pub struct Entry {
     pub position: WalPosition,
 }
 
+/// Said of an intact frame behind the place where the next file's frames begin.
+pub(super) const FRAME_BEHIND_END: &str =
+    "the file has an intact frame that the next file does not know of";
+
 /// The entries of the log in the order they were appended; ends after the first error.
 ///
 /// Memory: one frame at a time. Must be read before [`Wal::release`](super::Wal::release) is
@@ -73,7 +77,7 @@ impl Replay {
                 none => none.insert(FrameReader::open(&*self.disk, &self.dir, file.number)?),
             };
             if reader.next_link().number == file.end.number {
-                check_end(reader, file.end)?;
+                check_end(reader, file.end, self.files.len() > 1)?;
                 self.files.pop_front();
                 self.reader = None;
                 continue;
@@ -96,13 +100,18 @@ impl Iterator for Replay {
     }
 }
 
-/// The files are chained: the next file begins with the crc this one ends with.
-fn check_end(reader: &FrameReader, end: Link) -> Result<(), Error> {
+/// The files are chained: the next file begins with the crc this one ends with, and this one goes no
+/// further. The last file may: it is written to by now.
+fn check_end(reader: &mut FrameReader, end: Link, has_next: bool) -> Result<(), Error> {
     if reader.next_link().previous_crc != end.previous_crc {
         let what = "the file does not end with the frame the next one follows";
         return Err(Error::damaged(reader.path(), reader.offset(), what));
     }
-    Ok(())
+    let (path, offset) = (reader.path().to_owned(), reader.offset());
+    match has_next && reader.next_frame()?.is_some() {
+        false => Ok(()),
+        true => Err(Error::damaged(&path, offset, FRAME_BEHIND_END)),
+    }
 }
 
 fn read_frame(

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hitherto_platform::{Disk, DiskFile, OpenMode};
+use hitherto_platform::{Disk, DiskDir, DiskFile, OpenMode};
 
 use super::file::{FRAMES_START, FileHeader, spare_path, wal_path};
 use super::frame;
@@ -91,20 +91,32 @@ impl Wal {
             number: self.active.number + 1,
             first,
         };
-        let made = make_file(
+        let prepared = prepare_file(
             &*self.disk,
             &self.dir,
             &self.options,
             header,
             &mut self.spares,
         );
-        let active = made.inspect_err(|error| {
-            self.poisoned |= !matches!(error, Error::Full { .. });
-        })?;
+        // The active file was not touched: the log goes on as if nothing had been asked of it.
+        let prepared = prepared.map_err(|error| self.no_next_file(header, error))?;
+        let active = prepared
+            .put_in_place(&*self.disk, &*self.names, &mut self.spares)
+            .inspect_err(|_| self.poisoned = true)?;
         self.older.push_back(self.active.number);
         self.active = active;
         self.next = first;
         Ok(())
+    }
+
+    fn no_next_file(&self, header: FileHeader, error: Error) -> Error {
+        match error {
+            full @ Error::Full { .. } => full,
+            error => Error::NoNextFile {
+                file: wal_path(&self.dir, header.number),
+                source: Box::new(error),
+            },
+        }
     }
 
     /// Takes a file out of the log, as a spare while there is use for one.
@@ -124,7 +136,7 @@ impl Wal {
             false => self.disk.remove_file(&path),
         };
         moved.map_err(|error| Error::io("recycle", &path, error))?;
-        let synced = self.disk.sync_dir(&self.dir);
+        let synced = self.names.sync();
         synced.map_err(|error| self.poison("sync", error))?;
         if keep {
             self.spares.push(spare);
@@ -165,46 +177,92 @@ fn write(active: &mut ActiveFile, buffer: &[u8], frame_len: usize) -> io::Result
     Ok(())
 }
 
-/// Prepares a file of the log under a spare name, syncs it, and gives it its real name.
-pub(super) fn make_file(
+/// A file of the log that has only a spare name yet, synced, and open.
+pub(super) struct PreparedFile {
+    header: FileHeader,
+    spare: PathBuf,
+    path: PathBuf,
+    /// Opened to write durably: for want of a descriptor nothing may fail once the file has its name.
+    file: Box<dyn DiskFile>,
+    len: u64,
+}
+
+/// Prepares a file of the log under a spare name, the last of `spares` if there is one.
+///
+/// On failure nothing of the log has changed.
+pub(super) fn prepare_file(
     disk: &dyn Disk,
     dir: &Path,
     options: &WalOptions,
     header: FileHeader,
     spares: &mut Vec<PathBuf>,
-) -> Result<ActiveFile, Error> {
+) -> Result<PreparedFile, Error> {
     let recycled = spares.last().cloned();
-    let spare = recycled
-        .clone()
-        .unwrap_or_else(|| spare_path(dir, header.number));
-    let prepared = prepare_spare(disk, &spare, options, header);
-    if matches!(prepared, Err(Error::Full { .. })) && recycled.is_none() {
-        // Gives the room back; if even that fails, the next open finds the file and reuses it.
-        disk.remove_file(&spare).ok();
-    }
-    let len = prepared?;
-    let path = wal_path(dir, header.number);
-    disk.rename(&spare, &path)
-        .map_err(|error| Error::io("rename", &spare, error))?;
-    files::sync_dir(disk, dir)?;
-    spares.pop();
-    let file = files::open(disk, &path, OpenMode::WriteDurably)?;
-    Ok(ActiveFile {
-        number: header.number,
-        path,
-        file,
-        offset: FRAMES_START,
+    let is_new = recycled.is_none();
+    let spare = recycled.unwrap_or_else(|| spare_path(dir, header.number));
+    let file = files::open(disk, &spare, OpenMode::Create)?;
+    let len = match prepare_spare(&*file, &spare, options, header) {
+        Ok(len) => len,
+        Err(error) => {
+            let is_full = matches!(error, Error::Full { .. });
+            if is_new || !is_full {
+                // Gives the room back, or does without a file that cannot be written. If even that fails, the
+                // next open finds the file and reuses it.
+                disk.remove_file(&spare).ok();
+                spares.pop_if(|last| *last == spare);
+            }
+            return Err(error);
+        }
+    };
+    Ok(PreparedFile {
+        header,
+        path: wal_path(dir, header.number),
+        file: files::open(disk, &spare, OpenMode::WriteDurably)?,
+        spare,
         len,
     })
 }
 
+impl PreparedFile {
+    /// Gives the file its real name.
+    ///
+    /// From the first step on the next start may find it, and reads the file before only up to where
+    /// this one says that its own frames begin. So whatever fails, a full disk too, nothing may be appended
+    /// to the file before: the error is never [`Error::Full`].
+    pub(super) fn put_in_place(
+        self,
+        disk: &dyn Disk,
+        names: &dyn DiskDir,
+        spares: &mut Vec<PathBuf>,
+    ) -> Result<ActiveFile, Error> {
+        let failed = |action, source| Error::Io {
+            action,
+            file: self.path.clone(),
+            source,
+        };
+        disk.rename(&self.spare, &self.path)
+            .map_err(|error| failed("rename a file to", error))?;
+        names
+            .sync()
+            .map_err(|error| failed("sync the name of", error))?;
+        spares.pop_if(|spare| *spare == self.spare);
+        Ok(ActiveFile {
+            number: self.header.number,
+            path: self.path,
+            file: self.file,
+            offset: FRAMES_START,
+            len: self.len,
+        })
+    }
+}
+
+/// Writes the header and syncs it; returns the length of the file.
 fn prepare_spare(
-    disk: &dyn Disk,
+    file: &dyn DiskFile,
     spare: &Path,
     options: &WalOptions,
     header: FileHeader,
 ) -> Result<u64, Error> {
-    let file = files::open(disk, spare, OpenMode::Create)?;
     let len = file
         .len()
         .map_err(|error| Error::io("measure", spare, error))?;
