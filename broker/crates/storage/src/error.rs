@@ -29,7 +29,7 @@ pub enum Error {
         /// The file.
         file: PathBuf,
         /// Why not.
-        source: Box<Error>,
+        source: Box<Self>,
     },
 
     /// Stored bytes are not what was written. Nothing was cut or changed.

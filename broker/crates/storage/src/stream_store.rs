@@ -41,6 +41,7 @@ use hitherto_platform::Disk;
 use self::block::{Block, BlockHeader, Packing};
 use self::checkpoint::Shared;
 use self::deletes::DeleteSet;
+use self::manifest::SegmentRecord;
 use self::segment::{BlockRef, Segment, segment_path};
 use self::tail::Tail;
 use crate::Error;
@@ -52,6 +53,10 @@ pub use self::manifest::Manifest;
 pub use self::metas::Metas;
 pub use self::rewrite::{Rewrite, Rewritten, Shred};
 pub use self::verify::{Finding, SegmentFile};
+
+/// The largest gap in the sequences that is noted one by one: 16 Mi, some 256 KiB of memory. Only a purge that
+/// moves the end of a stream makes a larger one, and it leaves no messages before it unless it is told to.
+const GAP_SEQS_MAX: u64 = 16 * 1024 * 1024;
 
 /// Blocks are gathered into writes of about this many bytes: 1 MiB.
 const WRITE_BYTES: usize = 1024 * 1024;
@@ -204,8 +209,22 @@ impl StreamStore {
             message.seq,
             self.last_seq
         );
+        self.pass_over(message.seq.previous());
         self.last_seq = message.seq;
         self.tail.push(message);
+    }
+
+    /// Counts the sequences behind the last one, up to and including this one, as removed: they never were,
+    /// and neither the floor nor the end of a segment may wait for them.
+    fn pass_over(&mut self, seq: StreamSeq) {
+        if seq <= self.last_seq {
+            return;
+        }
+        if self.floor == self.last_seq {
+            self.raise_floor(seq);
+        } else if seq.0 - self.last_seq.0 <= GAP_SEQS_MAX {
+            self.deletes.insert_range(self.last_seq.0 + 1..=seq.0);
+        }
     }
 
     /// Returns a message; `None` when it is removed or never was. What comes from disk is verified.
@@ -451,16 +470,13 @@ impl StreamStore {
         self.deletes.forget_below(self.floor.0);
     }
 
-    /// Forgets the complete segments of which nothing is left. Sequences that never were count as
-    /// not deleted, so at worst a segment stays until the floor has passed it.
+    /// Forgets the complete segments of which nothing is left.
     fn drop_dead_segments(&mut self) {
         let (floor, before) = (self.floor, self.segments.len());
         let (deletes, erasing) = (&self.deletes, &mut self.erasing);
         let dropped = self.segments.extract_if(.., |segment| {
             let record = &segment.record;
-            let (first, last) = (record.first_seq.0.max(floor.0 + 1), record.last_seq.0);
-            let dead = last < first || deletes.count_in(first..=last) == last - first + 1;
-            record.sealed && dead
+            record.sealed && live_in(record, floor, deletes) == 0
         });
         for Segment { record, .. } in dropped {
             let all = erasing.len();
@@ -470,6 +486,15 @@ impl StreamStore {
             }
         }
         self.sweep |= self.segments.len() < before;
+    }
+}
+
+/// How many messages of a segment are not removed; more where a gap was too large to note.
+fn live_in(record: &SegmentRecord, floor: StreamSeq, deletes: &DeleteSet) -> u64 {
+    let (first, last) = (record.first_seq.0.max(floor.0 + 1), record.last_seq.0);
+    match first <= last {
+        true => last - first + 1 - deletes.count_in(first..=last),
+        false => 0,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The set of messages deleted from the middle of a stream.
+//! The set of messages deleted from the middle of a stream, or that never were there.
 //!
 //! A bitmap in chunks of 4,096 sequences; a chunk that is wholly deleted is one number. At most one
 //! bit per message of the stream, 512 bytes for a lone delete.
@@ -51,6 +51,22 @@ impl DeleteSet {
             *chunk = Chunk::Full;
         }
         new
+    }
+
+    /// Inserts all sequences of a range, whole chunks at once.
+    pub(super) fn insert_range(&mut self, range: RangeInclusive<u64>) {
+        let (mut seq, end) = range.into_inner();
+        while seq <= end {
+            let chunk_end = seq - seq % CHUNK_SEQS + (CHUNK_SEQS - 1);
+            if seq.is_multiple_of(CHUNK_SEQS) && chunk_end <= end {
+                self.chunks.insert(seq / CHUNK_SEQS, Chunk::Full);
+            } else {
+                (seq..=end.min(chunk_end)).for_each(|seq| {
+                    self.insert(seq);
+                });
+            }
+            seq = chunk_end + 1;
+        }
     }
 
     /// Forgets the sequences of all chunks that end before `seq`.
@@ -144,6 +160,10 @@ mod tests {
         }
         for seq in 8_192..12_288 {
             assert_eq!(set.insert(seq), model.insert(seq), "seed {seed}");
+        }
+        for range in [30..=29, 100..=100, 4_000..=4_200, 12_200..=16_384] {
+            set.insert_range(range.clone());
+            model.extend(range);
         }
         for _ in 0..200 {
             let (start, len) = (rng.u64(1..20_000), rng.u64(0..9_000));

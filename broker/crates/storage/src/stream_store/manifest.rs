@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::deletes::DeleteSet;
 
 /// The manifest this release reads, and with it the format of the segments it names: blocks with summaries.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// The segments of a stream with the lengths that are durable, and what is removed from them.
 ///
@@ -25,6 +25,7 @@ pub struct Manifest {
     pub(super) open_block: Bytes,
     /// Everything up to here is removed.
     pub(super) floor: StreamSeq,
+    /// Those that never were included.
     pub(super) deletes: DeleteSet,
     /// Removed messages whose bytes are to be overwritten.
     #[serde(default)]
@@ -46,9 +47,6 @@ pub(super) struct SegmentRecord {
     /// How often it was written anew; each time under another name.
     #[serde(default)]
     pub(super) rewrites: u32,
-    /// Removed sequences of its range when it was written, which it does not hold.
-    #[serde(default)]
-    pub(super) dropped: u64,
     /// Whether the file before the last rewrite must be overwritten before it is removed.
     #[serde(default)]
     pub(super) shred_before: bool,

@@ -30,8 +30,6 @@ pub struct Rewrite {
     record: SegmentRecord,
     floor: StreamSeq,
     removed: DeleteSet,
-    /// Removed sequences of the segment's range.
-    removed_count: u64,
     block_bytes: usize,
     packing: Packing,
     erases: bool,
@@ -146,32 +144,21 @@ impl StreamStore {
 
     fn rewrite(&self, record: &SegmentRecord) -> Option<Rewrite> {
         let erases = self.erasing.range(range(record)).next().is_some();
-        let removed_count = self.removed_in(record);
-        let dead = removed_count.saturating_sub(record.dropped);
+        let live = super::live_in(record, self.floor, &self.deletes);
+        let dead = record.count.saturating_sub(live);
         let is_mostly_dead = record.count > 0 && dead.saturating_mul(2) >= record.count;
         // Of a segment that is dead as a whole nothing is kept: the next checkpoint drops it.
-        let is_wanted = (erases || is_mostly_dead) && dead < record.count;
+        let is_wanted = (erases || is_mostly_dead) && live > 0;
         is_wanted.then(|| Rewrite {
             disk: self.shared.disk.clone(),
             dir: self.shared.dir.clone(),
             record: *record,
             floor: self.floor,
             removed: self.deletes.clone(),
-            removed_count,
             block_bytes: self.options.block_bytes,
             packing: self.packing(),
             erases: erases || record.shred_before,
         })
-    }
-
-    fn removed_in(&self, record: &SegmentRecord) -> u64 {
-        let (first, last) = (record.first_seq.0, record.last_seq.0);
-        let below = (self.floor.0 + 1).clamp(first, last + 1) - first;
-        let single = match first + below <= last {
-            true => self.deletes.count_in(first + below..=last),
-            false => 0,
-        };
-        below + single
     }
 }
 
@@ -204,7 +191,6 @@ impl Rewrite {
             len: 0,
             sealed: false,
             rewrites: self.record.rewrites + 1,
-            dropped: self.removed_count,
             shred_before: self.erases,
             ..self.record
         }

@@ -92,7 +92,6 @@ impl Segment {
                 len: 0,
                 sealed: false,
                 rewrites: 0,
-                dropped: 0,
                 shred_before: false,
             },
             path: segment_path(dir, first_seq),

@@ -213,6 +213,56 @@ fn a_segment_deleted_message_by_message_dies_too() {
     check(&open(&disk, &manifest).unwrap(), &model, "a hole");
 }
 
+/// A stream whose consumers want only some subjects gives sequences to messages nobody stores.
+#[test]
+fn segments_with_gaps_in_their_sequences_die_too() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    let seqs: Vec<u64> = (10..=300_u64).filter(|seq| seq % 7 != 0).collect();
+    for seq in &seqs {
+        fill(&mut store, *seq..=*seq);
+    }
+    let manifest = save(&mut store);
+    let files = segment_files(&disk);
+    assert!(files.len() > 5);
+    // Of the middle a single message stays.
+    for seq in seqs.iter().filter(|seq| **seq != 150) {
+        store.remove(StreamSeq(*seq));
+    }
+    save(&mut store);
+    let manifest = [save(&mut store), manifest][0].clone();
+    let kept = manifest.segments.iter().filter(|segment| segment.sealed);
+    assert_eq!(kept.count(), 1, "the one with the message: {manifest:?}");
+    assert!(segment_files(&disk).len() <= 2);
+    disk.crash();
+    let mut store = open(&disk, &manifest).unwrap();
+    check(&store, &model_of(150..=150), "one message");
+    // Nobody wants the next ones, and then the last one goes.
+    fill(&mut store, 400..=700);
+    store.remove(StreamSeq(150));
+    (400..=700).for_each(|seq| store.remove(StreamSeq(seq)));
+    save(&mut store);
+    let manifest = save(&mut store);
+    assert!(manifest.segments.iter().all(|segment| !segment.sealed));
+    assert!(segment_files(&disk).len() <= 1, "only the open one");
+}
+
+#[test]
+fn a_gap_as_large_as_sequences_go_takes_no_memory() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    fill(&mut store, 5..=5);
+    let far = 1 << 50;
+    store.append(message(far, 10));
+    store.remove(StreamSeq(5));
+    let mut model = BTreeMap::from([(far, message(far, 10))]);
+    assert_eq!(store.get(StreamSeq(far)).unwrap(), model.remove(&far));
+    store.remove(StreamSeq(far));
+    store.append(message(2 * far, 10));
+    let manifest = save(&mut store);
+    assert!(rmp_serde::to_vec(&manifest).unwrap().len() < 10_000);
+}
+
 #[test]
 fn what_a_manifest_does_not_name_is_not_there_after_opening() {
     let disk = FaultyDisk::new();
@@ -506,6 +556,15 @@ proptest! {
             }
         }
         check(&store, &model, "the end");
+
+        // Gaps or not: of the complete segments only those with a message are there after two checkpoints.
+        save(&mut store);
+        let manifest = save(&mut store);
+        for segment in manifest.segments.iter().filter(|segment| segment.sealed) {
+            let range = segment.first_seq.0..=segment.last_seq.0;
+            prop_assert!(model.range(range).next().is_some(), "{segment:?} is dead");
+        }
+        prop_assert_eq!(segment_files(&disk).len(), manifest.segments.len());
     }
 }
 
