@@ -29,6 +29,10 @@ fn hitherto(args: &[&str]) -> Command {
 
 /// Starts a broker on a free port and reads its log up to "Server is ready".
 async fn serve(folder: &Path) -> (Child, String) {
+    serve_from(folder, hitherto).await
+}
+
+async fn serve_from(folder: &Path, program: impl Fn(&[&str]) -> Command) -> (Child, String) {
     let store = folder.join("store").display().to_string();
     let ports = folder.join("ports.json").display().to_string();
     let args = [
@@ -40,7 +44,7 @@ async fn serve(folder: &Path) -> (Child, String) {
         "--ports-file",
         &ports,
     ];
-    let mut child = hitherto(&args).spawn().unwrap();
+    let mut child = program(&args).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.as_mut().unwrap()).lines();
     let mut log = String::new();
     while !log.contains("Server is ready") {
@@ -191,6 +195,54 @@ async fn answer(client: &mut RawClient) -> String {
     let line = client.line().await;
     assert!(line.starts_with("MSG inbox."), "{line}");
     client.line().await
+}
+
+#[tokio::test]
+async fn open_files_are_raised_to_the_hard_limit_and_clients_cannot_take_them_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (child, log) = serve_from(folder.path(), |args| {
+        let mut command = Command::new("sh");
+        let script = "ulimit -Sn 60 && ulimit -Hn 120 && exec \"$0\" \"$@\"";
+        command.args(["-c", script, env!("CARGO_BIN_EXE_hitherto")]);
+        command.args(args).env_remove("RUST_LOG");
+        command.kill_on_drop(true).stderr(Stdio::piped());
+        command
+    })
+    .await;
+    assert!(
+        log.contains("120 open files leave room for 90 client connections"),
+        "{log}"
+    );
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id().unwrap())).unwrap();
+    let open_files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let mut words = open_files.unwrap().split_whitespace().skip(3);
+    assert_eq!((words.next(), words.next()), (Some("120"), Some("120")));
+
+    let addr = ([127, 0, 0, 1], port_in(&log)).into();
+    let mut clients = Vec::new();
+    for _ in 0..90 {
+        let mut client = RawClient::connect_to(addr).await;
+        client.send(format!("{QUIET}PING\r\n")).await;
+        client.expect("PONG\r\n").await;
+        clients.push(client);
+    }
+    let mut refused = RawClient::connect_to(addr).await;
+    refused
+        .expect("-ERR 'maximum connections exceeded'\r\n")
+        .await;
+    // There is a descriptor left for a new stream.
+    let config = r#"{"name":"S","subjects":["s.>"]}"#;
+    let size = config.len();
+    let client = &mut clients[0];
+    client
+        .send(format!(
+            "SUB inbox.* 1\r\nPUB $JS.API.STREAM.CREATE.S inbox.1 {size}\r\n{config}\r\n"
+        ))
+        .await;
+    let created = answer(client).await;
+    assert!(created.contains("\"did_create\":true"), "{created}");
 }
 
 #[tokio::test]

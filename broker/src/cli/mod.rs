@@ -6,6 +6,7 @@
 //! | `check`, `inspect` | a store whose broker is stopped |
 //! | `drop_in` | the command line of nats-server |
 //! | `process` | a broker as a process; what both of them run |
+//! | `open_files` | how many files it may have open |
 //! | `log`, `ports`, `signals` | its log, ports file and signals |
 //! | `send_signal` | `--signal` |
 //! | `hint` | what to do about an error |
@@ -15,6 +16,7 @@ mod drop_in;
 mod hint;
 mod inspect;
 mod log;
+mod open_files;
 mod ports;
 mod process;
 mod send_signal;

@@ -8,6 +8,7 @@ use hitherto_broker::config::{ProcessOptions, ServerOptions};
 use hitherto_broker::{NATS_VERSION, Node};
 
 use super::log::{Form, Log};
+use super::open_files::OpenFiles;
 use super::ports::PortsFile;
 use super::signals::{Signal, Signals};
 
@@ -28,16 +29,18 @@ pub(super) struct Process {
 
 impl Process {
     /// Runs the broker until a signal ends it.
-    pub(super) fn run(self) -> anyhow::Result<()> {
+    pub(super) fn run(mut self) -> anyhow::Result<()> {
         let log = Log::start(self.form, &self.options.process)?;
+        let open_files = OpenFiles::raise();
+        open_files.hold(&mut self.options);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .context("cannot start the runtime")?;
-        runtime.block_on(self.serve(&log))
+        runtime.block_on(self.serve(&log, open_files))
     }
 
-    async fn serve(self, log: &Log) -> anyhow::Result<()> {
+    async fn serve(self, log: &Log, open_files: OpenFiles) -> anyhow::Result<()> {
         // Before anything else, so that an early signal is not missed.
         let mut signals = Signals::new().context("cannot listen for signals")?;
         self.log_heading();
@@ -62,7 +65,7 @@ impl Process {
                     break;
                 }
                 Signal::ReopenLog => log.reopen(),
-                Signal::Reload => match self.reload(&node, log) {
+                Signal::Reload => match self.reload(&node, log, open_files) {
                     Ok(()) => tracing::info!("Reloaded server configuration"),
                     Err(error) => {
                         tracing::error!("Failed to reload server configuration: {error:#}");
@@ -76,8 +79,9 @@ impl Process {
     }
 
     /// Goes by what the configuration file says now. Nothing changes when it cannot be used.
-    fn reload(&self, node: &Node, log: &Log) -> anyhow::Result<()> {
-        let options = (self.load)()?;
+    fn reload(&self, node: &Node, log: &Log, open_files: OpenFiles) -> anyhow::Result<()> {
+        let mut options = (self.load)()?;
+        open_files.hold(&mut options);
         node.reload(options.node_config()?)?;
         log.set_level(&options.process);
         Ok(())

@@ -173,6 +173,14 @@ impl ServerOptions {
     pub fn set_max_payload(&mut self, bytes: usize) {
         self.limits.payload_bytes_max = bytes;
     }
+
+    /// Lets at most so many clients in, whatever was configured; returns the configured number if it was
+    /// larger.
+    pub fn limit_connections(&mut self, connections: usize) -> Option<usize> {
+        let configured = self.limits.connections_max;
+        self.limits.connections_max = configured.min(connections);
+        (configured > connections).then_some(configured)
+    }
 }
 
 /// The first address of a host. The unspecified IPv4 address becomes that of IPv6, which takes both,
