@@ -354,7 +354,10 @@ impl RecoveredStream {
 fn concerns_one_stream(error: &Error) -> bool {
     matches!(
         error,
-        Error::Damaged { .. } | Error::NewerFormat { .. } | Error::Io { .. }
+        Error::Damaged { .. }
+            | Error::NewerFormat { .. }
+            | Error::OlderFormat { .. }
+            | Error::Io { .. }
     )
 }
 

@@ -72,6 +72,17 @@ pub enum Error {
         supported: u32,
     },
 
+    /// The store was written by an earlier build, in a format that was never part of a release.
+    #[error("{} has format {found}, this release reads {supported}; go on with the build that wrote it, or delete the stream and fill it again", file.display())]
+    OlderFormat {
+        /// The file or folder with the format number.
+        file: PathBuf,
+        /// The format found.
+        found: u32,
+        /// The oldest format known here.
+        supported: u32,
+    },
+
     /// Something does not fit the format.
     #[error("{what} of {bytes} bytes exceeds the limit of {limit_bytes} bytes")]
     TooLarge {

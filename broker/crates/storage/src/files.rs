@@ -1,5 +1,6 @@
 //! Small file-system steps that several parts of the store share.
 
+use std::cmp::Ordering;
 use std::io;
 use std::path::Path;
 
@@ -77,6 +78,24 @@ pub(crate) fn number_in(name: &str, prefix: &str, suffix: &str) -> Option<u64> {
         .strip_suffix(suffix)?
         .parse()
         .ok()
+}
+
+/// Refuses a format that is not the one this release writes.
+pub(crate) fn check_format(file: &Path, found: u32, supported: u32) -> Result<(), Error> {
+    let file = || file.to_owned();
+    match found.cmp(&supported) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(Error::NewerFormat {
+            file: file(),
+            found,
+            supported,
+        }),
+        Ordering::Less => Err(Error::OlderFormat {
+            file: file(),
+            found,
+            supported,
+        }),
+    }
 }
 
 /// Reads a little-endian number at a fixed place of a header the caller has measured.

@@ -8,22 +8,27 @@
 //! somebody flushed, so that replicas hold the same segments. Messages too few for a block are
 //! never written as a shorter one; a checkpoint carries them in its manifest.
 //!
-//! Memory: the tail, the shared block cache, 32 bytes per block of the segments read so far, and one
-//! bit per message at most for single deletes. Open files: the segment being written and those not
-//! synced yet.
+//! Memory: the tail, the shared block cache, 40 bytes per block of the segments read so far, and one
+//! bit per message at most for single deletes. Open files: the segment being written, those not
+//! synced yet, and the few the cache holds.
 //!
 //! Removed messages: everything up to the floor, and a set of single ones. A segment of which
 //! nothing is left is dropped from the next manifest, and its file is removed after that manifest
 //! was saved ([`StreamStore::checkpoint_saved`]): until then recovery may need it.
 
 mod block;
+mod block_index;
 mod cache;
 mod checkpoint;
 mod deletes;
 mod manifest;
 mod metas;
+mod places;
+mod reading;
+mod record;
 mod rewrite;
 mod segment;
+mod segment_reader;
 mod summary;
 mod tail;
 mod unreadable;
@@ -39,10 +44,11 @@ use hitherto_jetstream::{StoredMessage, StreamSeq};
 use hitherto_platform::Disk;
 
 use self::block::{Block, BlockHeader, Packing};
+use self::block_index::BlockRef;
 use self::checkpoint::Shared;
 use self::deletes::DeleteSet;
 use self::manifest::SegmentRecord;
-use self::segment::{BlockRef, Segment, segment_path};
+use self::segment::{Segment, segment_path};
 use self::tail::Tail;
 use crate::Error;
 use crate::files;
@@ -110,6 +116,8 @@ pub struct StreamStore {
     /// Old files that held erased messages.
     shreds: Vec<PathBuf>,
     last_seq: StreamSeq,
+    /// The sequence that was read from a segment last.
+    last_read: AtomicU64,
     /// Segments created since the store was opened.
     created: u64,
     /// Whether the directory may hold files that no manifest will name again.
@@ -148,6 +156,7 @@ impl StreamStore {
             dropped_erased: BTreeSet::new(),
             shreds: Vec::new(),
             last_seq: StreamSeq(0),
+            last_read: AtomicU64::new(u64::MAX),
             created: 0,
             sweep: true,
         })
@@ -158,25 +167,14 @@ impl StreamStore {
     ///
     /// # Errors
     /// [`Error::Damaged`] when a named segment is missing or too short, [`Error::NewerFormat`],
-    /// [`Error::Io`]. Blocks are verified when they are read.
+    /// [`Error::OlderFormat`], [`Error::Io`]. Blocks are verified when they are read.
     pub fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
         options: StreamStoreOptions,
         manifest: Manifest,
     ) -> Result<Self, Error> {
-        if manifest.version > manifest::VERSION {
-            let (found, supported) = (manifest.version, manifest::VERSION);
-            return Err(Error::NewerFormat {
-                file: dir.to_owned(),
-                found,
-                supported,
-            });
-        }
-        if manifest.version < manifest::VERSION {
-            let what = "the segments are of an older, unreleased format";
-            return Err(Error::damaged(dir, 0, what));
-        }
+        files::check_format(dir, manifest.version, manifest::VERSION)?;
         let mut store = Self::create(disk, dir, options)?;
         for record in manifest.segments {
             store
@@ -224,30 +222,6 @@ impl StreamStore {
             self.raise_floor(seq);
         } else if seq.0 - self.last_seq.0 <= GAP_SEQS_MAX {
             self.deletes.insert_range(self.last_seq.0 + 1..=seq.0);
-        }
-    }
-
-    /// Returns a message; `None` when it is removed or never was. What comes from disk is verified.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] or [`Error::Io`].
-    pub fn get(&self, seq: StreamSeq) -> Result<Option<StoredMessage>, Error> {
-        if self.is_removed(seq) {
-            return Ok(None);
-        }
-        let flushed = self
-            .segments
-            .last()
-            .is_some_and(|last| seq <= last.record.last_seq);
-        if !flushed {
-            return Ok(self.tail.get(seq).cloned());
-        }
-        let after = self
-            .segments
-            .partition_point(|segment| segment.record.first_seq <= seq);
-        match after.checked_sub(1).map(|index| &self.segments[index]) {
-            Some(segment) if seq <= segment.record.last_seq => self.get_stored(segment, seq),
-            Some(_) | None => Ok(None),
         }
     }
 
@@ -350,6 +324,7 @@ impl StreamStore {
         let needed = rewrite::names(manifest.segments.iter().chain(live));
         let erased = self.segments.iter().map(|segment| &segment.record);
         let erased = rewrite::names(erased.filter(|record| record.shred_before));
+        self.options.cache.close_files(self.cache_id);
         let Shared { disk, dir, .. } = &*self.shared;
         for name in files::list(&**disk, dir)? {
             let Some(file) = rewrite::parse_name(&name) else {
@@ -374,11 +349,6 @@ impl StreamStore {
         Ok(())
     }
 
-    /// Walks all messages that are not removed, in order, for rebuilding an index.
-    pub fn metas(&self) -> Metas<'_> {
-        Metas::new(self)
-    }
-
     /// Deletes the store with all its messages.
     ///
     /// # Errors
@@ -399,29 +369,6 @@ impl StreamStore {
 
     fn is_removed(&self, seq: StreamSeq) -> bool {
         seq <= self.floor || self.deletes.contains(seq.0)
-    }
-
-    fn get_stored(
-        &self,
-        segment: &Segment,
-        seq: StreamSeq,
-    ) -> Result<Option<StoredMessage>, Error> {
-        let disk = &*self.shared.disk;
-        let Some(at) = segment.find(disk, seq)? else {
-            return Ok(None);
-        };
-        let key = (self.cache_id, segment.record.first_seq.0, at.offset);
-        let block = match self.options.cache.get(key) {
-            Some(block) => block,
-            None => {
-                let block = segment.read(disk, at)?;
-                self.options.cache.insert(key, block.clone());
-                block
-            }
-        };
-        block
-            .get(seq)
-            .map_err(|what| segment.damaged(at.offset, what))
     }
 
     /// Writes complete blocks with one write, as many as fit it and the segment; false when there
@@ -495,6 +442,13 @@ fn live_in(record: &SegmentRecord, floor: StreamSeq, deletes: &DeleteSet) -> u64
     match first <= last {
         true => last - first + 1 - deletes.count_in(first..=last),
         false => 0,
+    }
+}
+
+/// Whoever drops a store may be about to remove its files.
+impl Drop for StreamStore {
+    fn drop(&mut self) {
+        self.options.cache.forget(self.cache_id);
     }
 }
 

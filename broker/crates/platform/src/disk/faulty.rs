@@ -59,6 +59,8 @@ pub struct Counters {
     pub dir_syncs: u64,
     /// `read_at` calls.
     pub reads: u64,
+    /// Bytes they returned.
+    pub bytes_read: u64,
     /// Changing operations: writes, syncs, length and name changes, failed ones too. This is the
     /// unit of [`FaultyDisk::cut_power_after`].
     pub operations: u64,
@@ -437,8 +439,10 @@ impl DiskFile for FaultyFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.state()?;
         state.faults.check(FaultOn::Read, &self.path)?;
+        let read = state.inode_mut(self.inode)?.read(buf, offset);
         state.counters.reads += 1;
-        Ok(state.inode_mut(self.inode)?.read(buf, offset))
+        state.counters.bytes_read += read as u64;
+        Ok(read)
     }
 
     fn sync_data(&self) -> io::Result<()> {

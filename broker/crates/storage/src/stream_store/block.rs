@@ -1,4 +1,4 @@
-//! The block: some 64 KiB of messages under one crc32c, the unit segments are read in.
+//! The block: some 64 KiB of messages, the unit segments are read in order in.
 //!
 //! ```text
 //! header (60 bytes)  magic u32, version u16, packing u16, records length u32, count u32,
@@ -6,20 +6,24 @@
 //!                    summary length u32, crc u32 of the header before it and the summary,
 //!                    crc u32 of the header before it and the records
 //! summary            what an index needs to know, see `summary.rs`
-//! record             seq u64, ts i64, subject length u32, headers length u32 (0 = none),
-//!                    payload length u32, subject, headers, payload
+//! records            one per message, see `record.rs`
 //! ```
-//! Packing 0 means records as above; 1 means all of them compressed with LZ4 behind their length u32,
+//! Packing 0 means records as they are; 1 means all of them compressed with LZ4 behind their length u32,
 //! and the records length is what they take then. The checksums are those of the stored bytes.
+//!
+//! One crc over all records is what reading in order checks: less work than the checksum of each.
 //!
 //! Little endian. Timestamps are nanoseconds since 1970 and need not be in order.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hitherto_jetstream::{Lifetime, MessageMeta, StoredMessage, StreamSeq, message_bytes};
-use hitherto_protocol::{Headers, Subject, Timestamp};
+use hitherto_jetstream::{MessageMeta, StoredMessage, StreamSeq};
+use hitherto_protocol::Timestamp;
 
+use super::block_index::BlockRef;
+use super::places::Places;
+use super::record::{self, Record, timestamp_at};
 use super::summary;
 use crate::files::{u32_at, u64_at};
 
@@ -29,26 +33,29 @@ pub(super) const HEADER_BYTES: usize = 60;
 /// The largest block this format admits: 2 GiB. It bounds what a damaged header can ask for.
 const BLOCK_BYTES_MAX: usize = 1 << 31;
 
+/// A byte of LZ4 stands for at most so many. It bounds what damaged bytes can ask for.
+const LZ4_RATIO_MAX: usize = 255;
+
 const MAGIC: u32 = u32::from_le_bytes(*b"HBLK");
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 const SUMMARY_CRC_AT: usize = 52;
 const CRC_AT: usize = 56;
-const RECORD_HEADER_BYTES: usize = 28;
-
-/// Bytes a message takes in a block.
-pub(super) fn record_len(message: &StoredMessage) -> usize {
-    let headers = message
-        .headers
-        .as_ref()
-        .map_or(0, |headers| headers.as_bytes().len());
-    RECORD_HEADER_BYTES + message.subject.as_bytes().len() + headers + message.payload.len()
-}
 
 /// How the records of a block are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packing {
     Plain = 0,
     Lz4 = 1,
+}
+
+impl Packing {
+    pub(super) fn of(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Plain),
+            1 => Some(Self::Lz4),
+            _ => None,
+        }
+    }
 }
 
 /// Appends a block of `messages`, which are not empty, to `buf`. What does not become smaller is not
@@ -63,13 +70,12 @@ pub(super) fn encode<'a>(
     buf.resize(start + HEADER_BYTES, 0);
     summary::encode(buf, messages.clone());
     let records_at = buf.len();
+    let packing = encode_records(buf, messages.clone(), packing);
     let mut ends: Option<(&StoredMessage, &StoredMessage)> = None;
     for message in messages {
-        encode_record(buf, message);
         ends = Some((ends.map_or(message, |(first, _)| first), message));
     }
     let (first, last) = ends.expect("a block has messages");
-    let packing = pack(buf, records_at, packing);
     let records_len = fits(buf.len() - records_at);
     let summary_len = fits(records_at - start - HEADER_BYTES);
     let header = &mut buf[start..start + HEADER_BYTES];
@@ -90,24 +96,36 @@ pub(super) fn encode<'a>(
     head[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// Packs what is in `buf` from `records_at` on, and tells how it is stored then.
-fn pack(buf: &mut Vec<u8>, records_at: usize, packing: Packing) -> Packing {
-    let packed = match packing {
-        Packing::Plain => return Packing::Plain,
-        Packing::Lz4 => lz4_flex::block::compress_prepend_size(&buf[records_at..]),
-    };
-    if packed.len() >= buf.len() - records_at {
-        return Packing::Plain;
+/// Appends the records and tells how they are stored.
+fn encode_records<'a>(
+    buf: &mut Vec<u8>,
+    messages: impl Iterator<Item = &'a StoredMessage> + Clone,
+    packing: Packing,
+) -> Packing {
+    let records_at = buf.len();
+    if packing == Packing::Lz4 {
+        // Checksums would not compress, and no record of a packed block is read alone.
+        for message in messages.clone() {
+            record::encode(buf, message, false);
+        }
+        let packed = lz4_flex::block::compress_prepend_size(&buf[records_at..]);
+        let is_smaller = packed.len() < buf.len() - records_at;
+        buf.truncate(records_at);
+        if is_smaller {
+            buf.extend_from_slice(&packed);
+            return Packing::Lz4;
+        }
     }
-    buf.truncate(records_at);
-    buf.extend_from_slice(&packed);
-    packing
+    for message in messages {
+        record::encode(buf, message, true);
+    }
+    Packing::Plain
 }
 
 /// Puts the records of a verified block back as they were, behind the same header and summary.
 fn unpack(bytes: &Bytes, head_len: usize) -> Option<Bytes> {
     let (len, packed) = lz4_flex::block::uncompressed_size(&bytes[head_len..]).ok()?;
-    if len > BLOCK_BYTES_MAX {
+    if len > BLOCK_BYTES_MAX || len / LZ4_RATIO_MAX > packed.len() {
         return None;
     }
     let mut unpacked = Vec::with_capacity(head_len + len);
@@ -115,22 +133,6 @@ fn unpack(bytes: &Bytes, head_len: usize) -> Option<Bytes> {
     unpacked.resize(head_len + len, 0);
     let got = lz4_flex::block::decompress_into(packed, &mut unpacked[head_len..]).ok()?;
     (got == len).then(|| Bytes::from(unpacked))
-}
-
-fn encode_record(buf: &mut Vec<u8>, message: &StoredMessage) {
-    let subject = message.subject.as_bytes();
-    let headers = message
-        .headers
-        .as_ref()
-        .map_or(&[][..], |headers| headers.as_bytes());
-    buf.extend_from_slice(&message.seq.0.to_le_bytes());
-    buf.extend_from_slice(&message.at.unix_nanos().to_le_bytes());
-    buf.extend_from_slice(&fits(subject.len()).to_le_bytes());
-    buf.extend_from_slice(&fits(headers.len()).to_le_bytes());
-    buf.extend_from_slice(&fits(message.payload.len()).to_le_bytes());
-    buf.extend_from_slice(subject);
-    buf.extend_from_slice(headers);
-    buf.extend_from_slice(&message.payload);
 }
 
 fn fits(len: usize) -> u32 {
@@ -149,7 +151,7 @@ pub(super) struct BlockHeader {
     pub(super) first_seq: StreamSeq,
     pub(super) last_seq: StreamSeq,
     pub(super) first_at: Timestamp,
-    packing: Packing,
+    pub(super) packing: Packing,
     summary_len: u32,
     records_len: u32,
 }
@@ -158,11 +160,7 @@ impl BlockHeader {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..HEADER_BYTES)?;
         let version = u16::from_le_bytes([bytes[4], bytes[5]]);
-        let packing = match u16::from_le_bytes([bytes[6], bytes[7]]) {
-            0 => Packing::Plain,
-            1 => Packing::Lz4,
-            _ => return None,
-        };
+        let packing = Packing::of(u16::from_le_bytes([bytes[6], bytes[7]]).into())?;
         let header = Self {
             packing,
             records_len: u32_at(bytes, 8),
@@ -190,15 +188,24 @@ impl BlockHeader {
         HEADER_BYTES + self.summary_len as usize
     }
 
-    /// Reads the summary at the front of a block with this header; `None` when it is not what was
+    /// The summary in the bytes at the front of a block with this header; `None` when it is not what was
     /// written.
-    pub(super) fn metas(&self, head: &[u8]) -> Option<Vec<MessageMeta>> {
+    pub(super) fn summary<'a>(&self, head: &'a [u8]) -> Option<&'a [u8]> {
         let head = head.get(..self.head_len())?;
         let summary = &head[HEADER_BYTES..];
-        if checksum(&head[..SUMMARY_CRC_AT], summary) != u32_at(head, SUMMARY_CRC_AT) {
-            return None;
-        }
-        summary::decode(summary, self.first_seq, self.first_at, self.count)
+        let crc = checksum(&head[..SUMMARY_CRC_AT], summary);
+        (crc == u32_at(head, SUMMARY_CRC_AT)).then_some(summary)
+    }
+
+    /// What the summary at the front of a block with this header says; `None` when it is not what was
+    /// written.
+    pub(super) fn metas(&self, head: &[u8]) -> Option<Vec<MessageMeta>> {
+        summary::decode(
+            self.summary(head)?,
+            self.first_seq,
+            self.first_at,
+            self.count,
+        )
     }
 }
 
@@ -230,7 +237,9 @@ impl Block {
         let mut at = header.head_len();
         while at < bytes.len() {
             records.push(u32::try_from(at).map_err(|_| "the block is too large")?);
-            at = record_end(&bytes, at).ok_or("the block's records do not add up")?;
+            let record = Record::split(&bytes[at..]);
+            let (_, len) = record.ok_or("the block's records do not add up")?;
+            at += len;
         }
         if records.len() != header.count as usize {
             return Err("the block's records do not add up");
@@ -238,6 +247,17 @@ impl Block {
         Ok(Self {
             bytes,
             records: records.into(),
+        })
+    }
+
+    /// Takes a plain block whose records are all intact, whatever became of its header and its checksum;
+    /// `None` when they are not.
+    pub(super) fn of_records(bytes: &Bytes, at: &BlockRef) -> Option<Self> {
+        let plain = at.packing == Packing::Plain && bytes.len() == at.len as usize;
+        let places = Places::of_records(bytes, at).filter(|_| plain)?;
+        places.is_complete().then(|| Self {
+            bytes: bytes.clone(),
+            records: places.starts().collect(),
         })
     }
 
@@ -250,7 +270,7 @@ impl Block {
     /// The record of a sequence. Where none is missing before it its place is known; otherwise it can
     /// only lie further to the front.
     fn find(&self, seq: StreamSeq) -> Option<usize> {
-        let seq_at = |at: &u32| u64_at(&self.bytes, *at as usize);
+        let seq_at = |at: &u32| record::seq_at(&self.bytes, *at as usize);
         let first = self.records.first().map(seq_at)?;
         let place = usize::try_from(seq.0.checked_sub(first)?).ok()?;
         if self.records.get(place).map(seq_at) == Some(seq.0) {
@@ -266,40 +286,12 @@ impl Block {
 
     /// Returns a message whose parts share the block's bytes.
     pub(super) fn message(&self, record: usize) -> Result<StoredMessage, &'static str> {
-        let parts = self.parts(record);
-        let subject = Subject::from_bytes(self.bytes.slice_ref(parts.subject));
-        let headers = match parts.headers {
-            [] => None,
-            headers => {
-                let headers = Headers::parse(self.bytes.slice_ref(headers));
-                Some(headers.map_err(|_| "the block holds malformed headers")?)
-            }
-        };
-        Ok(StoredMessage {
-            seq: parts.seq,
-            at: parts.at,
-            subject: subject.map_err(|_| "the block holds a malformed subject")?,
-            headers,
-            payload: self.bytes.slice_ref(parts.payload),
-        })
+        self.record(record).message(&self.bytes)
     }
 
-    /// Returns what an index needs; the subject is a copy, so that the index does not keep the
-    /// block in memory.
+    /// Returns what an index needs; it does not keep the block in memory.
     pub(super) fn meta(&self, record: usize) -> Result<MessageMeta, &'static str> {
-        let parts = self.parts(record);
-        let subject = Subject::from_bytes(Bytes::copy_from_slice(parts.subject));
-        Ok(MessageMeta {
-            seq: parts.seq,
-            at: parts.at,
-            subject: subject.map_err(|_| "the block holds a malformed subject")?,
-            bytes: message_bytes(
-                parts.subject.len(),
-                parts.headers.len(),
-                parts.payload.len(),
-            ),
-            lifetime: Lifetime::read(parts.headers, parts.at),
-        })
+        self.record(record).meta()
     }
 
     /// Tells whether the summary, of which reading messages takes no notice, says what they say.
@@ -315,51 +307,16 @@ impl Block {
         self.bytes.len() + self.records.len() * size_of::<u32>()
     }
 
-    fn parts(&self, record: usize) -> Parts<'_> {
+    fn record(&self, record: usize) -> Record<'_> {
         let at = self.records[record] as usize;
-        let header = &self.bytes[at..at + RECORD_HEADER_BYTES];
-        let mut rest = &self.bytes[at + RECORD_HEADER_BYTES..];
-        let mut take = |len: u32| {
-            let (part, after) = rest.split_at(len as usize);
-            rest = after;
-            part
-        };
-        Parts {
-            seq: StreamSeq(u64_at(header, 0)),
-            at: timestamp_at(header, 8),
-            subject: take(u32_at(header, 16)),
-            headers: take(u32_at(header, 20)),
-            payload: take(u32_at(header, 24)),
-        }
+        let (record, _) = Record::split(&self.bytes[at..]).expect("was found when it was decoded");
+        record
     }
-}
-
-struct Parts<'a> {
-    seq: StreamSeq,
-    at: Timestamp,
-    subject: &'a [u8],
-    headers: &'a [u8],
-    payload: &'a [u8],
-}
-
-fn record_end(bytes: &[u8], at: usize) -> Option<usize> {
-    let header = bytes.get(at..at + RECORD_HEADER_BYTES)?;
-    let lens = [u32_at(header, 16), u32_at(header, 20), u32_at(header, 24)];
-    let end = lens
-        .iter()
-        .fold(at + RECORD_HEADER_BYTES, |end, len| end + *len as usize);
-    (end <= bytes.len()).then_some(end)
-}
-
-fn timestamp_at(bytes: &[u8], at: usize) -> Timestamp {
-    let nanos = bytes[at..at + 8]
-        .try_into()
-        .expect("the range is 8 bytes long");
-    Timestamp::from_unix_nanos(i64::from_le_bytes(nanos))
 }
 
 #[cfg(test)]
 mod tests {
+    use hitherto_protocol::Subject;
     use proptest::prelude::*;
 
     use super::*;

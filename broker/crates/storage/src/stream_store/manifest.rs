@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::deletes::DeleteSet;
 
-/// The manifest this release reads, and with it the format of the segments it names: blocks with summaries.
-pub(super) const VERSION: u32 = 3;
+/// The manifest this release reads, and with it the format of the segments it names: blocks with summaries,
+/// records with checksums of their own.
+pub(super) const VERSION: u32 = 4;
 
 /// The segments of a stream with the lengths that are durable, and what is removed from them.
 ///

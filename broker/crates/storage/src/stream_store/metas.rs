@@ -1,9 +1,17 @@
 //! Walking all messages of a store, for rebuilding the stream's index.
 
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::vec;
+
 use hitherto_jetstream::{MessageMeta, StoredMessage};
 
 use super::StreamStore;
+use super::segment_reader::SegmentReader;
 use crate::Error;
+
+/// Blocks whose summaries are read ahead of the walk: 8, some 3,000 messages.
+const BLOCKS_AHEAD: usize = 8;
 
 /// What an index needs to know of every message that is not removed, in order of sequence.
 ///
@@ -12,31 +20,60 @@ use crate::Error;
 #[derive(Debug)]
 pub struct Metas<'a> {
     store: &'a StreamStore,
-    segment: usize,
-    block: usize,
-    open: std::vec::IntoIter<MessageMeta>,
+    blocks: Source<'a>,
+    open: vec::IntoIter<MessageMeta>,
     /// Messages of the tail that are behind.
     in_tail: usize,
-    /// Bytes to read of the next block.
-    guess: usize,
     failed: bool,
 }
 
-/// Bytes read of the first block: 8 KiB.
-const GUESS_BYTES: usize = 8 * 1024;
+/// Where the summaries come from.
+#[derive(Debug)]
+enum Source<'a> {
+    Here(Summaries<'a>),
+    /// Read by another thread.
+    Ahead(Receiver<Result<Vec<MessageMeta>, Error>>),
+}
 
-/// A summary may be so much larger than the one before without a second read.
-const GUESS_MARGIN_BYTES: usize = 512;
+impl StreamStore {
+    /// Walks all messages that are not removed, in order.
+    pub fn metas(&self) -> Metas<'_> {
+        Metas::new(self, Source::Here(Summaries::new(self)))
+    }
+
+    /// Lets `walk` walk all messages that are not removed, in order, while another thread reads and decodes
+    /// ahead of it, so that an index is built while the next summaries are read. Stores of less than two
+    /// segments are walked on this thread alone.
+    pub fn walk_metas<R>(&self, walk: impl FnOnce(Metas<'_>) -> R) -> R {
+        if self.segments.len() < 2 {
+            return walk(self.metas());
+        }
+        thread::scope(|scope| {
+            let (blocks, read) = mpsc::sync_channel(BLOCKS_AHEAD);
+            let reading = move || {
+                for block in Summaries::new(self) {
+                    // The walk may end before the messages do.
+                    if blocks.send(block).is_err() {
+                        return;
+                    }
+                }
+            };
+            let thread = thread::Builder::new().name("hitherto-summaries".to_owned());
+            match thread.spawn_scoped(scope, reading) {
+                Ok(_) => walk(Metas::new(self, Source::Ahead(read))),
+                Err(_) => walk(self.metas()),
+            }
+        })
+    }
+}
 
 impl<'a> Metas<'a> {
-    pub(super) fn new(store: &'a StreamStore) -> Self {
+    fn new(store: &'a StreamStore, blocks: Source<'a>) -> Self {
         Self {
             store,
-            segment: 0,
-            block: 0,
+            blocks,
             open: Vec::new().into_iter(),
             in_tail: 0,
-            guess: GUESS_BYTES,
             failed: false,
         }
     }
@@ -63,21 +100,14 @@ impl<'a> Metas<'a> {
             if let Some(meta) = self.open.next() {
                 return Ok(Some(meta));
             }
-            let Some(segment) = self.store.segments.get(self.segment) else {
-                return Ok(None);
+            let block = match &mut self.blocks {
+                Source::Here(summaries) => summaries.next(),
+                // A reader that panicked is found out when it is joined.
+                Source::Ahead(read) => read.recv().ok(),
             };
-            let disk = &*self.store.shared.disk;
-            match segment.index(disk)?.get(self.block) {
-                Some(at) => {
-                    let mut guess = self.guess + GUESS_MARGIN_BYTES;
-                    self.open = segment.metas(disk, *at, &mut guess)?.into_iter();
-                    self.guess = guess;
-                    self.block += 1;
-                }
-                None => {
-                    self.segment += 1;
-                    self.block = 0;
-                }
+            match block {
+                Some(block) => self.open = block?.into_iter(),
+                None => return Ok(None),
             }
         }
     }
@@ -93,5 +123,52 @@ impl Iterator for Metas<'_> {
         let meta = self.next_meta();
         self.failed = meta.is_err();
         meta.transpose()
+    }
+}
+
+/// What the summaries of the blocks say, block by block.
+#[derive(Debug)]
+struct Summaries<'a> {
+    store: &'a StreamStore,
+    segment: usize,
+    /// Of that segment.
+    reader: Option<SegmentReader<'a>>,
+    block: usize,
+}
+
+impl<'a> Summaries<'a> {
+    fn new(store: &'a StreamStore) -> Self {
+        Self {
+            store,
+            segment: 0,
+            reader: None,
+            block: 0,
+        }
+    }
+
+    fn next_block(&mut self) -> Result<Option<Vec<MessageMeta>>, Error> {
+        let disk = &*self.store.shared.disk;
+        while let Some(segment) = self.store.segments.get(self.segment) {
+            if let Some(at) = segment.index(disk)?.get(self.block) {
+                let reader = match &self.reader {
+                    Some(reader) => reader,
+                    None => self.reader.insert(segment.reader(disk)?),
+                };
+                self.block += 1;
+                return reader.metas(at).map(Some);
+            }
+            self.segment += 1;
+            self.block = 0;
+            self.reader = None;
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Summaries<'_> {
+    type Item = Result<Vec<MessageMeta>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_block().transpose()
     }
 }

@@ -16,10 +16,11 @@ use hitherto_jetstream::{StoredMessage, StreamSeq};
 use hitherto_platform::{Disk, OpenMode};
 
 use super::block::{self, BlockHeader, Packing};
+use super::block_index::BlockRef;
 use super::deletes::DeleteSet;
 use super::manifest::SegmentRecord;
-use super::segment::{BlockRef, Segment};
-use super::{StreamStore, WRITE_BYTES};
+use super::segment::Segment;
+use super::{StreamStore, WRITE_BYTES, record};
 use crate::Error;
 use crate::files;
 
@@ -201,8 +202,9 @@ impl Rewrite {
         let old = Segment::open(disk, &self.dir, self.record)?;
         let mut new = Segment::rewritten(&self.dir, self.new_record());
         let mut blocks = Blocks::default();
+        let reader = old.reader(disk)?;
         for at in old.index(disk)? {
-            let read = old.read(disk, *at)?;
+            let read = reader.read(at)?;
             for place in 0..read.len() {
                 let message = read
                     .message(place)
@@ -291,7 +293,7 @@ struct Blocks {
 
 impl Blocks {
     fn push(&mut self, message: StoredMessage, block_bytes: usize, packing: Packing) {
-        self.open_bytes += block::record_len(&message);
+        self.open_bytes += record::len(&message);
         self.open.push(message);
         if self.open_bytes >= block_bytes {
             self.complete(packing);

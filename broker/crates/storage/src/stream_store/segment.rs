@@ -3,54 +3,37 @@
 //! ```text
 //! header (28 bytes)  magic u64, version u32, reserved u32, first seq u64, crc u32
 //! blocks             see `block.rs`
-//! index              per block: first seq u64, first ts i64, offset u64, length u32, count u32
-//! trailer (28 bytes) magic u64, version u32, blocks u32, index offset u64,
-//!                    crc u32 of the index and the trailer before it
+//! footer             see `block_index.rs`
 //! ```
 //! A segment is written once, front to back. Only the last one of a stream lacks its footer.
 
-use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
-use hitherto_jetstream::{MessageMeta, StreamSeq};
+use hitherto_jetstream::StreamSeq;
 use hitherto_platform::{Disk, DiskFile, OpenMode};
-use hitherto_protocol::Timestamp;
 
-use super::block::{self, Block, BlockHeader};
+use super::block_index::{self, BlockRef};
 use super::manifest::SegmentRecord;
+use super::segment_reader::SegmentReader;
 use crate::Error;
 use crate::files::{self, u32_at, u64_at};
 
 pub(super) const HEADER_BYTES: usize = 28;
-const INDEX_ENTRY_BYTES: usize = 32;
-const TRAILER_BYTES: usize = 28;
 const HEADER_MAGIC: u64 = u64::from_le_bytes(*b"HITHSEG\0");
-const TRAILER_MAGIC: u64 = u64::from_le_bytes(*b"HITHEND\0");
-const VERSION: u32 = 1;
-
-/// Where a block is: 32 bytes of memory per 64 KiB of messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BlockRef {
-    pub(super) first_seq: StreamSeq,
-    pub(super) first_at: Timestamp,
-    pub(super) offset: u64,
-    pub(super) len: u32,
-    pub(super) count: u32,
-}
+const VERSION: u32 = 2;
 
 /// A segment as its owner sees it.
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) record: SegmentRecord,
     path: PathBuf,
-    /// Held while the file is written or not yet synced. Later reads open the file anew, so that
-    /// open files do not grow with the stream.
+    /// Held while the file is written or not yet synced. Later reads use another handle, of which
+    /// there are few, so that open files do not grow with the stream.
     file: Option<Arc<OpenSegment>>,
     /// Read at first use.
-    index: OnceCell<Vec<BlockRef>>,
+    index: OnceLock<Vec<BlockRef>>,
     /// Whether the file may hold bytes of an earlier life behind `record.len`.
     stale_end: bool,
 }
@@ -59,7 +42,7 @@ pub(super) struct Segment {
 #[derive(Debug)]
 pub(super) struct OpenSegment {
     pub(super) path: PathBuf,
-    file: Box<dyn DiskFile>,
+    file: Arc<dyn DiskFile>,
     /// The length known to be durable.
     synced_len: AtomicU64,
 }
@@ -96,7 +79,7 @@ impl Segment {
             },
             path: segment_path(dir, first_seq),
             file: None,
-            index: OnceCell::from(Vec::new()),
+            index: OnceLock::from(Vec::new()),
             stale_end: true,
         }
     }
@@ -104,8 +87,8 @@ impl Segment {
     /// A segment that is written anew: without a length yet, or complete and durable.
     pub(super) fn rewritten(dir: &Path, record: SegmentRecord) -> Self {
         let index = match record.len {
-            0 => OnceCell::from(Vec::new()),
-            _ => OnceCell::new(),
+            0 => OnceLock::from(Vec::new()),
+            _ => OnceLock::new(),
         };
         Self {
             record,
@@ -136,7 +119,7 @@ impl Segment {
                 "the segment file is shorter than it was",
             ));
         }
-        let index = OnceCell::new();
+        let index = OnceLock::new();
         Ok(Self {
             record,
             path,
@@ -189,22 +172,7 @@ impl Segment {
 
     /// Completes the segment with its footer.
     pub(super) fn seal(&mut self, disk: &dyn Disk) -> Result<(), Error> {
-        let index = self.index(disk)?;
-        let mut footer = Vec::with_capacity(index.len() * INDEX_ENTRY_BYTES + TRAILER_BYTES);
-        for block in index {
-            footer.extend_from_slice(&block.first_seq.0.to_le_bytes());
-            footer.extend_from_slice(&block.first_at.unix_nanos().to_le_bytes());
-            footer.extend_from_slice(&block.offset.to_le_bytes());
-            footer.extend_from_slice(&block.len.to_le_bytes());
-            footer.extend_from_slice(&block.count.to_le_bytes());
-        }
-        let blocks = u32::try_from(index.len()).expect("a segment has far less than 4 G blocks");
-        footer.extend_from_slice(&TRAILER_MAGIC.to_le_bytes());
-        footer.extend_from_slice(&VERSION.to_le_bytes());
-        footer.extend_from_slice(&blocks.to_le_bytes());
-        footer.extend_from_slice(&self.record.len.to_le_bytes());
-        let crc = crc32c::crc32c(&footer);
-        footer.extend_from_slice(&crc.to_le_bytes());
+        let footer = block_index::encode(self.index(disk)?, VERSION, self.record.len);
         self.write(disk, &footer)?;
         self.record.len += footer.len() as u64;
         self.record.sealed = true;
@@ -225,6 +193,23 @@ impl Segment {
         }
     }
 
+    /// Opens the file for reading, or returns the handle that is held anyway.
+    pub(super) fn open_file(&self, disk: &dyn Disk) -> Result<Arc<dyn DiskFile>, Error> {
+        match &self.file {
+            Some(open) => Ok(Arc::clone(&open.file)),
+            None => Ok(files::open(disk, &self.path, OpenMode::Read)?.into()),
+        }
+    }
+
+    /// Opens the segment for reading.
+    pub(super) fn reader(&self, disk: &dyn Disk) -> Result<SegmentReader<'_>, Error> {
+        Ok(SegmentReader::new(self, self.open_file(disk)?))
+    }
+
+    pub(super) fn damaged(&self, offset: u64, what: &'static str) -> Error {
+        Error::damaged(&self.path, offset, what)
+    }
+
     /// Returns where the block that may hold `seq` is.
     pub(super) fn find(&self, disk: &dyn Disk, seq: StreamSeq) -> Result<Option<BlockRef>, Error> {
         let index = self.index(disk)?;
@@ -232,45 +217,18 @@ impl Segment {
         Ok(after.checked_sub(1).map(|block| index[block]))
     }
 
-    /// Reads and verifies a block.
-    pub(super) fn read(&self, disk: &dyn Disk, at: BlockRef) -> Result<Block, Error> {
-        let mut bytes = vec![0; at.len as usize];
-        self.read_exact(disk, &mut bytes, at.offset)?;
-        let block = Block::decode(Bytes::from(bytes));
-        block.map_err(|what| self.damaged(at.offset, what))
-    }
-
-    /// Returns what an index needs to know of the messages of a block: from its summary, or from the
-    /// messages themselves when the summary is damaged. `guess` is the number of bytes the summary
-    /// may take with the header, and becomes what it took.
-    pub(super) fn metas(
+    /// Returns the block that holds `seq`, if one does, and the first sequence behind it.
+    pub(super) fn find_range(
         &self,
         disk: &dyn Disk,
-        at: BlockRef,
-        guess: &mut usize,
-    ) -> Result<Vec<MessageMeta>, Error> {
-        let mut head = vec![0; (*guess).clamp(block::HEADER_BYTES, at.len as usize)];
-        self.read_exact(disk, &mut head, at.offset)?;
-        let header = BlockHeader::decode(&head);
-        if let Some(header) = header.filter(|header| BlockRef::new(header, at.offset) == at) {
-            if header.head_len() > head.len() {
-                head.resize(header.head_len().min(at.len as usize), 0);
-                self.read_exact(disk, &mut head, at.offset)?;
-            }
-            if let Some(metas) = header.metas(&head) {
-                *guess = header.head_len();
-                return Ok(metas);
-            }
-        }
-        let block = self.read(disk, at)?;
-        let metas = (0..block.len()).map(|record| block.meta(record));
-        metas
-            .collect::<Result<_, _>>()
-            .map_err(|what| self.damaged(at.offset, what))
-    }
-
-    pub(super) fn damaged(&self, offset: u64, what: &'static str) -> Error {
-        Error::damaged(&self.path, offset, what)
+        seq: StreamSeq,
+    ) -> Result<Option<(BlockRef, StreamSeq)>, Error> {
+        let index = self.index(disk)?;
+        let after = index.partition_point(|block| block.first_seq <= seq);
+        // Where one block ends exactly stands in its header, which may be what is damaged.
+        let end = index.get(after).map(|next| next.first_seq);
+        let end = end.unwrap_or(self.record.last_seq.next());
+        Ok(after.checked_sub(1).map(|block| (index[block], end)))
     }
 
     /// Returns the index of the blocks, reading it if need be.
@@ -278,131 +236,45 @@ impl Segment {
         if let Some(index) = self.index.get() {
             return Ok(index);
         }
-        match self.check_head(disk) {
+        let reader = self.reader(disk)?;
+        match self.check_head(&reader) {
             // The blocks say everything once more, and each has a checksum of its own.
             Ok(()) | Err(Error::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }
         let index = match self.record.sealed {
-            true => self.read_footer(disk).or_else(|error| match error {
-                Error::Damaged { .. } => self.rebuild_footer(disk).map_err(|_| error),
-                _ => Err(error),
-            })?,
-            false => self.walk_blocks(disk)?,
+            true => block_index::read(&reader)?,
+            false => block_index::walk(&reader)?,
         };
-        self.check_count(&index)?;
         Ok(self.index.get_or_init(|| index))
     }
 
     /// Verifies what frames the blocks; a segment without either still reads.
-    pub(super) fn verify_ends(&self, disk: &dyn Disk) -> Vec<Error> {
+    pub(super) fn verify_ends(&self, reader: &SegmentReader<'_>) -> Vec<Error> {
         let footer = match self.record.sealed {
-            true => self.read_footer(disk).map(drop),
+            true => block_index::read_footer(reader).map(drop),
             false => Ok(()),
         };
-        [self.check_head(disk), footer]
+        [self.check_head(reader), footer]
             .into_iter()
             .filter_map(Result::err)
             .collect()
     }
 
-    fn check_count(&self, index: &[BlockRef]) -> Result<(), Error> {
-        let count: u64 = index.iter().map(|block| u64::from(block.count)).sum();
-        if count != self.record.count {
-            return Err(self.damaged(0, "the segment holds another number of messages"));
-        }
-        Ok(())
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Finds the blocks of a sealed segment whose footer is unreadable. Their number of messages
-    /// must be the one the manifest knows.
-    fn rebuild_footer(&self, disk: &dyn Disk) -> Result<Vec<BlockRef>, Error> {
-        let mut index = Vec::new();
-        let mut offset = HEADER_BYTES as u64;
-        let mut bytes = [0; block::HEADER_BYTES];
-        while offset + (block::HEADER_BYTES as u64) <= self.record.len {
-            self.read_exact(disk, &mut bytes, offset)?;
-            let Some(header) = BlockHeader::decode(&bytes) else {
-                break;
-            };
-            index.push(BlockRef::new(&header, offset));
-            offset += header.block_len() as u64;
-        }
-        self.check_count(&index)?;
-        Ok(index)
-    }
-
-    fn check_head(&self, disk: &dyn Disk) -> Result<(), Error> {
+    fn check_head(&self, reader: &SegmentReader<'_>) -> Result<(), Error> {
         let mut head = [0; HEADER_BYTES];
-        self.read_exact(disk, &mut head, 0)?;
+        reader.read_exact(&mut head, 0)?;
         let intact = u64_at(&head, 0) == HEADER_MAGIC
             && u64_at(&head, 16) == self.record.first_seq.0
             && u32_at(&head, 24) == crc32c::crc32c(&head[..24]);
         if !intact {
             return Err(self.damaged(0, "the header of the segment is unreadable"));
         }
-        let found = u32_at(&head, 8);
-        if found > VERSION {
-            return Err(Error::NewerFormat {
-                file: self.path.clone(),
-                found,
-                supported: VERSION,
-            });
-        }
-        Ok(())
-    }
-
-    fn read_footer(&self, disk: &dyn Disk) -> Result<Vec<BlockRef>, Error> {
-        let trailer_at = self.record.len.saturating_sub(TRAILER_BYTES as u64);
-        let damaged = || self.damaged(trailer_at, "the footer of the segment is unreadable");
-        let mut trailer = [0; TRAILER_BYTES];
-        self.read_exact(disk, &mut trailer, trailer_at)?;
-        let index_at = u64_at(&trailer, 16);
-        let index_len = u64::from(u32_at(&trailer, 12)) * INDEX_ENTRY_BYTES as u64;
-        if u64_at(&trailer, 0) != TRAILER_MAGIC
-            || index_at.checked_add(index_len) != Some(trailer_at)
-        {
-            return Err(damaged());
-        }
-        let mut bytes = vec![0; usize::try_from(index_len).map_err(|_| damaged())?];
-        self.read_exact(disk, &mut bytes, index_at)?;
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes), &trailer[..24]);
-        if crc != u32_at(&trailer, 24) {
-            return Err(damaged());
-        }
-        Ok(bytes
-            .chunks_exact(INDEX_ENTRY_BYTES)
-            .map(decode_index_entry)
-            .collect())
-    }
-
-    /// Rebuilds the index of an incomplete segment from its block headers.
-    fn walk_blocks(&self, disk: &dyn Disk) -> Result<Vec<BlockRef>, Error> {
-        let mut index = Vec::new();
-        let mut offset = HEADER_BYTES as u64;
-        let mut bytes = [0; block::HEADER_BYTES];
-        while offset < self.record.len {
-            self.read_exact(disk, &mut bytes, offset)?;
-            let header = BlockHeader::decode(&bytes);
-            let header = header.ok_or_else(|| self.damaged(offset, "no block starts here"))?;
-            index.push(BlockRef::new(&header, offset));
-            offset += header.block_len() as u64;
-        }
-        if offset != self.record.len {
-            return Err(self.damaged(offset, "the blocks do not end where the segment does"));
-        }
-        Ok(index)
-    }
-
-    fn read_exact(&self, disk: &dyn Disk, buf: &mut [u8], offset: u64) -> Result<(), Error> {
-        let read = match &self.file {
-            Some(open) => open.file.read_exact_at(buf, offset),
-            None => files::open(disk, &self.path, OpenMode::Read)?.read_exact_at(buf, offset),
-        };
-        read.map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => self.damaged(offset, "the segment file is cut"),
-            _ => Error::io("read", &self.path, error),
-        })
+        files::check_format(&self.path, u32_at(&head, 8), VERSION)
     }
 
     fn write(&mut self, disk: &dyn Disk, bytes: &[u8]) -> Result<(), Error> {
@@ -415,7 +287,7 @@ impl Segment {
                 } else {
                     OpenMode::ReadWrite
                 };
-                let file = files::open(disk, &self.path, mode)?;
+                let file = files::open(disk, &self.path, mode)?.into();
                 // What a manifest named is durable; a new file has nothing yet.
                 let (path, synced_len) = (self.path.clone(), AtomicU64::new(len));
                 self.file.insert(Arc::new(OpenSegment {
@@ -434,35 +306,5 @@ impl Segment {
         open.file
             .write_at(bytes, len)
             .map_err(|error| Error::io("write", &self.path, error))
-    }
-}
-
-impl BlockRef {
-    pub(super) fn new(header: &BlockHeader, offset: u64) -> Self {
-        let len = u32::try_from(header.block_len()).expect("block headers admit 2 GiB at most");
-        let BlockHeader {
-            first_seq,
-            first_at,
-            count,
-            ..
-        } = *header;
-        Self {
-            first_seq,
-            first_at,
-            offset,
-            len,
-            count,
-        }
-    }
-}
-
-fn decode_index_entry(bytes: &[u8]) -> BlockRef {
-    let nanos = i64::from_le_bytes(bytes[8..16].try_into().expect("the range is 8 bytes long"));
-    BlockRef {
-        first_seq: StreamSeq(u64_at(bytes, 0)),
-        first_at: Timestamp::from_unix_nanos(nanos),
-        offset: u64_at(bytes, 16),
-        len: u32_at(bytes, 24),
-        count: u32_at(bytes, 28),
     }
 }

@@ -13,6 +13,8 @@
 //! ```
 //! Numbers are LEB128: 7 bits a byte, the lowest first, the high bit set in all but the last.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use hitherto_jetstream::{Lifetime, MessageMeta, StoredMessage, StreamSeq};
 use hitherto_protocol::{Subject, Timestamp};
@@ -82,18 +84,18 @@ pub(super) fn decode(
     count: u32,
 ) -> Option<Vec<MessageMeta>> {
     let mut rest = Reader(summary);
-    // A message takes 7 bytes at least, so a wrong count does not ask for much memory.
-    let mut parts = Vec::with_capacity((count as usize).min(summary.len() / 7));
+    let mut parts = Vec::with_capacity(room_for(count, summary));
     // The subjects lie in one buffer that all of them share.
     let mut text = Vec::with_capacity(summary.len() * 3);
     let (mut seq, mut at, mut bytes) = (first_seq.0, first_at.unix_nanos(), 0_u64);
     let mut subject = 0..0;
     for _ in 0..count {
-        seq = seq.checked_add(rest.number()?)?;
-        at = at.wrapping_add(unzigzag(rest.number()?));
-        bytes = bytes.wrapping_add(unzigzag(rest.number()?).cast_unsigned());
-        subject = rest.subject(&mut text, subject)?;
-        let lifetime = match rest.bytes()? {
+        let entry = rest.entry()?;
+        seq = seq.checked_add(entry.seq)?;
+        at = at.wrapping_add(unzigzag(entry.at));
+        bytes = bytes.wrapping_add(unzigzag(entry.bytes).cast_unsigned());
+        subject = entry.put_subject(&mut text, &subject)?;
+        let lifetime = match entry.headers {
             [] => None,
             headers => Lifetime::read(headers, Timestamp::from_unix_nanos(at)),
         };
@@ -115,6 +117,51 @@ pub(super) fn decode(
             })
         });
     metas.collect()
+}
+
+/// Decodes only the sequences and the sizes that count against limits; `None` as [`decode`].
+pub(super) fn sizes(summary: &[u8], first_seq: StreamSeq, count: u32) -> Option<Vec<(u64, u64)>> {
+    let mut rest = Reader(summary);
+    let mut sizes = Vec::with_capacity(room_for(count, summary));
+    let (mut seq, mut bytes) = (first_seq.0, 0_u64);
+    for _ in 0..count {
+        let entry = rest.entry()?;
+        seq = seq.checked_add(entry.seq)?;
+        bytes = bytes.wrapping_add(unzigzag(entry.bytes).cast_unsigned());
+        sizes.push((seq, bytes));
+    }
+    rest.0.is_empty().then_some(sizes)
+}
+
+/// A message takes 7 bytes at least, so a wrong count does not ask for much memory.
+fn room_for(count: u32, summary: &[u8]) -> usize {
+    (count as usize).min(summary.len() / 7)
+}
+
+/// What is said of one message, as distances from the one before.
+struct Entry<'a> {
+    seq: u64,
+    at: u64,
+    bytes: u64,
+    subject_start: usize,
+    subject_end: usize,
+    subject_middle: &'a [u8],
+    headers: &'a [u8],
+}
+
+impl Entry<'_> {
+    /// Appends the subject to `text`; the one before is at `before` there.
+    fn put_subject(&self, text: &mut Vec<u8>, before: &Range<usize>) -> Option<Range<usize>> {
+        let (start, end) = (self.subject_start, self.subject_end);
+        if start.checked_add(end)? > before.len() {
+            return None;
+        }
+        let at = text.len();
+        text.extend_from_within(before.start..before.start + start);
+        text.extend_from_slice(self.subject_middle);
+        text.extend_from_within(before.end - end..before.end);
+        Some(at..text.len())
+    }
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -147,21 +194,16 @@ impl<'a> Reader<'a> {
         Some(bytes)
     }
 
-    /// Appends the next subject to `text`; the one before is at `before` there.
-    fn subject(
-        &mut self,
-        text: &mut Vec<u8>,
-        before: std::ops::Range<usize>,
-    ) -> Option<std::ops::Range<usize>> {
-        let (start, end, middle) = (self.len()?, self.len()?, self.bytes()?);
-        if start.checked_add(end)? > before.len() {
-            return None;
-        }
-        let at = text.len();
-        text.extend_from_within(before.start..before.start + start);
-        text.extend_from_slice(middle);
-        text.extend_from_within(before.end - end..before.end);
-        Some(at..text.len())
+    fn entry(&mut self) -> Option<Entry<'a>> {
+        Some(Entry {
+            seq: self.number()?,
+            at: self.number()?,
+            bytes: self.number()?,
+            subject_start: self.len()?,
+            subject_end: self.len()?,
+            subject_middle: self.bytes()?,
+            headers: self.bytes()?,
+        })
     }
 }
 
@@ -215,6 +257,9 @@ mod tests {
             let first = &messages[0];
             let count = u32::try_from(messages.len()).unwrap();
             let metas: Vec<_> = messages.iter().map(StoredMessage::meta).collect();
+            let sizes = metas.iter().map(|meta| (meta.seq.0, meta.bytes)).collect();
+            prop_assert_eq!(super::sizes(&bytes, first.seq, count), Some(sizes));
+            prop_assert_eq!(super::sizes(&bytes, first.seq, count - 1), None);
             prop_assert_eq!(decode(&bytes, first.seq, first.at, count), Some(metas));
             prop_assert_eq!(decode(&bytes, first.seq, first.at, count + 1), None);
             prop_assert_eq!(decode(&bytes, first.seq, first.at, count - 1), None);

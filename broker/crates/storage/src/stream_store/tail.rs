@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use hitherto_jetstream::{StoredMessage, StreamSeq};
 
-use super::block;
+use super::record;
 
 /// Messages not yet written to a segment.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Tail {
     }
 
     pub(super) fn push(&mut self, message: StoredMessage) {
-        let len = block::record_len(&message);
+        let len = record::len(&message);
         self.messages.push_back(message);
         self.bytes += len as u64;
         self.open_messages += 1;
@@ -76,9 +76,10 @@ impl Tail {
             return false;
         };
         // As long as before: where blocks end must not change.
-        let headers = message.headers.take();
-        let headers_len = headers.map_or(0, |headers| headers.as_bytes().len());
-        message.payload = Bytes::from(vec![0; headers_len + message.payload.len()]);
+        let len = record::len(message);
+        message.headers = None;
+        message.payload = Bytes::new();
+        message.payload = Bytes::from(vec![0; len - record::len(message)]);
         true
     }
 
@@ -106,7 +107,7 @@ impl Tail {
     pub(super) fn drop_blocks(&mut self, blocks: usize) {
         let messages: usize = self.complete.drain(..blocks).sum();
         for message in self.messages.drain(..messages) {
-            self.bytes -= block::record_len(&message) as u64;
+            self.bytes -= record::len(&message) as u64;
         }
     }
 

@@ -72,6 +72,34 @@ fn check(store: &StreamStore, model: &BTreeMap<u64, StoredMessage>, context: &st
     let metas: Vec<_> = store.metas().map(Result::unwrap).collect();
     let expected: Vec<_> = model.values().map(StoredMessage::meta).collect();
     assert_eq!(metas, expected, "{context}");
+    let ahead: Vec<_> = store.walk_metas(|metas| metas.map(Result::unwrap).collect());
+    assert_eq!(ahead, expected, "{context}: read ahead");
+}
+
+#[test]
+fn a_walk_that_is_read_ahead_may_end_early_and_meets_the_same_damage() {
+    let disk = FaultyDisk::new();
+    let mut store = create(&disk);
+    fill(&mut store, 1..=600);
+    let manifest = save(&mut store);
+    assert_eq!(
+        store.walk_metas(|mut metas| metas.next().unwrap().unwrap().seq.0),
+        1
+    );
+    let third = &manifest.segment_files(Path::new(DIR))[2];
+    let file = disk.open(&third.path(), OpenMode::ReadWrite).unwrap();
+    file.write_at(&vec![0; usize::try_from(third.bytes()).unwrap()], 0)
+        .unwrap();
+    let store = open(&disk, &manifest).unwrap();
+    let walked: Vec<_> = store.walk_metas(|metas| metas.collect());
+    let before: Vec<_> = walked.iter().flatten().map(|meta| meta.seq.0).collect();
+    assert!(before.iter().copied().eq(1..*third.sequences().start()));
+    assert!(matches!(walked.last(), Some(Err(Error::Damaged { .. }))));
+    assert_eq!(
+        walked.len(),
+        before.len() + 1,
+        "nothing comes behind the error"
+    );
 }
 
 fn model_of(seqs: impl Iterator<Item = u64>) -> BTreeMap<u64, StoredMessage> {
@@ -435,7 +463,11 @@ fn a_manifest_of_another_version_is_refused() {
     );
     manifest.version = version - 1;
     let older = open(&disk, &manifest).unwrap_err();
-    assert!(matches!(older, Error::Damaged { .. }), "{older}");
+    assert!(
+        matches!(older, Error::OlderFormat { found, supported, .. } if (found, supported) == (version - 1, version)),
+        "{older}"
+    );
+    assert!(older.to_string().contains("delete the stream"), "{older}");
 }
 
 #[test]
@@ -455,7 +487,9 @@ fn the_cache_serves_repeated_reads_and_stays_within_its_limit() {
     let mut store = create(&disk);
     fill(&mut store, 1..=300);
     store.flush().unwrap();
-    store.get(StreamSeq(10)).unwrap();
+    for seq in [10, 11] {
+        store.get(StreamSeq(seq)).unwrap();
+    }
     let before = disk.counters().reads;
     store.get(StreamSeq(10)).unwrap();
     assert_eq!(disk.counters().reads, before);
@@ -614,6 +648,6 @@ fn compressed_blocks_read_back_beside_plain_ones_and_every_flipped_bit_is_notice
 }
 
 fn store_bytes(seqs: std::ops::RangeInclusive<u64>) -> u64 {
-    let len = |seq| block::record_len(&message(seq, usize::try_from(seq % 200).unwrap()));
+    let len = |seq| record::len(&message(seq, usize::try_from(seq % 200).unwrap()));
     seqs.map(|seq| len(seq) as u64).sum()
 }

@@ -20,28 +20,32 @@ impl StreamStore {
         }
     }
 
-    /// Returns the sequences that cannot be read while `seq` cannot: those of its block, or of its
-    /// segment when not even the segment's index can be read. Only `seq` itself when it is in
-    /// memory or was never stored.
+    /// Returns the sequences that cannot be read while `seq` cannot: those beside it in its block that are
+    /// damaged too, or all of its segment when not even the segment's index can be read. Only `seq` itself
+    /// when it is in memory or was never stored.
     pub fn unreadable_with(&self, seq: StreamSeq) -> RangeInclusive<u64> {
         let holds =
             |segment: &&Segment| segment.record.first_seq <= seq && seq <= segment.record.last_seq;
         let Some(segment) = self.segments.iter().find(holds) else {
             return seq.0..=seq.0;
         };
-        let (first, last) = (segment.record.first_seq.0, segment.record.last_seq.0);
-        let Ok(index) = segment.index(&*self.shared.disk) else {
-            return first..=last;
+        let disk = &*self.shared.disk;
+        let Ok(found) = segment.find_range(disk, seq) else {
+            return segment.record.first_seq.0..=segment.record.last_seq.0;
         };
-        let after = index.partition_point(|block| block.first_seq <= seq);
-        let first = match after.checked_sub(1) {
-            Some(block) => index[block].first_seq.0,
-            None => first,
+        let Some((at, end)) = found else {
+            return seq.0..=seq.0;
         };
-        // Where one block ends exactly stands in its header, which may be what is damaged.
-        let last = index
-            .get(after)
-            .map_or(last, |next| next.first_seq.0.saturating_sub(1));
-        first..=last
+        let lost = segment
+            .reader(disk)
+            .and_then(|reader| reader.lost(&at, end));
+        match lost {
+            Ok(lost) => lost
+                .into_iter()
+                .map(|lost| lost.sequences)
+                .find(|lost| lost.contains(&seq.0))
+                .unwrap_or(seq.0..=seq.0),
+            Err(_) => at.first_seq.0..=end.0.saturating_sub(1).max(seq.0),
+        }
     }
 }

@@ -9,8 +9,11 @@ use hitherto_platform::Disk;
 
 use super::StreamStore;
 use super::block::Block;
+use super::block_index::BlockRef;
 use super::manifest::{Manifest, SegmentRecord};
-use super::segment::{BlockRef, Segment};
+use super::places::Lost;
+use super::segment::Segment;
+use super::segment_reader::SegmentReader;
 use crate::Error;
 
 /// One damaged place.
@@ -92,33 +95,20 @@ impl SegmentFile {
             Ok(segment) => segment,
             Err(error) => return vec![whole(&error)],
         };
-        findings.extend(
-            segment
-                .verify_ends(disk)
-                .iter()
-                .map(|error| Finding::new(error, &path)),
-        );
+        let reader = match segment.reader(disk) {
+            Ok(reader) => reader,
+            Err(error) => return vec![whole(&error)],
+        };
+        let ends = segment.verify_ends(&reader);
+        findings.extend(ends.iter().map(|error| Finding::new(error, &path)));
         let index = match segment.index(disk) {
             Ok(index) => index,
             Err(error) => return vec![whole(&error)],
         };
         for (place, at) in index.iter().enumerate() {
-            let next = index.get(place + 1);
-            match verify_block(disk, &segment, at, next) {
-                Ok(block) if block.is_summed_up() => {}
-                Ok(_) => {
-                    let error =
-                        segment.damaged(at.offset, "the summary of the block is unreadable");
-                    findings.push(Finding::new(&error, &path));
-                }
-                Err(error) => {
-                    let last = next.map_or(self.record.last_seq.0, |next| next.first_seq.0 - 1);
-                    findings.push(Finding {
-                        sequences: Some(at.first_seq.0..=last),
-                        ..Finding::new(&error, &path)
-                    });
-                }
-            }
+            let next = index.get(place + 1).map(|next| next.first_seq);
+            let end = next.unwrap_or(self.record.last_seq.next());
+            findings.extend(verify_block(&reader, at, end, &path));
             if !pace(u64::from(at.len)) {
                 break;
             }
@@ -157,21 +147,55 @@ impl StreamStore {
     }
 }
 
-/// Verifies a block and what the index says of it.
+/// Verifies a block and what the index says of it; `end` is the first sequence behind it.
 fn verify_block(
-    disk: &dyn Disk,
-    segment: &Segment,
+    reader: &SegmentReader<'_>,
     at: &BlockRef,
-    next: Option<&BlockRef>,
-) -> Result<Block, Error> {
-    let block = segment.read(disk, *at)?;
-    let damaged = |what| segment.damaged(at.offset, what);
-    if block.len() != at.count as usize {
-        return Err(damaged("the block holds another number of messages"));
+    end: StreamSeq,
+    path: &Path,
+) -> Vec<Finding> {
+    let lost_with = |sequences, error: &Error| Finding {
+        sequences: Some(sequences),
+        ..Finding::new(error, path)
+    };
+    let all = at.first_seq.0..=end.0.saturating_sub(1).max(at.first_seq.0);
+    let error = match reader.read_strictly(at) {
+        Ok(block) => match check_block(&block, at, end) {
+            Ok(()) if block.is_summed_up() => return Vec::new(),
+            Ok(()) => {
+                let what = "the summary of the block is unreadable";
+                return vec![Finding::new(&reader.damaged(at.offset, what), path)];
+            }
+            Err(what) => return vec![lost_with(all, &reader.damaged(at.offset, what))],
+        },
+        Err(error) => error,
+    };
+    let lost = match reader.lost(at, end) {
+        Ok(lost) => lost,
+        Err(error) => return vec![lost_with(all, &error)],
+    };
+    if lost.is_empty() {
+        return vec![Finding::new(&error, path)];
     }
-    let end = next.map_or(segment.record.last_seq.next(), |next| next.first_seq);
-    check_messages(&block, at.first_seq, end).map_err(damaged)?;
-    Ok(block)
+    let finding = |lost: Lost| {
+        // Of a block that is lost as a whole the error says why.
+        let error = match lost.at {
+            0 => &error,
+            at_record => &reader.damaged(
+                at.offset + u64::from(at_record),
+                "a message fails its checksum",
+            ),
+        };
+        lost_with(lost.sequences, error)
+    };
+    lost.into_iter().map(finding).collect()
+}
+
+fn check_block(block: &Block, at: &BlockRef, end: StreamSeq) -> Result<(), &'static str> {
+    if block.len() != at.count as usize {
+        return Err("the block holds another number of messages");
+    }
+    check_messages(block, at.first_seq, end)
 }
 
 fn check_messages(block: &Block, first: StreamSeq, end: StreamSeq) -> Result<(), &'static str> {

@@ -1,5 +1,5 @@
-//! Every flipped bit of a complete segment is found, and never more messages are given up than those of
-//! one block.
+//! Every flipped bit of a complete segment is found, and never more messages are given up than the one it
+//! lies in, or those of its block where that is compressed.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use super::*;
 
 const DIR: &str = "/store/streams/1";
 
-fn filled(disk: &FaultyDisk) -> (StreamStore, Manifest) {
+fn filled(disk: &FaultyDisk, compression: bool) -> (StreamStore, Manifest) {
     let options = StreamStoreOptions {
         segment_bytes: 2048,
         block_bytes: 500,
-        compression: false,
+        compression,
         cache: BlockCache::new(0),
     };
     let disk = Arc::new(disk.clone());
@@ -40,11 +40,20 @@ fn verify(file: &SegmentFile, disk: &FaultyDisk) -> Vec<Finding> {
 }
 
 #[test]
-fn every_flipped_bit_of_a_segment_is_found_and_loses_one_block_at_most() {
+fn every_flipped_bit_of_a_segment_is_found_and_loses_one_message_at_most() {
+    every_flipped_bit_is_found(false, 1);
+}
+
+#[test]
+fn every_flipped_bit_of_a_compressed_segment_is_found_and_loses_one_block_at_most() {
+    every_flipped_bit_is_found(true, 10);
+}
+
+fn every_flipped_bit_is_found(compression: bool, lost_max: u64) {
     let disk = FaultyDisk::new();
-    let (store, manifest) = filled(&disk);
+    let (store, manifest) = filled(&disk, compression);
     let files = manifest.segment_files(Path::new(DIR));
-    assert!(files.len() > 3 && files[0].is_sealed());
+    assert!(files.len() > 1 && files[0].is_sealed());
     assert_eq!(
         store.sealed_segments()[..],
         files[..store.sealed_segments().len()]
@@ -52,8 +61,7 @@ fn every_flipped_bit_of_a_segment_is_found_and_loses_one_block_at_most() {
     for file in &files {
         assert_eq!(verify(file, &disk), [], "{file:?}");
     }
-    let file = &files[1];
-    let blocks_max = 10;
+    let (file, mut losses) = (&files[0], 0);
     for offset in 0..file.bytes() {
         let bit = u8::try_from(offset % 8).unwrap();
         disk.flip_bit(&file.path(), offset, bit).unwrap();
@@ -65,18 +73,20 @@ fn every_flipped_bit_of_a_segment_is_found_and_loses_one_block_at_most() {
                 let within = file.sequences();
                 assert!(within.contains(lost.start()) && within.contains(lost.end()));
                 let count = lost.end() - lost.start() + 1;
-                assert!(count <= blocks_max, "offset {offset} loses {lost:?}");
+                assert!(count <= lost_max, "offset {offset} loses {lost:?}");
+                losses += 1;
             }
         }
         disk.flip_bit(&file.path(), offset, bit).unwrap();
     }
+    assert!(losses > 0);
     assert_eq!(verify(file, &disk), []);
 }
 
 #[test]
 fn a_cut_or_missing_segment_is_lost_as_a_whole() {
     let disk = FaultyDisk::new();
-    let (_, manifest) = filled(&disk);
+    let (_, manifest) = filled(&disk, false);
     let files = manifest.segment_files(Path::new(DIR));
     let open = disk.open(&files[0].path(), OpenMode::ReadWrite).unwrap();
     open.set_len(files[0].bytes() - 1).unwrap();
@@ -90,9 +100,30 @@ fn a_cut_or_missing_segment_is_lost_as_a_whole() {
 }
 
 #[test]
+fn a_segment_of_an_earlier_format_says_so_and_nothing_else() {
+    let disk = FaultyDisk::new();
+    let (_, manifest) = filled(&disk, false);
+    let file = &manifest.segment_files(Path::new(DIR))[0];
+    let open = disk.open(&file.path(), OpenMode::ReadWrite).unwrap();
+    let mut head = [0; 28];
+    open.read_exact_at(&mut head, 0).unwrap();
+    head[8] -= 1;
+    let crc = crc32c::crc32c(&head[..24]);
+    head[24..].copy_from_slice(&crc.to_le_bytes());
+    open.write_at(&head, 0).unwrap();
+    let findings = verify(file, &disk);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    let problem = &findings[0].problem;
+    assert!(
+        problem.contains("has format 1, this release reads 2"),
+        "{problem}"
+    );
+}
+
+#[test]
 fn a_verification_ends_when_it_is_told_to() {
     let disk = FaultyDisk::new();
-    let (_, manifest) = filled(&disk);
+    let (_, manifest) = filled(&disk, false);
     let file = &manifest.segment_files(Path::new(DIR))[0];
     let mut blocks = 0;
     let findings = file.verify(&disk, &mut |_| {
