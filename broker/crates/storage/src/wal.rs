@@ -7,7 +7,8 @@
 //! of bytes inside the file needs no journal write of the file system (measured 1.3 to 2 times the
 //! throughput of a growing file). A new file is not filled at once but in steps of
 //! [`WalOptions::grow_bytes`], riding on the write of the frame that crosses the step: an embedded
-//! broker that keeps a hundred events must not write 64 MiB first.
+//! broker that keeps a hundred events must not write 64 MiB first. Frames of 128 KiB or more grow the
+//! file without zeros: writing everything twice would cost them more than the journal does.
 //!
 //! Rules, which the tests assert:
 //! * `append` returns `Ok` after the sync, never before.

@@ -3,6 +3,7 @@
 use hitherto_platform::{FaultyDisk, OpenMode, SeededEntropy};
 use proptest::prelude::*;
 
+use super::writer::GROWING_FRAME_BYTES;
 use super::*;
 
 mod rolling;
@@ -87,6 +88,53 @@ fn a_new_log_writes_little_and_grows_in_steps() {
         4096,
         "a frame over the end brings zeros with it"
     );
+}
+
+#[test]
+fn large_frames_are_written_once_and_survive_a_crash_at_any_point() {
+    let large = |index: u64| (1, index, vec![index.to_le_bytes()[0]; GROWING_FRAME_BYTES]);
+    let options = |seed| WalOptions {
+        file_bytes: 1024 * 1024,
+        grow_bytes: 256 * 1024,
+        ..options(seed)
+    };
+    let disk = FaultyDisk::new();
+    let (mut wal, _) = try_open(&disk, options(1)).unwrap();
+    append(&mut wal, &[large(1)]).unwrap();
+    let before = disk.counters().bytes_written;
+    for index in 2..=5 {
+        append(&mut wal, &[large(index)]).unwrap();
+    }
+    let written = disk.counters().bytes_written - before;
+    let frame = GROWING_FRAME_BYTES as u64 + 512;
+    assert_eq!(written, 4 * frame, "nothing but the frames");
+
+    for cut in 0..40 {
+        let disk = FaultyDisk::new();
+        let (mut wal, _) = try_open(&disk, options(1)).unwrap();
+        disk.cut_power_after(cut);
+        let (mut acked, mut under_way) = (Vec::new(), Vec::new());
+        for index in 1..=10 {
+            // Small ones between the large ones, which bring zeros.
+            let entry = if index % 3 == 0 {
+                appended(index)
+            } else {
+                large(index)
+            };
+            match append(&mut wal, std::slice::from_ref(&entry)) {
+                Ok(_) => acked.push(entry),
+                Err(_) => {
+                    under_way.push(entry);
+                    break;
+                }
+            }
+        }
+        disk.crash_torn(cut);
+        drop(wal);
+        let recovered = try_open(&disk, options(2)).unwrap().1;
+        check(&recovered, &acked, &under_way, &format!("cut {cut}"));
+        assert!(recovered.len() >= acked.len(), "cut {cut}");
+    }
 }
 
 #[test]

@@ -11,6 +11,12 @@ use super::{Wal, WalEntry, WalOptions, WalPosition};
 use crate::Error;
 use crate::files;
 
+/// A frame from this size on grows the file by itself, without zeros: 128 KiB. Zeros are bytes the drive
+/// writes twice, which pays where it saves many small frames the file system's journal; a large frame takes
+/// longer to write twice than the journal takes. Either way the frame is durable, and so is the length of
+/// the file, when the write returns.
+pub(super) const GROWING_FRAME_BYTES: usize = 128 * 1024;
+
 /// The file frames are appended to.
 #[derive(Debug)]
 pub(super) struct ActiveFile {
@@ -53,10 +59,11 @@ impl Wal {
         Ok(position)
     }
 
-    /// How many zeros ride on the write of a frame that crosses the end of the file: up to the next step.
+    /// How many zeros ride on the write of a frame that crosses the end of the file: up to the next step,
+    /// none on a large frame.
     fn zeros_behind(&self, frame_len: usize) -> usize {
         let end = self.active.offset + frame_len as u64;
-        if end <= self.active.len {
+        if end <= self.active.len || frame_len >= GROWING_FRAME_BYTES {
             return 0;
         }
         let step = end.next_multiple_of(self.options.grow_bytes.max(1));
