@@ -202,10 +202,10 @@ impl Recovery<'_> {
         let snapshot = state_record::decode(&checkpoint.state)
             .map_err(|error| unusable(state_file, group, &error))?;
         let mut failed = None;
-        let metas = store
-            .metas()
-            .map_while(|meta| meta.map_err(|error| failed = Some(error)).ok());
-        let restored = Stream::restore(snapshot, metas);
+        let restored = store.walk_metas(|metas| {
+            let metas = metas.map_while(|meta| meta.map_err(|error| failed = Some(error)).ok());
+            Stream::restore(snapshot, metas)
+        });
         if let Some(error) = failed {
             return Err(error);
         }
