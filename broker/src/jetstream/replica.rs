@@ -119,10 +119,13 @@ impl Replica {
     }
 
     /// Tells those who wait that their records are not committed, or that nobody knows.
-    pub(crate) fn fail(&mut self, receipts: Vec<Receipt>, error: &LogError, outlet: &mut Outlet) {
+    pub(crate) fn fail(&mut self, receipts: Vec<Receipt>, error: &LogError, hands: &mut Hands<'_>) {
+        if matches!(error, LogError::NotWritten { .. }) {
+            self.stream.handle_lost_records(hands.now);
+        }
         let error = failure_error(error);
         for receipt in receipts {
-            self.refuse(receipt, &error, outlet);
+            self.refuse(receipt, &error, hands.outlet);
         }
     }
 
@@ -360,7 +363,8 @@ impl Replica {
 
     fn answer(&mut self, receipt: Receipt, outcome: Outcome, hands: &mut Hands<'_>) {
         match (receipt, outcome) {
-            (Receipt::None, _) => {}
+            // Whoever waits for a double ack learns by its time-out that it is not settled.
+            (Receipt::None, _) | (Receipt::Processed(_), Outcome::Premature) => {}
             (Receipt::PubAck(reply), Outcome::Published(published)) => {
                 let form = &self.pub_ack;
                 hands

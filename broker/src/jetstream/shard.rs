@@ -204,12 +204,11 @@ impl Shard {
             return;
         }
         if matches!(error, LogError::NotWritten { .. }) {
-            // Deliveries happen before they are recorded, and some records may be among the lost ones:
-            // a checkpoint has them all.
+            // A checkpoint lets the log give room back.
             self.parts.activity.hasten();
         }
         self.with_replica(group, |replica, hands| {
-            replica.fail(receipts, error, hands.outlet);
+            replica.fail(receipts, error, hands);
         });
     }
 

@@ -61,7 +61,7 @@ pub(crate) fn answer(
             accept(receipt, Ok(stream_info(replica, now)), outlet);
             tell_stream(&replica.entry.name, StreamAction::Modify, now, outlet);
         }
-        Outcome::Published(_) | Outcome::AlreadyApplied => {
+        Outcome::Published(_) | Outcome::Premature | Outcome::AlreadyApplied => {
             unreachable!("{:?} leads to no such outcome", receipt.change)
         }
     }

@@ -26,6 +26,9 @@ pub enum Outcome {
     Reset(Result<(Box<ConsumerInfo>, StreamSeq), ApiError>),
     /// Of a configuration, an expiry, a delivery or a settlement.
     Recorded,
+    /// Of a settlement of messages that no record tells the delivery of, since that one was lost. It is
+    /// proposed again; who waits for it is not answered.
+    Premature,
     /// The command was applied before; nothing changed.
     AlreadyApplied,
 }

@@ -212,6 +212,7 @@ impl World {
                 format!("error {} {}", error.err_code, error.description)
             }
             Outcome::Recorded => return,
+            Outcome::Premature => "premature".to_owned(),
             Outcome::AlreadyApplied => "already applied".to_owned(),
         };
         writeln!(self.out, "{line}").unwrap();

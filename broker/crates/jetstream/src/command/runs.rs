@@ -45,6 +45,18 @@ impl Runs {
         }
     }
 
+    /// Adds all of another.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        for run in &other.0 {
+            match self.0.last_mut() {
+                Some(last) if last.end() == run.first.0 && last.deliveries == run.deliveries => {
+                    last.count += run.count;
+                }
+                _ => self.0.push(*run),
+            }
+        }
+    }
+
     /// The runs, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Run> {
         self.0.iter()

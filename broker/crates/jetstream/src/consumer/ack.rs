@@ -75,7 +75,7 @@ impl Consumer {
             return;
         }
         if let Some(pending) = self.progress.pending.get(&ack.stream_seq)
-            && !pending.lease.is_settling
+            && pending.lease.settling.is_none()
         {
             out.push_back(self.ack_metric(now, ack, pending.lease.sent_at));
         }
@@ -130,8 +130,9 @@ impl Consumer {
     fn handle_progress(&mut self, now: Timestamp, ack: &Ack, out: &mut VecDeque<Output>) {
         let wait = self.ack_wait(ack.deliveries);
         let pending = self.progress.pending.get_mut(&ack.stream_seq);
-        let held = pending
-            .filter(|pending| pending.deliveries == ack.deliveries && !pending.lease.is_settling);
+        let held = pending.filter(|pending| {
+            pending.deliveries == ack.deliveries && pending.lease.settling.is_none()
+        });
         let Some(pending) = held else {
             if let Some(reply) = &ack.reply {
                 out.push_back(Output::Status(Status {

@@ -51,13 +51,6 @@ impl Round {
         self.count >= ROUND_MESSAGES_MAX || self.bytes >= ROUND_BYTES_MAX
     }
 
-    /// The messages passed over since the last record, ascending. Between rounds there is nothing else
-    /// here.
-    pub(super) fn unrecorded_holds(&self) -> impl Iterator<Item = StreamSeq> {
-        debug_assert_eq!(self.count, 0, "a round ends with its record");
-        self.messages.seqs()
-    }
-
     fn add(&mut self, delivery: progress::Delivery, bytes: u64) {
         if self.count == 0 {
             self.first = delivery.consumer_seq;
@@ -78,6 +71,9 @@ impl Consumer {
         interest: &dyn Fn(&Subject) -> bool,
         out: &mut VecDeque<Output>,
     ) -> bool {
+        if !self.propose_again(now, out) {
+            return false;
+        }
         self.propose_settled(now, out);
         if self.push.is_some() {
             self.serve_push(now, index, out);
@@ -102,10 +98,13 @@ impl Consumer {
         }
         let messages = mem::take(&mut self.round.messages);
         if !self.is_volatile() {
+            let first = self.round.first;
+            let last = self.progress.delivered.consumer_seq;
+            self.unrecorded.push(first, last, messages.clone());
             let command = Command::Delivered(Delivered {
                 consumer: self.name.clone(),
                 incarnation: self.incarnation,
-                first: self.round.first,
+                first,
                 messages,
                 at: now,
             });

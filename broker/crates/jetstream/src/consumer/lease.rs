@@ -3,6 +3,8 @@
 
 use hitherto_protocol::Timestamp;
 
+use crate::command::Settlement;
+
 /// What the owner knows of a pending delivery.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Lease {
@@ -11,5 +13,5 @@ pub(super) struct Lease {
     /// When it was sent.
     pub(super) sent_at: Timestamp,
     /// A record that settles it is on its way.
-    pub(super) is_settling: bool,
+    pub(super) settling: Option<Settlement>,
 }

@@ -3,7 +3,8 @@
 //! | file | noun |
 //! |---|---|
 //! | `mod` | [`Consumer`]: creation, configuration, what it shows of itself |
-//! | `progress` | the replicated part: deliveries and settlements |
+//! | `progress` | deliveries and settlements: those of the log, and the owner's ahead of it |
+//! | `unrecorded` | deliveries on their way into the log, and lost records |
 //! | `start` | where a deliver policy begins |
 //! | `deliver` | a round of deliveries, whoever takes them |
 //! | `pull` | waiting pull requests |
@@ -17,9 +18,11 @@
 //! | `reset` | pausing, beginning anew |
 //! | `advisory` | what it tells the world about itself |
 //!
-//! Only [`Consumer::apply_delivered`] and [`Consumer::apply_settled`] change the replicated part on
-//! every replica. The owner delivers first and records afterwards: its own record then finds the
-//! change made. After a crash a delivery that was not recorded happens again; none is lost.
+//! The owner delivers first and records afterwards. What it has delivered stands in `progress`; what has
+//! come out of the log stands in `recorded`, on the owner as on every replica, and only
+//! [`Consumer::apply_delivered`] and [`Consumer::apply_settled`] change it. A snapshot has `recorded`, and
+//! what goes from the stream depends on `recorded`: a replay of the log makes the same of it. After a
+//! crash a delivery that was not recorded happens again; none is lost.
 
 mod ack;
 mod advisory;
@@ -35,6 +38,7 @@ mod reset;
 mod settling;
 mod start;
 mod timers;
+mod unrecorded;
 
 use hitherto_protocol::{SubjectFilter, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -43,13 +47,13 @@ pub use self::ack::Ack;
 use self::deadlines::Deadlines;
 use self::deliver::Round;
 use self::keys::Keys;
-use self::lease::Lease;
 use self::pace::Pace;
 use self::progress::Progress;
 pub use self::pull::PullRequest;
 use self::pull::Waiting;
 use self::push::Push;
 use self::settling::Settling;
+use self::unrecorded::Unrecorded;
 use crate::api::{ApiError, ConsumerInfo, SequenceInfo};
 use crate::command::PutConsumer;
 #[cfg(doc)]
@@ -69,9 +73,11 @@ pub struct Consumer {
     /// memory alone, see [`Consumer::is_volatile`].
     incarnation: u64,
     selection: Selection,
-    /// Replicated; see the module.
-    progress: Progress,
+    /// What the log says; see the module. Empty for a consumer that lives in memory alone.
+    recorded: Progress,
     /// From here on the owner's alone.
+    progress: Progress,
+    unrecorded: Unrecorded,
     key: ConsumerKey,
     waiting: Waiting,
     /// `None` of a pull consumer.
@@ -154,7 +160,13 @@ impl Consumer {
             created,
             incarnation,
             selection,
+            recorded: if incarnation == 0 {
+                Progress::default()
+            } else {
+                progress.clone()
+            },
             progress,
+            unrecorded: Unrecorded::default(),
             key: ConsumerKey::default(),
             waiting: Waiting::default(),
             deadlines: Deadlines::default(),
@@ -244,13 +256,19 @@ impl Consumer {
         self.watch_pause(at);
         self.searched = StreamSeq::default();
         self.active_at = at;
-        self.count_undelivered(index);
+        self.progress.count_undelivered(&self.selection, index);
+        if !self.is_volatile() {
+            self.recorded.count_undelivered(&self.selection, index);
+        }
     }
 
-    fn count_undelivered(&mut self, index: &Index) {
-        let from = self.progress.next_from();
-        self.progress.undelivered = index.count(from, &self.selection)
-            + (self.progress.initial.len() + self.progress.held.len()) as u64;
+    /// What is known for good: the owner's alone, when no record tells of it.
+    fn known(&self) -> &Progress {
+        if self.is_volatile() {
+            &self.progress
+        } else {
+            &self.recorded
+        }
     }
 
     /// Tells whether the consumer delivers the messages of this subject.
@@ -269,34 +287,37 @@ impl Consumer {
             return false;
         }
         self.progress.undelivered += 1;
+        self.recorded.undelivered += 1;
         !self.waiting.is_empty() || self.is_bound()
     }
 
     /// A message that matches was removed from the stream.
     pub(crate) fn message_removed(&mut self, seq: StreamSeq, subject: &str) {
         self.progress.forget_undelivered(seq);
+        self.recorded.forget_undelivered(seq);
         if let Some(keys) = &mut self.keys {
             keys.removed(seq, subject);
         }
     }
 
     pub(crate) fn snapshot(&self) -> ConsumerSnapshot {
-        let mut progress = self.progress.clone();
-        for pending in progress.pending.values_mut() {
-            pending.lease = Lease::default();
-        }
-        progress.take_back_holds(self.round.unrecorded_holds());
         ConsumerSnapshot {
             name: self.name.clone(),
             config: self.config.clone(),
             created: self.created,
             incarnation: self.incarnation,
-            progress,
+            progress: self.recorded.clone(),
         }
     }
 
     /// Begins to own the consumer: deliveries of the owner before get their full ack wait from `now`.
     pub(crate) fn resume(&mut self, now: Timestamp, index: &Index) {
+        if !self.is_volatile() {
+            self.progress = self.recorded.clone();
+            self.unrecorded = Unrecorded::default();
+            self.round = Round::default();
+            self.settling = Settling::default();
+        }
         if let Some(keys) = &mut self.keys {
             keys.rebuild(&self.progress, index);
         }

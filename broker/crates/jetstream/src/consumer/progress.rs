@@ -1,4 +1,8 @@
-//! The replicated part of a consumer: what it was given, and what is settled.
+//! What a consumer was given, and what is settled.
+//!
+//! A consumer has this twice. `recorded` is what its records say that have come out of the log, and is
+//! changed by nothing else: what depends on it is the same on every replica. `progress` is the owner's
+//! own, ahead of it by the deliveries whose records are under way.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -8,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Consumer;
 use super::lease::Lease;
 use crate::command::{Delivered, Settled, Settlement};
-use crate::index::Index;
+use crate::index::{Index, Selection};
 use crate::{AckPolicy, ConsumerSeq, StreamSeq};
 
 /// A place in the stream and in the consumer's deliveries.
@@ -47,10 +51,6 @@ pub(super) struct Progress {
     pub(super) held: BTreeSet<StreamSeq>,
     /// Messages from here on are delivered as they stand in the stream.
     pub(super) live_from: StreamSeq,
-    /// The newest first delivery whose record came out of the log. Without acknowledgements it is
-    /// what retention goes by: the owner delivers ahead of its records.
-    #[serde(default)]
-    pub(super) recorded: StreamSeq,
     /// Messages that match and have not been delivered (`num_pending`).
     pub(super) undelivered: u64,
     pub(super) last_delivered_at: Option<Timestamp>,
@@ -76,6 +76,12 @@ impl Progress {
     /// The first sequence that has not been looked at for a first delivery.
     pub(super) fn next_from(&self) -> StreamSeq {
         self.delivered.stream_seq.next().max(self.live_from)
+    }
+
+    /// Counts what is still to be delivered; the filters may be others than before.
+    pub(super) fn count_undelivered(&mut self, selection: &Selection, index: &Index) {
+        let waiting = (self.initial.len() + self.held.len()) as u64;
+        self.undelivered = index.count(self.next_from(), selection) + waiting;
     }
 
     /// Counts a removed message, which matches, out if it was still to be delivered. Returns whether it
@@ -137,17 +143,31 @@ impl Progress {
         self.delivered.stream_seq = seq;
     }
 
-    /// Looks again from the first of these messages on, which were passed over and are in no record yet:
-    /// a replica that has the log alone knows nothing of them.
-    pub(super) fn take_back_holds(&mut self, seqs: impl Iterator<Item = StreamSeq>) {
-        let mut first = None;
-        for seq in seqs {
-            self.held.remove(&seq);
-            first.get_or_insert(seq);
+    /// Takes in a delivery from a record, unless it is known.
+    fn replay(&mut self, delivery: Delivery, needs_ack: bool, counted: bool) {
+        if delivery.consumer_seq > self.delivered.consumer_seq {
+            self.deliver(delivery, needs_ack, counted);
         }
-        if let Some(first) = first {
-            self.delivered.stream_seq = first.previous();
+    }
+
+    /// Takes in from a record that a message was passed over, unless it is known. One that was removed
+    /// since is not held any more.
+    fn replay_hold(&mut self, seq: StreamSeq, exists: bool) {
+        if seq <= self.delivered.stream_seq {
+            return;
         }
+        if exists {
+            self.hold(seq);
+        } else {
+            self.delivered.stream_seq = seq;
+        }
+    }
+
+    /// Tells whether a message that matches the filters has not been delivered for the first time.
+    fn is_undelivered(&self, seq: StreamSeq) -> bool {
+        seq >= self.next_from()
+            || self.held.contains(&seq)
+            || self.initial.binary_search(&seq).is_ok()
     }
 
     /// Settles one message, or all up to it; adds them to `gone`.
@@ -186,12 +206,22 @@ impl Progress {
     }
 }
 
+/// What a record of settlements has led to.
+#[derive(Debug, Default)]
+pub(crate) struct Applied {
+    /// The messages the consumer has dealt with, for the retention of the stream.
+    pub(crate) done: Vec<StreamSeq>,
+    /// It names messages that no record before it tells the delivery of. They are not settled.
+    pub(crate) is_premature: bool,
+}
+
 impl Consumer {
-    /// Replays deliveries. On the owner that made them nothing changes.
+    /// Takes in deliveries from the log. The owner that made them knows them, but not that they are
+    /// recorded.
     ///
     /// Where a record is missing before this one, since the disk was full when it was its turn, this
-    /// one is passed over: the messages of both are delivered again then. Taken, it would carry the
-    /// place in the stream past the first messages, which nobody would get again.
+    /// one is passed over. Taken, it would carry the place in the stream past the first messages, which
+    /// nobody would get again. The owner closes the gap, see `unrecorded`.
     ///
     /// Returns the messages the consumer is done with by the delivery alone.
     pub(crate) fn apply_delivered(
@@ -199,7 +229,7 @@ impl Consumer {
         delivered: &Delivered,
         index: &Index,
     ) -> Vec<StreamSeq> {
-        let known = self.progress.delivered.consumer_seq;
+        let known = self.recorded.delivered.consumer_seq;
         if delivered.incarnation != self.incarnation || delivered.first > known.next() {
             return Vec::new();
         }
@@ -207,84 +237,76 @@ impl Consumer {
         let mut consumer_seq = delivered.first;
         for run in delivered.messages.iter() {
             for stream_seq in run.seqs() {
+                let exists = index.contains(stream_seq);
                 if run.deliveries == 0 {
-                    if stream_seq > self.progress.delivered.stream_seq {
-                        self.replay_hold(stream_seq, index);
-                    }
+                    self.recorded.replay_hold(stream_seq, exists);
+                    self.progress.replay_hold(stream_seq, exists);
                     continue;
                 }
-                if consumer_seq > known {
-                    let delivery = Delivery {
-                        stream_seq,
-                        consumer_seq,
-                        deliveries: run.deliveries,
-                        at: delivered.at,
-                    };
-                    let counted = index.contains(stream_seq);
-                    self.progress.deliver(delivery, needs_ack, counted);
-                }
+                let delivery = Delivery {
+                    stream_seq,
+                    consumer_seq,
+                    deliveries: run.deliveries,
+                    at: delivered.at,
+                };
+                self.recorded.replay(delivery, needs_ack, exists);
+                self.progress.replay(delivery, needs_ack, exists);
                 consumer_seq = consumer_seq.next();
             }
         }
+        self.unrecorded
+            .forget_through(self.recorded.delivered.consumer_seq);
         if needs_ack {
             return Vec::new();
         }
-        let newest = delivered.messages.seqs().max();
-        self.progress.recorded = self.progress.recorded.max(newest.unwrap_or_default());
         delivered.messages.seqs().collect()
     }
 
-    /// Settles messages for good. Returns those the consumer has dealt with, for the retention of
-    /// the stream.
-    pub(crate) fn apply_settled(&mut self, settled: &Settled) -> Vec<StreamSeq> {
+    /// Settles messages for good, of those whose delivery is recorded.
+    pub(crate) fn apply_settled(&mut self, settled: &Settled) -> Applied {
+        let mut applied = Applied::default();
         if settled.incarnation != self.incarnation {
-            return Vec::new();
+            return applied;
         }
         let all_before =
             settled.how == Settlement::Acked && self.config.ack_policy == AckPolicy::All;
         let mut gone = Vec::new();
         for seq in settled.messages.seqs() {
-            self.progress.settle(seq, all_before, &mut gone);
+            applied.is_premature |= self.recorded.is_undelivered(seq);
+            self.recorded.settle(seq, all_before, &mut gone);
         }
         if gone.is_empty() {
-            return Vec::new();
+            return applied;
         }
-        self.progress.raise_floor(self.keys.is_some());
-        self.progress.last_acked_at = self.progress.last_acked_at.max(Some(settled.at));
-        for (seq, pending) in &gone {
+        for (seq, _) in &gone {
+            let Some(pending) = self.progress.pending.remove(seq) else {
+                continue;
+            };
             self.deadlines.forget(*seq);
             self.settling.forget(pending.lease);
             if let Some(keys) = &mut self.keys {
                 keys.settled(*seq);
             }
         }
-        match settled.how {
+        for progress in [&mut self.recorded, &mut self.progress] {
+            progress.raise_floor(self.keys.is_some());
+            progress.last_acked_at = progress.last_acked_at.max(Some(settled.at));
+        }
+        applied.done = match settled.how {
             Settlement::Acked | Settlement::Dropped => gone.iter().map(|(seq, _)| *seq).collect(),
             Settlement::Exhausted => Vec::new(),
-        }
-    }
-
-    /// A message that was removed since is not held any more.
-    fn replay_hold(&mut self, seq: StreamSeq, index: &Index) {
-        if index.contains(seq) {
-            self.progress.hold(seq);
-        } else {
-            self.progress.delivered.stream_seq = seq;
-        }
+        };
+        applied
     }
 
     /// Tells whether a message that matches the filters is still to be delivered or answered for, by
-    /// the replicated state alone. Cheap: asked of every consumer for every acknowledgement in a
-    /// stream with retention `interest`.
+    /// the records alone. Cheap: asked of every consumer for every acknowledgement in a stream with
+    /// retention `interest`.
     pub(crate) fn needs(&self, seq: StreamSeq) -> bool {
-        let progress = &self.progress;
-        let wanted = seq >= progress.live_from || progress.initial.binary_search(&seq).is_ok();
-        if self.needs_acks() {
-            progress.pending.contains_key(&seq)
-                || progress.held.contains(&seq)
-                || (wanted && seq > progress.delivered.stream_seq)
-        } else {
-            wanted && seq > progress.recorded
-        }
+        let recorded = &self.recorded;
+        let wanted = seq >= recorded.live_from || recorded.initial.binary_search(&seq).is_ok();
+        recorded.pending.contains_key(&seq)
+            || recorded.held.contains(&seq)
+            || (wanted && seq > recorded.delivered.stream_seq)
     }
 }

@@ -7,6 +7,7 @@ use super::deadlines::Deadlines;
 use super::deliver::Round;
 use super::progress::{Place, Progress};
 use super::settling::Settling;
+use super::unrecorded::Unrecorded;
 use crate::api::ApiError;
 use crate::index::Index;
 use crate::{ConsumerSeq, DeliverPolicy, StreamSeq};
@@ -32,7 +33,7 @@ impl Consumer {
         index: &Index,
     ) -> Result<StreamSeq, ApiError> {
         let from = match seq {
-            None => self.progress.ack_floor.stream_seq.next(),
+            None => self.known().ack_floor.stream_seq.next(),
             Some(seq) => self.check_reset(seq, index)?,
         };
         let before = Place {
@@ -46,7 +47,6 @@ impl Consumer {
             delivered: before,
             ack_floor: before,
             live_from: from,
-            recorded: before.stream_seq,
             ..Progress::default()
         };
         if let Some(keys) = &mut self.keys {
@@ -55,8 +55,10 @@ impl Consumer {
         self.round = Round::default();
         self.deadlines = Deadlines::default();
         self.settling = Settling::default();
+        self.unrecorded = Unrecorded::default();
         self.searched = StreamSeq::default();
-        self.count_undelivered(index);
+        self.progress.count_undelivered(&self.selection, index);
+        self.recorded = self.progress.clone();
         Ok(from)
     }
 

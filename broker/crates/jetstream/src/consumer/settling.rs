@@ -1,6 +1,6 @@
 //! Messages on their way to be settled: what clients said since the last record, in one record.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 
 use hitherto_protocol::{Subject, Timestamp};
@@ -8,6 +8,7 @@ use hitherto_protocol::{Subject, Timestamp};
 use super::Consumer;
 use super::ack::reply_empty;
 use super::lease::Lease;
+use super::progress::Pending;
 use crate::command::{Command, Runs, Settled, Settlement};
 use crate::output::Output;
 use crate::{AckPolicy, StreamSeq};
@@ -32,7 +33,20 @@ impl Settling {
 
     /// A delivery is no longer on its way to be settled: it is, or it is given again.
     pub(super) fn forget(&mut self, lease: Lease) {
-        self.marked -= usize::from(lease.is_settling);
+        self.marked -= usize::from(lease.settling.is_some());
+    }
+
+    /// Records of settlements may be lost: all deliveries on their way to be settled are to be proposed
+    /// again. To settle one twice changes nothing. Who waited for a lost record is not answered.
+    pub(super) fn add_again(&mut self, pending: &BTreeMap<StreamSeq, Pending>) {
+        if self.marked == 0 {
+            return;
+        }
+        for (seq, pending) in pending {
+            if let Some(how) = pending.lease.settling {
+                self.add(*seq, how, None);
+            }
+        }
     }
 
     fn add(&mut self, seq: StreamSeq, how: Settlement, reply: Option<Subject>) {
@@ -49,6 +63,9 @@ impl Settling {
 impl Consumer {
     /// Has the log settle a message; the client's answer waits for it. What is settled already is
     /// answered at once.
+    ///
+    /// With ack policy `all` a client may name a message it was never given. What is recorded is the
+    /// last one it was: later deliveries are not meant.
     pub(super) fn settle(
         &mut self,
         seq: StreamSeq,
@@ -58,21 +75,22 @@ impl Consumer {
     ) {
         let all_before = how == Settlement::Acked && self.config.ack_policy == AckPolicy::All;
         let from = if all_before { StreamSeq(0) } else { seq };
-        let mut is_pending = false;
+        let mut last_pending = None;
         let mut is_news = false;
         // Backwards: what an acknowledgement of all before has marked ends the walk.
-        for (_, pending) in self.progress.pending.range_mut(from..=seq).rev() {
-            is_pending = true;
-            if mem::replace(&mut pending.lease.is_settling, true) {
+        for (seq, pending) in self.progress.pending.range_mut(from..=seq).rev() {
+            last_pending.get_or_insert(*seq);
+            if pending.lease.settling.is_some() {
                 break;
             }
+            pending.lease.settling = Some(how);
             is_news = true;
             self.settling.marked += 1;
         }
-        if !is_pending {
-            reply_empty(reply, out);
-        } else if is_news || reply.is_some() {
-            self.settling.add(seq, how, reply);
+        match last_pending {
+            None => reply_empty(reply, out),
+            Some(seq) if is_news || reply.is_some() => self.settling.add(seq, how, reply),
+            Some(_) => {}
         }
     }
 

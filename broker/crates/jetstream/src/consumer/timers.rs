@@ -51,6 +51,7 @@ impl Consumer {
             self.held_until,
             self.pause_ends_at,
             self.inactive_at(),
+            self.unrecorded.again_at(),
         ]
         .into_iter()
         .flatten()
@@ -72,6 +73,7 @@ impl Consumer {
         let threshold = self.config.inactive_threshold;
         let is_used = !self.waiting.is_empty() || self.is_bound();
         let may_go = !self.leaving && !threshold.is_zero() && !is_used;
-        may_go.then(|| self.active_at.saturating_add(threshold))
+        let at = self.active_at.saturating_add(threshold);
+        may_go.then_some(at.max(self.unrecorded.again_at().unwrap_or(at)))
     }
 }

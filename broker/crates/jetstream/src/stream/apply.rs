@@ -232,9 +232,14 @@ impl Stream {
     }
 
     fn record_settled(&mut self, settled: &Settled) -> Outcome {
-        let consumer = self.consumers.get_mut(&settled.consumer);
-        let done = consumer.map(|one| one.apply_settled(settled));
-        self.release(done.into_iter().flatten());
+        let Some(consumer) = self.consumers.get_mut(&settled.consumer) else {
+            return Outcome::Recorded;
+        };
+        let applied = consumer.apply_settled(settled);
+        self.release(applied.done);
+        if applied.is_premature {
+            return Outcome::Premature;
+        }
         Outcome::Recorded
     }
 }

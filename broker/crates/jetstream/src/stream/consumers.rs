@@ -154,6 +154,16 @@ impl Consumers {
         }
     }
 
+    /// Records were lost; nobody knows whose.
+    pub(super) fn handle_lost_records(&mut self, now: Timestamp) {
+        for place in 0..self.slots.len() {
+            if let Some(consumer) = self.at_mut(place) {
+                consumer.handle_lost_records(now);
+                self.make_ready(place);
+            }
+        }
+    }
+
     /// Lets those whose time has come do what is due.
     pub(super) fn handle_timeout(&mut self, now: Timestamp, out: &mut VecDeque<Output>) {
         while let Some((at, place)) = self.alarms.first().copied()

@@ -121,6 +121,7 @@ impl Stream {
             self.check_queue_consumer(&put)?;
             let before = consumer.selection().clone();
             let pushed_to = consumer.watch();
+            let is_recorded = !consumer.is_volatile();
             self.consumers.change(&name, |consumer| {
                 consumer.reconfigure(*put.config, &self.index, at);
             });
@@ -129,7 +130,9 @@ impl Stream {
             if pushes_to != pushed_to {
                 self.outputs.extend(pushes_to.map(Output::Watch));
             }
-            self.release_selected(&before);
+            if is_recorded {
+                self.release_selected(&before);
+            }
         }
         let consumer = self.consumers.get(&name);
         let info = consumer.map(|consumer| consumer.info(at));
@@ -155,7 +158,10 @@ impl Stream {
             self.outputs.push_back(Output::Unwatch { consumer });
         }
         self.outputs.push_back(consumer.deleted_advisory(at));
-        self.release_selected(consumer.selection());
+        // Nothing was kept for one that lives in memory alone, and no record tells of its end.
+        if !consumer.is_volatile() {
+            self.release_selected(consumer.selection());
+        }
         Ok(())
     }
 

@@ -48,7 +48,7 @@ use crate::{LogIndex, StreamConfig, StreamSeq};
 /// The state machine of one stream.
 ///
 /// Memory: the index takes about 10 bytes per message and, for each distinct subject, 40 to 60 bytes
-/// and the part of its text that it shares with no other; the duplicate window at most [`Stream::DEDUPE_IDS_MAX`] ids; a consumer some 100
+/// and the part of its text that it shares with no other; the duplicate window at most [`Stream::DEDUPE_IDS_MAX`] ids; a consumer some 200
 /// bytes per message it waits an acknowledgement for. Bodies are not here.
 #[derive(Debug)]
 pub struct Stream {
@@ -159,6 +159,12 @@ impl Stream {
         }
     }
 
+    /// Some records this stream proposed are not in the log and never will be, as the disk was full when it
+    /// was their turn. What its consumers still need recorded is proposed again before anything new.
+    pub fn handle_lost_records(&mut self, now: Timestamp) {
+        self.consumers.handle_lost_records(now);
+    }
+
     /// Does what is due: expired pulls, heartbeats, ack waits, old messages.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.consumers.handle_timeout(now, &mut self.outputs);
@@ -199,5 +205,7 @@ fn republish_of(config: &StreamConfig) -> Option<SubjectTransform> {
     config.republish.as_ref()?.parse().ok()
 }
 
+#[cfg(test)]
+mod shadow_tests;
 #[cfg(test)]
 mod tests;
