@@ -111,7 +111,7 @@ pub struct StreamStore {
     unrewritable: BTreeSet<u64>,
     /// The file a rewrite under way makes. No sweep may take it.
     rewriting: Option<(u64, u32)>,
-    /// First sequences of dropped segments that held erased messages.
+    /// First sequences of dropped segments that held erased messages, as long as their files may be there.
     dropped_erased: BTreeSet<u64>,
     /// Old files that held erased messages.
     shreds: Vec<PathBuf>,
@@ -191,6 +191,7 @@ impl StreamStore {
         store.floor = manifest.floor;
         store.deletes = manifest.deletes;
         store.erasing = manifest.erasing;
+        store.dropped_erased = manifest.dropped_erased;
         store.last_seq = manifest.last_seq;
         Ok(store)
     }
@@ -304,6 +305,7 @@ impl StreamStore {
                 floor: self.floor,
                 deletes: self.deletes.clone(),
                 erasing: self.erasing.clone(),
+                dropped_erased: self.dropped_erased.clone(),
                 last_seq: self.last_seq,
             },
             created: self.created,
@@ -317,7 +319,7 @@ impl StreamStore {
     /// # Errors
     /// [`Error::Io`]; what is left is removed after the next checkpoint.
     pub fn checkpoint_saved(&mut self, manifest: &Manifest) -> Result<(), Error> {
-        if !std::mem::take(&mut self.sweep) {
+        if !self.sweep {
             return Ok(());
         }
         let live = self.segments.iter().map(|segment| &segment.record);
@@ -326,6 +328,7 @@ impl StreamStore {
         let erased = rewrite::names(erased.filter(|record| record.shred_before));
         self.options.cache.close_files(self.cache_id);
         let Shared { disk, dir, .. } = &*self.shared;
+        let (mut to_shred, mut dropped_erased) = (Vec::new(), BTreeSet::new());
         for name in files::list(&**disk, dir)? {
             let Some(file) = rewrite::parse_name(&name) else {
                 continue;
@@ -335,17 +338,24 @@ impl StreamStore {
             }
             let path = dir.join(&name);
             let held_erased = |live: &(u64, u32)| live.0 == file.0 && live.1 > file.1;
-            if erased.iter().any(held_erased) || self.dropped_erased.contains(&file.0) {
-                self.shreds.push(path);
+            let is_dropped = self.dropped_erased.contains(&file.0);
+            if is_dropped {
+                dropped_erased.insert(file.0);
+            }
+            if is_dropped || erased.iter().any(held_erased) {
+                to_shred.push(path);
                 continue;
             }
-            disk.remove_file(&path).map_err(|error| {
-                self.sweep = true;
-                Error::io("remove", &path, error)
-            })?;
+            disk.remove_file(&path)
+                .map_err(|error| Error::io("remove", &path, error))?;
         }
-        // Segments that died since are named by this manifest and wait for the next.
-        self.sweep = needed.len() > self.segments.len();
+        // Segments that died since are named by this manifest and wait for the next. Those not overwritten
+        // yet are looked for again, in case whoever does it fails.
+        self.sweep = needed.len() > self.segments.len() || !to_shred.is_empty();
+        let still_needed = |first: &u64| needed.iter().any(|file| file.0 == *first);
+        self.dropped_erased
+            .retain(|first| dropped_erased.contains(first) || still_needed(first));
+        self.shreds = to_shred;
         Ok(())
     }
 

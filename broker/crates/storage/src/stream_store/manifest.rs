@@ -31,6 +31,10 @@ pub struct Manifest {
     /// Removed messages whose bytes are to be overwritten.
     #[serde(default)]
     pub(super) erasing: BTreeSet<u64>,
+    /// First sequences of segments that are named no more, held erased messages, and whose files are to be
+    /// overwritten before they go.
+    #[serde(default)]
+    pub(super) dropped_erased: BTreeSet<u64>,
     /// The last sequence ever appended; 0 when there is none.
     pub(super) last_seq: StreamSeq,
 }

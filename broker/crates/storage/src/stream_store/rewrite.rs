@@ -41,7 +41,6 @@ pub struct Rewrite {
 pub struct Rewritten {
     old: SegmentRecord,
     new: SegmentRecord,
-    erases: bool,
 }
 
 /// A file that nobody names any more and whose bytes must not be found again.
@@ -83,8 +82,8 @@ impl StreamStore {
     }
 
     /// Puts a segment that was written anew in the place of the old one, unless that is no longer
-    /// there. After a failure the old one stays, and is left alone until the store is opened again
-    /// unless room was all that lacked. Tells whether the store uses the new file.
+    /// there. After a failure the old one stays, and if it is damaged it is left alone until the store is
+    /// opened again. Tells whether the store uses the new file.
     pub fn finish_rewrite(
         &mut self,
         rewrite: &Rewrite,
@@ -94,25 +93,28 @@ impl StreamStore {
         // Whatever became of it, one of the two files is superfluous.
         self.sweep = true;
         match outcome {
-            Ok(Some(rewritten)) => self.take_rewrite(&rewritten),
-            Ok(None) | Err(Error::Full { .. }) => false,
-            Err(_) => {
+            Ok(Some(rewritten)) => self.take_rewrite(rewrite, rewritten),
+            Err(Error::Damaged { .. }) => {
                 self.unrewritable.insert(rewrite.record.first_seq.0);
                 false
             }
+            // No room, too many open files, or no time: later it may work.
+            Ok(None) | Err(_) => false,
         }
     }
 
-    fn take_rewrite(&mut self, rewritten: &Rewritten) -> bool {
-        let Rewritten { old, new, erases } = rewritten;
-        let Some(place) = self.segments.iter().position(|s| s.record == *old) else {
+    fn take_rewrite(&mut self, rewrite: &Rewrite, rewritten: Rewritten) -> bool {
+        let Rewritten { old, mut new } = rewritten;
+        let Some(place) = self.segments.iter().position(|s| s.record == old) else {
             return false;
         };
-        self.segments[place] = Segment::rewritten(&self.shared.dir, *new);
-        if *erases {
-            let range = range(old);
-            self.erasing.retain(|seq| !range.contains(seq));
-        }
+        // Also messages erased since the rewrite began: the old file has them, and so has the new one, which
+        // is written anew in its turn.
+        let range = range(&old);
+        new.shred_before |= self.erasing.range(range.clone()).next().is_some();
+        self.erasing
+            .retain(|seq| !range.contains(seq) || !rewrite.leaves_out(StreamSeq(*seq)));
+        self.segments[place] = Segment::rewritten(&self.shared.dir, new);
         // Blocks are known by their place in a file, which is another one now.
         self.options.cache.forget(self.cache_id);
         self.cache_id = self.options.cache.register();
@@ -129,6 +131,12 @@ impl StreamStore {
             .into_iter()
             .map(shred)
             .collect()
+    }
+
+    /// Takes back files that were not overwritten after all.
+    pub fn return_shreds(&mut self, shreds: Vec<Shred>) {
+        let paths = shreds.into_iter().map(|shred| shred.path);
+        self.shreds.extend(paths);
     }
 
     /// Completes the open segment when it holds messages to erase: only complete ones are rewritten.
@@ -181,6 +189,11 @@ impl Rewrite {
         written
     }
 
+    /// Tells whether the new file is made without this message.
+    fn leaves_out(&self, seq: StreamSeq) -> bool {
+        seq <= self.floor || self.removed.contains(seq.0)
+    }
+
     /// The sequences of the segment.
     pub fn sequences(&self) -> RangeInclusive<u64> {
         range(&self.record)
@@ -209,7 +222,7 @@ impl Rewrite {
                 let message = read
                     .message(place)
                     .map_err(|what| old.damaged(at.offset, what))?;
-                if message.seq > self.floor && !self.removed.contains(message.seq.0) {
+                if !self.leaves_out(message.seq) {
                     blocks.push(message, self.block_bytes, self.packing);
                 }
             }
@@ -232,7 +245,6 @@ impl Rewrite {
         Ok(Some(Rewritten {
             old: self.record,
             new: new.record,
-            erases: self.erases,
         }))
     }
 

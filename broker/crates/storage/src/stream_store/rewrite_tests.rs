@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use hitherto_platform::FaultyDisk;
+use hitherto_platform::{Fault, FaultOn, FaultyDisk};
 use hitherto_protocol::{Subject, Timestamp};
 
 use super::super::{BlockCache, Manifest, StreamStoreOptions};
@@ -195,6 +195,99 @@ fn erased_messages_are_nowhere_on_the_disk() {
     }
     assert!(is_on_disk(&disk, "secret-000004"));
     check(&store, &model, "in the end");
+}
+
+fn shred_all(store: &mut StreamStore) -> usize {
+    let shreds = store.take_shreds();
+    shreds.iter().for_each(|shred| shred.run().unwrap());
+    shreds.len()
+}
+
+#[test]
+fn messages_erased_while_their_segment_is_rewritten_are_gone_in_the_end() {
+    for erased_before in [true, false] {
+        let disk = FaultyDisk::new();
+        let mut store = open(&disk, None);
+        let mut model = fill(&mut store, 1..=100);
+        save(&mut store).unwrap();
+        // Worth it for an erased message, or for the room alone.
+        match erased_before {
+            true => store.erase(StreamSeq(2)),
+            false => (11..=40).for_each(|seq| store.remove(StreamSeq(seq))),
+        }
+        model.retain(|seq, _| match erased_before {
+            true => *seq != 2,
+            false => !(11..=40).contains(seq),
+        });
+        let rewrite = store.begin_rewrite().unwrap();
+        assert!(rewrite.sequences().contains(&5));
+        store.erase(StreamSeq(5));
+        model.remove(&5);
+        let rewritten = rewrite.run(&mut |_| true).unwrap();
+        assert!(store.finish_rewrite(&rewrite, Ok(rewritten)));
+        rewrite_all(&mut store).unwrap();
+        save(&mut store).unwrap();
+        assert!(shred_all(&mut store) >= 2);
+        for seq in [2, 5] {
+            let is_erased = erased_before || seq == 5;
+            let is_there = is_on_disk(&disk, &format!("secret-{seq:06}"));
+            assert_eq!(is_there, !is_erased, "{seq}, {erased_before}");
+        }
+        check(&store, &model, "in the end");
+        save(&mut store).unwrap();
+        assert_eq!(shred_all(&mut store), 0, "nothing is left to do");
+    }
+}
+
+#[test]
+fn the_file_of_a_dropped_segment_with_erased_messages_is_overwritten_after_a_restart_too() {
+    let disk = FaultyDisk::new();
+    let mut store = open(&disk, None);
+    let mut model = fill(&mut store, 1..=100);
+    let manifest = save(&mut store).unwrap();
+    let last = manifest.segment_files(Path::new(DIR))[0].sequences();
+    let last = *last.end();
+    store.erase(StreamSeq(2));
+    (1..=last).for_each(|seq| store.remove(StreamSeq(seq)));
+    model.retain(|seq, _| *seq > last);
+    let saved = store.prepare_checkpoint().unwrap().sync().unwrap();
+    disk.kill();
+    let mut store = open(&disk, Some(&saved));
+    assert!(is_on_disk(&disk, "secret-000002"));
+    let saved = save(&mut store).unwrap();
+    // Whoever should overwrite it fails, and the node starts once more.
+    let shreds = store.take_shreds();
+    assert_eq!(shreds.len(), 1);
+    store.return_shreds(shreds);
+    assert_eq!(store.take_shreds().len(), 1);
+    disk.kill();
+    let mut store = open(&disk, Some(&saved));
+    save(&mut store).unwrap();
+    assert!(is_on_disk(&disk, "secret-000002"), "not removed without it");
+    assert_eq!(shred_all(&mut store), 1);
+    assert!(!is_on_disk(&disk, "secret-000002"));
+    save(&mut store).unwrap();
+    assert!(save(&mut store).unwrap().dropped_erased.is_empty());
+    check(&store, &model, "in the end");
+}
+
+#[test]
+fn a_rewrite_that_failed_for_want_of_a_descriptor_is_tried_again() {
+    let disk = FaultyDisk::new();
+    let mut store = open(&disk, None);
+    fill(&mut store, 1..=100);
+    save(&mut store).unwrap();
+    store.erase(StreamSeq(2));
+    let rewrite = store.begin_rewrite().unwrap();
+    disk.arm(Fault::once(
+        FaultOn::OpenRead,
+        "seg-",
+        Fault::TOO_MANY_OPEN_FILES,
+    ));
+    let failed = rewrite.run(&mut |_| true);
+    assert!(matches!(failed, Err(Error::Io { .. })), "{failed:?}");
+    assert!(!store.finish_rewrite(&rewrite, failed));
+    assert_eq!(rewrite_all(&mut store).unwrap(), 1);
 }
 
 #[test]
