@@ -62,16 +62,19 @@ pub(crate) fn recover(
     let state_file = dir.join("state.redb");
     let checkpoints = Checkpoints::open(&stores.disk, &state_file, &**entropy)?;
     let mut saved: Saved = checkpoints.load_each()?.into_iter().collect();
+    let checkpointed = wal_range(&saved);
+    let saved_meta = saved.remove(&GroupId::META).transpose()?;
+    let meta_from = saved_meta.as_ref().map(|checkpoint| checkpoint.wal);
+    let meta = open_meta(saved_meta, &state_file, limits)?;
     let wal_dir = dir.join("wal");
     let options = WalOptions {
         entropy: Arc::clone(entropy),
-        checkpointed: wal_range(&saved),
+        checkpointed,
+        replay_from: meta_from.and_then(|from| replay_from(from, &meta, &saved)),
         ..WalOptions::default()
     };
     let (wal, replay) = Wal::open(Arc::clone(&stores.disk), &wal_dir, options)?;
 
-    let saved_meta = saved.remove(&GroupId::META).transpose()?;
-    let meta = open_meta(saved_meta, &state_file, limits)?;
     let mut recovery = Recovery {
         stores,
         wal_dir,
@@ -98,6 +101,18 @@ pub(crate) fn recover(
 /// The part of the log the checkpoints know of.
 fn wal_range(saved: &Saved) -> Option<WalRange> {
     WalRange::covering(saved.values().flatten().map(|checkpoint| checkpoint.wal))
+}
+
+/// Where the replay begins when the meta group's begins at `from`. `None` means with the first entry there
+/// is: a stream was never checkpointed.
+fn replay_from(from: WalPosition, meta: &Meta, saved: &Saved) -> Option<WalPosition> {
+    meta.iter().try_fold(from, |from, (_, stream)| {
+        match saved.get(&stream.group)? {
+            Ok(checkpoint) => Some(from.min(checkpoint.wal)),
+            // It is offline, and nothing is replayed for it.
+            Err(_) => Some(from),
+        }
+    })
 }
 
 fn open_meta(saved: Option<Checkpoint>, file: &Path, limits: &Limits) -> Result<Meta, Error> {

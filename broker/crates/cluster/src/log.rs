@@ -32,8 +32,8 @@ pub trait Log<R>: Send + Sync {
     /// Allows the log to forget what lies wholly before a position.
     fn release(&self, before: WalPosition);
 
-    /// Tells where the next entries go: everything committed so far lies before it and has been handed
-    /// to [`Commits`](crate::Commits).
+    /// Tells where a replay begins that needs no entry committed so far: all of them lie before it and have been
+    /// handed to [`Commits`](crate::Commits).
     fn position(&self) -> WalPosition;
 
     /// Tells whether so much is under way that publishers should wait.

@@ -97,7 +97,7 @@ impl<R: Send + 'static> SoloLog<R> {
             }),
             lane_wake: Condvar::new(),
             budget: Budget::new(options.pending_bytes_max),
-            position: Mutex::new(wal.position()),
+            position: Mutex::new(wal.replay_position()),
         });
         let lane = Lane::new(Arc::clone(&shared), wal, commits);
         let thread = thread::Builder::new()

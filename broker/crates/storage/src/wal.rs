@@ -106,6 +106,9 @@ pub struct WalOptions {
     /// What the checkpoints know of the log, from [`WalRange::covering`] their positions. Opening
     /// a log that has less is an error instead of a silent loss. `None` checks nothing.
     pub checkpointed: Option<WalRange>,
+    /// Where the replay begins: a [`Wal::replay_position`] that every group has a checkpoint of. Nobody needs what
+    /// lies before, so damage there does not matter. `None` replays everything there is.
+    pub replay_from: Option<WalPosition>,
 }
 
 impl Default for WalOptions {
@@ -116,6 +119,7 @@ impl Default for WalOptions {
             spare_files: 2,
             entropy: Arc::new(SystemEntropy::new()),
             checkpointed: None,
+            replay_from: None,
         }
     }
 }
@@ -151,6 +155,8 @@ pub struct Wal {
     poisoned: bool,
     /// The last frame is a mark, or the disk has no room for one.
     marked: bool,
+    /// Where the last frame starts, when it is a mark.
+    trailing_mark: Option<WalPosition>,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -195,7 +201,7 @@ impl Wal {
                 dir,
             );
         }
-        let recovered = recovery::recover(&*disk, dir, &listing.logs, options.checkpointed)?;
+        let recovered = recovery::recover(&*disk, dir, &listing.logs, &options)?;
         Self::resume(
             Parts {
                 disk,
@@ -223,6 +229,7 @@ impl Wal {
         }
         let position = self.append_frame(entries)?;
         self.marked = false;
+        self.trailing_mark = None;
         Ok(position)
     }
 
@@ -250,6 +257,13 @@ impl Wal {
         }
     }
 
+    /// Returns where a replay may begin that needs nothing of what was appended so far: at the mark behind it
+    /// when there is one. A frame there tells the next start how the log goes on, whatever became of those
+    /// before it.
+    pub fn replay_position(&self) -> WalPosition {
+        self.trailing_mark.unwrap_or_else(|| self.position())
+    }
+
     /// Writes a mark behind the last frame: an empty frame that says the one before it was durable.
     ///
     /// Without it damage of the last frame cannot be told from a write that was under way at a
@@ -264,7 +278,11 @@ impl Wal {
             return Ok(());
         }
         match self.append_frame(&[]) {
-            Ok(_) | Err(Error::Full { .. } | Error::NoNextFile { .. }) => Ok(()),
+            Ok(position) => {
+                self.trailing_mark = Some(position);
+                Ok(())
+            }
+            Err(Error::Full { .. } | Error::NoNextFile { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -290,7 +308,7 @@ impl Wal {
         let header = FileHeader { number: 1, first };
         let prepared = writer::prepare_file(&*disk, dir, &options, header, &mut spares)?;
         let active = prepared.put_in_place(&*disk, &*names, &mut spares)?;
-        let replay = Replay::new(disk.clone(), dir.to_owned(), VecDeque::new());
+        let replay = Replay::new(disk.clone(), dir.to_owned(), VecDeque::new(), None);
         let parts = Parts {
             disk,
             options,
@@ -306,13 +324,13 @@ impl Wal {
 
     fn resume(parts: Parts, dir: &Path, recovered: Recovered) -> Result<(Self, Replay), Error> {
         let Recovered {
-            mut files,
+            older,
+            files,
             tail,
             last_frame,
         } = recovered;
-        let replay = Replay::new(parts.disk.clone(), dir.to_owned(), files.clone());
-        files.pop_back();
-        let older = files.into_iter().map(|file| file.number).collect();
+        let from = parts.options.replay_from;
+        let replay = Replay::new(parts.disk.clone(), dir.to_owned(), files, from);
         let next = tail.next_link();
         let active = ActiveFile {
             number: tail.header().number,
@@ -351,6 +369,7 @@ impl Wal {
             buffer: FrameBuffer::default(),
             poisoned: false,
             marked: false,
+            trailing_mark: None,
             _lock: parts.lock,
         }
     }

@@ -65,7 +65,7 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
     fn run_errand(&mut self, errand: &Errand) -> Result<(), Error> {
         if errand.is_idle {
             self.wal.mark()?;
-            *self.shared.position() = self.wal.position();
+            *self.shared.position() = self.wal.replay_position();
         }
         self.write_round()?;
         match errand.release {
@@ -168,7 +168,7 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
                 in_flight,
             });
         }
-        *self.shared.position() = self.wal.position();
+        *self.shared.position() = self.wal.replay_position();
     }
 
     fn tell_failed(&mut self, error: &LogError) {

@@ -185,17 +185,56 @@ impl FrameReader {
         }))
     }
 
+    /// Goes on at `target`, where a frame starts or the file ends, past frames nobody needs any more; `false`
+    /// when damage hides how to.
+    ///
+    /// Behind an unreadable frame any intact header of this use of the file tells how the chain goes on.
+    pub(super) fn seek(&mut self, target: u64) -> Result<bool, Error> {
+        let mut unreadable = None;
+        while self.offset < target {
+            let offset = self.offset;
+            if self.next_frame()?.is_some() {
+                continue;
+            }
+            unreadable.get_or_insert(offset);
+            if !self.skip_to_header(target)? {
+                return Ok(false);
+            }
+        }
+        if let Some(offset) = unreadable {
+            let file = self.path.display();
+            tracing::error!(%file, offset, "a frame of the log is unreadable; nobody needs it any more");
+        }
+        Ok(self.offset == target)
+    }
+
+    /// Finds the next intact header of a later frame that starts at `last` at the latest.
+    fn skip_to_header(&mut self, last: u64) -> Result<bool, Error> {
+        let mut offset = self.offset + ALIGN as u64;
+        while offset <= last {
+            let later = self
+                .header_at(offset)?
+                .filter(|header| self.is_later(header));
+            if let Some(header) = later {
+                (self.offset, self.next) = (offset, header.link);
+                return Ok(true);
+            }
+            offset += ALIGN as u64;
+        }
+        Ok(false)
+    }
+
+    fn is_later(&self, header: &FrameHeader) -> bool {
+        header.link.generation == self.next.generation && header.link.number > self.next.number
+    }
+
     /// Tells whether a frame after the expected one was ever written to this file. Frames are
     /// written one at a time, each after the sync of the one before: so if a later one is there,
     /// the expected one was durable and acknowledged.
     pub(super) fn later_frame_exists(&mut self) -> Result<bool, Error> {
         let mut offset = self.offset;
         while let Some(header) = self.header_or_noise_at(offset)? {
-            let later = header.filter(|header| {
-                header.link.generation == self.next.generation
-                    && header.link.number > self.next.number
-            });
-            if later.is_some() {
+            if header.is_some_and(|header| self.is_later(&header)) {
                 return Ok(true);
             }
             offset += ALIGN as u64;

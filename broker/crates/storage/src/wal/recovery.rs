@@ -7,8 +7,8 @@ use std::path::Path;
 use hitherto_platform::Disk;
 
 use super::file::{FRAMES_START, FileHeader, FrameReader, wal_path};
-use super::replay::ReplayFile;
-use super::{WalPosition, WalRange};
+use super::replay::{self, ReplayFile};
+use super::{WalOptions, WalPosition, WalRange};
 use crate::Error;
 use crate::files;
 
@@ -22,7 +22,9 @@ pub(super) struct Listing {
 /// The log as it stands on disk.
 #[derive(Debug)]
 pub(super) struct Recovered {
-    /// Every file in order; the last one is the one to append to.
+    /// Every file before the last one.
+    pub(super) older: VecDeque<u64>,
+    /// The files to replay, in order; the last one is the one to append to.
     pub(super) files: VecDeque<ReplayFile>,
     /// Reader of the last file, standing behind its last intact frame.
     pub(super) tail: FrameReader,
@@ -43,19 +45,27 @@ pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Listing, Error> {
     Ok(listing)
 }
 
-/// Reads the headers of all files and the frames of the last one.
+/// Reads the headers of all files from `from` on, and the frames of the last one.
 pub(super) fn recover(
     disk: &dyn Disk,
     dir: &Path,
     numbers: &[u64],
-    checkpointed: Option<WalRange>,
+    options: &WalOptions,
 ) -> Result<Recovered, Error> {
     let (last, older) = numbers
         .split_last()
         .expect("the caller has seen at least one file");
+    let WalOptions {
+        checkpointed,
+        replay_from: from,
+        ..
+    } = *options;
     check_files(dir, numbers, checkpointed)?;
     let mut files = VecDeque::with_capacity(numbers.len());
-    for number in older {
+    let needed = older
+        .iter()
+        .filter(|number| from.is_none_or(|from| **number >= from.file));
+    for number in needed {
         // The end of a file is the beginning of the next, filled in by the next round.
         push_file(
             &mut files,
@@ -63,7 +73,11 @@ pub(super) fn recover(
             FrameReader::open(disk, dir, *number)?.header(),
         )?;
     }
-    let mut tail = FrameReader::open(disk, dir, *last)?;
+    if from.is_some_and(|from| from.file > *last) {
+        let what = "the log ends before a position that a checkpoint knows to be durable";
+        return Err(Error::damaged(&wal_path(dir, *last), 0, what));
+    }
+    let mut tail = replay::open_at(disk, dir, *last, from)?;
     push_file(&mut files, dir, tail.header())?;
     let last_frame = find_tail(&mut tail)?;
     if let Some(file) = files.back_mut() {
@@ -78,6 +92,7 @@ pub(super) fn recover(
         return Err(Error::damaged(tail.path(), end.offset, what));
     }
     Ok(Recovered {
+        older: older.iter().copied().collect(),
         files,
         tail,
         last_frame,

@@ -1,7 +1,7 @@
 //! Reading the log back, file by file, entry by entry.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -39,6 +39,8 @@ pub struct Replay {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     files: VecDeque<ReplayFile>,
+    /// Where the first file is read from; what lies before it nobody needs.
+    from: Option<WalPosition>,
     reader: Option<FrameReader>,
     entries: VecDeque<Entry>,
     failed: bool,
@@ -53,11 +55,17 @@ pub(super) struct ReplayFile {
 }
 
 impl Replay {
-    pub(super) fn new(disk: Arc<dyn Disk>, dir: PathBuf, files: VecDeque<ReplayFile>) -> Self {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        files: VecDeque<ReplayFile>,
+        from: Option<WalPosition>,
+    ) -> Self {
         Self {
             disk,
             dir,
             files,
+            from,
             reader: None,
             entries: VecDeque::new(),
             failed: false,
@@ -74,7 +82,7 @@ impl Replay {
             };
             let reader = match &mut self.reader {
                 Some(reader) => reader,
-                none => none.insert(FrameReader::open(&*self.disk, &self.dir, file.number)?),
+                none => none.insert(open_at(&*self.disk, &self.dir, file.number, self.from)?),
             };
             if reader.next_link().number == file.end.number {
                 check_end(reader, file.end, self.files.len() > 1)?;
@@ -98,6 +106,23 @@ impl Iterator for Replay {
         self.failed = entry.is_err();
         entry.transpose()
     }
+}
+
+/// Opens a file, standing at `from` if that is in it.
+pub(super) fn open_at(
+    disk: &dyn Disk,
+    dir: &Path,
+    number: u64,
+    from: Option<WalPosition>,
+) -> Result<FrameReader, Error> {
+    let mut reader = FrameReader::open(disk, dir, number)?;
+    if let Some(from) = from.filter(|from| from.file == number)
+        && !reader.seek(from.offset)?
+    {
+        let what = "a frame is unreadable, and with it where the log goes on";
+        return Err(Error::damaged(reader.path(), reader.offset(), what));
+    }
+    Ok(reader)
 }
 
 /// The files are chained: the next file begins with the crc this one ends with, and this one goes no

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::writer::GROWING_FRAME_BYTES;
 use super::*;
 
+mod needless;
 mod rolling;
 
 const DIR: &str = "/store/wal";
@@ -21,6 +22,7 @@ fn options(seed: u64) -> WalOptions {
         spare_files: 1,
         entropy: Arc::new(SeededEntropy::new(seed)),
         checkpointed: None,
+        replay_from: None,
     }
 }
 
