@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The disk has no room. Nothing of the refused call counts; the same call may succeed later.
+    /// The disk, or the quota on it, has no room. Nothing of the refused call counts; the same call may succeed later.
     #[error("disk is full while writing {}; free some space and try again", file.display())]
     Full {
         /// The file that could not grow.
@@ -108,7 +108,7 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(action: &'static str, file: &Path, source: io::Error) -> Self {
-        if source.kind() == io::ErrorKind::StorageFull {
+        if is_full(&source) {
             return Self::Full {
                 file: file.to_owned(),
             };
@@ -133,4 +133,12 @@ impl Error {
             file: file.to_owned(),
         }
     }
+}
+
+/// Tells whether a write was refused for want of room: on the disk, or in somebody's quota of it.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }

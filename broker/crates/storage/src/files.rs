@@ -8,25 +8,23 @@ use hitherto_platform::{Disk, DiskDir, DiskFile, DiskLock, OpenMode};
 
 use crate::Error;
 
-/// Creates a directory and its missing parents so that they survive a crash.
+/// Creates a directory and its missing parents so that they survive a crash. The name of one that is there
+/// already is synced too: whoever made it may have been killed before.
 pub(crate) fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
-    let exists = |path| {
-        disk.exists(path)
-            .map_err(|error| Error::io("look at", path, error))
-    };
-    let mut missing = Vec::new();
+    let mut names = Vec::new();
     for path in dir
         .ancestors()
         .take_while(|path| !path.as_os_str().is_empty())
     {
-        if exists(path)? {
+        names.push(path);
+        let exists = disk.exists(path);
+        if exists.map_err(|error| Error::io("look at", path, error))? {
             break;
         }
-        missing.push(path);
     }
     disk.create_dir_all(dir)
         .map_err(|error| Error::io("create", dir, error))?;
-    for parent in missing.into_iter().rev().filter_map(Path::parent) {
+    for parent in names.into_iter().rev().filter_map(Path::parent) {
         sync_dir(disk, parent)?;
     }
     Ok(())

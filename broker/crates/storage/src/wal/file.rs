@@ -242,6 +242,13 @@ impl FrameReader {
         Ok(false)
     }
 
+    /// Tells whether the header of the expected frame is there, and intact.
+    pub(super) fn is_begun(&mut self) -> Result<bool, Error> {
+        let next = self.next;
+        let header = self.header_at(self.offset)?;
+        Ok(header.is_some_and(|header| header.link == next))
+    }
+
     fn header_at(&mut self, offset: u64) -> Result<Option<FrameHeader>, Error> {
         Ok(self.header_or_noise_at(offset)?.flatten())
     }

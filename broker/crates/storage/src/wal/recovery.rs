@@ -152,5 +152,13 @@ fn find_tail(tail: &mut FrameReader) -> Result<Option<u64>, Error> {
         let what = "a frame is unreadable although later frames are there";
         return Err(Error::damaged(tail.path(), tail.offset(), what));
     }
+    if tail.is_begun()? {
+        let (file, offset) = (tail.path().display(), tail.offset());
+        tracing::warn!(
+            %file, offset,
+            "the last frame of the log is unreadable and is cut: a write that was under way when the node ended, \
+             or damage of it"
+        );
+    }
     Ok(last_frame)
 }

@@ -7,6 +7,7 @@ use super::writer::GROWING_FRAME_BYTES;
 use super::*;
 
 mod needless;
+mod refused;
 mod rolling;
 
 const DIR: &str = "/store/wal";

@@ -9,6 +9,7 @@ use super::file::{FRAMES_START, FileHeader, spare_path, wal_path};
 use super::frame;
 use super::{Wal, WalEntry, WalOptions, WalPosition};
 use crate::Error;
+use crate::error::is_full;
 use crate::files;
 
 /// A frame from this size on grows the file by itself, without zeros: 128 KiB. Zeros are bytes the drive
@@ -50,8 +51,9 @@ impl Wal {
         let buffer = self.buffer.take(len + zeros);
         let crc = frame::encode(&mut buffer[..len], self.next, entries);
         buffer[len..].fill(0);
-        let written = write(&mut self.active, buffer, len);
-        written.map_err(|error| self.refuse(error))?;
+        if let Err(error) = write(&mut self.active, buffer, len) {
+            return Err(self.refuse(error));
+        }
 
         self.active.offset += len as u64;
         self.next.number += 1;
@@ -151,13 +153,31 @@ impl Wal {
         Ok(())
     }
 
-    /// A full disk is the only failure the log survives.
+    /// A full disk is the only failed write the log survives, and only if the refused frame is not there all the
+    /// same: the next start would replay it.
     fn refuse(&mut self, error: io::Error) -> Error {
-        if error.kind() == io::ErrorKind::StorageFull {
-            let file = self.active.path.clone();
-            return Error::Full { file };
+        if !is_full(&error) {
+            return self.poison("write", error);
         }
-        self.poison("write", error)
+        if let Err(error) = self.wipe_refused() {
+            return self.poison("wipe a refused frame in", error);
+        }
+        let file = self.active.path.clone();
+        Error::Full { file }
+    }
+
+    /// Overwrites the header of the frame that was refused, if it can be read. File systems that write a copy
+    /// and those with quotas may have kept the whole frame.
+    fn wipe_refused(&self) -> io::Result<()> {
+        let ActiveFile { file, offset, .. } = &self.active;
+        let mut sector = [0; frame::ALIGN];
+        let read = file.read_at(&mut sector, *offset)?;
+        let header = frame::FrameHeader::decode(&sector[..read]);
+        match header.is_some_and(|header| header.link == self.next) {
+            // No more than there is: the file must not grow for it.
+            true => file.write_at(&[0; frame::ALIGN][..read], *offset),
+            false => Ok(()),
+        }
     }
 
     fn poison(&mut self, action: &'static str, source: io::Error) -> Error {
@@ -175,7 +195,7 @@ impl Wal {
 fn write(active: &mut ActiveFile, buffer: &[u8], frame_len: usize) -> io::Result<()> {
     let mut bytes = buffer;
     let mut written = active.file.write_at(bytes, active.offset);
-    if is_full(&written) && bytes.len() > frame_len {
+    if written.as_ref().is_err_and(is_full) && bytes.len() > frame_len {
         bytes = &buffer[..frame_len];
         written = active.file.write_at(bytes, active.offset);
     }
@@ -287,8 +307,4 @@ fn prepare_spare(
     file.sync_data()
         .map_err(|error| Error::io("sync", spare, error))?;
     Ok(len.max(head.len() as u64))
-}
-
-fn is_full(result: &io::Result<()>) -> bool {
-    matches!(result, Err(error) if error.kind() == io::ErrorKind::StorageFull)
 }
