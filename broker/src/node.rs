@@ -412,3 +412,45 @@ fn server_info(config: &NodeConfig, server_id: &str, addr: Option<SocketAddr>) -
         ..ServerInfo::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+    use std::thread;
+
+    use super::*;
+
+    /// Longer than it ever takes.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_node_whose_shard_has_panicked_can_be_shut_down_or_dropped() {
+        for drops in [false, true] {
+            let (done, waits) = sync_channel(1);
+            // A thread and runtime of its own, which a node that hangs keeps.
+            thread::spawn(move || {
+                let runtime = tokio::runtime::Runtime::new().unwrap();
+                runtime.block_on(async {
+                    let node = Node::start(NodeConfig::in_memory()).await.unwrap();
+                    let jetstream = node.jetstream.as_ref().unwrap();
+                    jetstream.panic_shard(0);
+                    assert!(
+                        jetstream.has_room(),
+                        "publishers are refused, and do not wait"
+                    );
+                    if drops {
+                        drop(node);
+                    } else {
+                        // There is nobody to describe a last checkpoint.
+                        node.shutdown().await.ok();
+                    }
+                });
+                done.send(()).unwrap();
+            });
+            assert!(
+                waits.recv_timeout(PATIENCE).is_ok(),
+                "it hangs; drops: {drops}"
+            );
+        }
+    }
+}

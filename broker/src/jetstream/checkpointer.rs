@@ -421,6 +421,8 @@ mod tests {
         fn ended(&self) -> Option<Refusal> {
             None
         }
+
+        fn end(&self) {}
     }
 
     /// Answers one order; before that a stream is deleted, if one is named.

@@ -293,6 +293,17 @@ impl JetStream {
         ended.map(|(number, _)| number).collect()
     }
 
+    /// Makes a shard panic, and waits until the others know.
+    #[cfg(test)]
+    pub(crate) fn panic_shard(&self, number: usize) {
+        use hitherto_cluster::Log as _;
+
+        self.shards[number].push(Input::Panic);
+        while self.log.ended().is_none() {
+            thread::yield_now();
+        }
+    }
+
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }

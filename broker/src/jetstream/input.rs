@@ -58,6 +58,9 @@ pub(crate) enum Input {
     Kept(GroupId, Box<Kept>),
     /// Come to an end.
     Stop,
+    /// Come to a bad end.
+    #[cfg(test)]
+    Panic,
 }
 
 /// The queue of one shard. Many threads push, the shard takes everything at once.
@@ -73,6 +76,8 @@ struct State {
     inputs: Vec<Input>,
     /// The shard waits; who pushes wakes it, with one system call instead of one per input.
     sleeps: bool,
+    /// Set once, by a shard that has panicked.
+    closed: bool,
 }
 
 impl ShardQueue {
@@ -81,6 +86,7 @@ impl ShardQueue {
             state: Mutex::new(State {
                 inputs: Vec::new(),
                 sleeps: false,
+                closed: false,
             }),
             wake: Condvar::new(),
             calls: AtomicUsize::new(0),
@@ -88,9 +94,16 @@ impl ShardQueue {
         }
     }
 
-    /// Adds an input of the node itself, whose number is bounded elsewhere.
+    /// Adds an input of the node itself, whose number is bounded elsewhere. It is dropped when the shard has
+    /// panicked, so that whoever waits for an answer is not left waiting.
     pub(crate) fn push(&self, input: Input) {
         let mut state = self.lock();
+        if state.closed {
+            // Dropping an input may push another one.
+            drop(state);
+            drop(input);
+            return;
+        }
         state.inputs.push(input);
         let sleeps = std::mem::take(&mut state.sleeps);
         drop(state);
@@ -115,6 +128,15 @@ impl ShardQueue {
         }
         self.push(input);
         true
+    }
+
+    /// Drops what waits and what will come: nobody takes it any more.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let inputs = std::mem::take(&mut state.inputs);
+        drop(state);
+        drop(inputs);
     }
 
     /// Tells whether clients should wait before they send more.

@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::io;
+use std::mem;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -34,7 +35,7 @@ pub const SCRUB_DELAY: Duration = Duration::from_secs(10 * 60);
 /// How often the keeper asks whether segments are worth rewriting: 30 s.
 pub const REWRITE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long a shard may take to answer.
+/// How long the shards may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// The longest pause between two reads: what it may read in so long it reads at once.
@@ -87,11 +88,24 @@ pub(crate) enum KeepOrder {
     Rewrite(SyncSender<Vec<KeepWork>>),
 }
 
-/// Work on the files of one stream.
+/// Work on the files of one stream. What is left of it when it is dropped, for example because the keeper has
+/// not waited for the answer, goes back to the owner: its store begins nothing new before that.
 pub(crate) struct KeepWork {
     pub(crate) group: GroupId,
     pub(crate) rewrite: Option<Rewrite>,
     pub(crate) shreds: Vec<Shred>,
+    /// The queue of the owner.
+    pub(crate) owner: Arc<ShardQueue>,
+}
+
+impl Drop for KeepWork {
+    fn drop(&mut self) {
+        let (rewrite, shreds) = (self.rewrite.take(), mem::take(&mut self.shreds));
+        if rewrite.is_some() || !shreds.is_empty() {
+            let kept = Box::new(Kept::LeftUndone(rewrite, shreds));
+            self.owner.push(Input::Kept(self.group, kept));
+        }
+    }
 }
 
 /// What became of it, for the owner of the stream.
@@ -100,6 +114,8 @@ pub(crate) enum Kept {
     Damaged(SegmentFile, Vec<Finding>),
     /// A segment was written anew, or not.
     Rewritten(Rewrite, Result<Option<Rewritten>, Error>),
+    /// Nobody came to it.
+    LeftUndone(Option<Rewrite>, Vec<Shred>),
 }
 
 /// The thread, and what it needs.
@@ -224,18 +240,17 @@ impl Keeper {
         loop {
             let work = self.ask(KeepOrder::Rewrite);
             let mut rewritten = false;
-            for KeepWork {
-                group,
-                rewrite,
-                shreds,
-            } in work
-            {
-                for shred in shreds {
-                    if let Err(error) = shred.run() {
-                        tracing::error!(%group, %error, "erased messages cannot be overwritten");
+            for mut work in work {
+                let group = work.group;
+                // Those that fail go back with what is left of the work.
+                work.shreds.retain(|shred| match shred.run() {
+                    Ok(()) => false,
+                    Err(error) => {
+                        tracing::error!(%group, %error, "erased messages cannot be overwritten yet");
+                        true
                     }
-                }
-                if let Some(rewrite) = rewrite {
+                });
+                if let Some(rewrite) = work.rewrite.take() {
                     let outcome = rewrite.run(&mut |bytes| pace.take(bytes));
                     rewritten |= matches!(outcome, Ok(Some(_)));
                     self.tell(group, Kept::Rewritten(rewrite, outcome));
@@ -261,16 +276,19 @@ impl Keeper {
         }
     }
 
-    /// Asks every shard. One that does not answer has ended, or is so busy that it is left in peace.
+    /// Asks every shard. One that does not answer within [`ANSWER_WAIT`] has ended, or is so busy that it is
+    /// left in peace.
     fn ask<T>(&self, order: fn(SyncSender<Vec<T>>) -> KeepOrder) -> Vec<T> {
         let (answer, answers) = sync_channel(self.shards.len());
         for shard in &self.shards {
             shard.push(Input::Keep(order(answer.clone())));
         }
         drop(answer);
-        let mut all = Vec::new();
+        let (mut all, until) = (Vec::new(), Instant::now() + ANSWER_WAIT);
         for _ in &self.shards {
-            match answers.recv_timeout(ANSWER_WAIT) {
+            // With no time left it takes what is there.
+            let left = until.saturating_duration_since(Instant::now());
+            match answers.recv_timeout(left) {
                 Ok(mut answer) => all.append(&mut answer),
                 Err(_) => break,
             }
@@ -297,8 +315,82 @@ impl Pace<'_> {
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
         self.owed += Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         if self.owed >= PACE_STEP {
-            self.stopped |= self.stop.wait(std::mem::take(&mut self.owed));
+            self.stopped |= self.stop.wait(mem::take(&mut self.owed));
         }
         !self.stopped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use bytes::Bytes;
+    use hitherto_jetstream::{StoredMessage, StreamSeq};
+    use hitherto_platform::FaultyDisk;
+    use hitherto_protocol::{Subject, Timestamp};
+    use hitherto_storage::{BlockCache, StreamStore, StreamStoreOptions};
+
+    use super::*;
+
+    /// A store whose first segment is worth rewriting, with a file to overwrite.
+    fn store_with_work() -> StreamStore {
+        let options = StreamStoreOptions {
+            segment_bytes: 4096,
+            block_bytes: 700,
+            compression: false,
+            cache: BlockCache::new(10_000),
+        };
+        let disk = Arc::new(FaultyDisk::new());
+        let mut store = StreamStore::create(disk, Path::new("/s"), options).unwrap();
+        for seq in 1..=200 {
+            store.append(StoredMessage {
+                seq: StreamSeq(seq),
+                at: Timestamp::from_unix_nanos(1),
+                subject: Subject::new("s").unwrap(),
+                headers: None,
+                payload: Bytes::from(vec![7; 50]),
+            });
+        }
+        let save = |store: &mut StreamStore| {
+            let manifest = store.prepare_checkpoint().unwrap().sync().unwrap();
+            store.checkpoint_saved(&manifest).unwrap();
+        };
+        save(&mut store);
+        store.erase(StreamSeq(3));
+        let rewrite = store.begin_rewrite().unwrap();
+        let rewritten = rewrite.run(&mut |_| true);
+        assert!(store.finish_rewrite(&rewrite, rewritten));
+        save(&mut store);
+        store.erase(StreamSeq(4));
+        store
+    }
+
+    #[test]
+    fn work_nobody_waited_for_goes_back_to_the_owner() {
+        let (queue, group) = (Arc::new(ShardQueue::new()), GroupId(1));
+        let mut store = store_with_work();
+        for _ in 0..2 {
+            let work = KeepWork {
+                group,
+                rewrite: store.begin_rewrite(),
+                shreds: store.take_shreds(),
+                owner: Arc::clone(&queue),
+            };
+            assert!(work.rewrite.is_some() && work.shreds.len() == 1);
+            let (answer, answers) = sync_channel(1);
+            drop(answers);
+            assert!(answer.send(vec![work]).is_err());
+            let mut inputs = Vec::new();
+            queue.take(&mut inputs, Some(Duration::ZERO));
+            let Some(Input::Kept(GroupId(1), kept)) = inputs.pop() else {
+                panic!("the work is lost");
+            };
+            let Kept::LeftUndone(rewrite, shreds) = *kept else {
+                panic!("it is not done");
+            };
+            store.finish_rewrite(&rewrite.unwrap(), Ok(None));
+            store.return_shreds(shreds);
+        }
     }
 }

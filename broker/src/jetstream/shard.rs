@@ -114,6 +114,10 @@ impl Shard {
     }
 
     fn run(mut self) {
+        let _guard = PanicGuard {
+            queue: Arc::clone(&self.queue),
+            parts: self.parts.clone(),
+        };
         let now = self.now();
         for group in self.replicas.keys().copied().collect::<Vec<_>>() {
             if let Some(replica) = self.replicas.get_mut(&group) {
@@ -166,6 +170,8 @@ impl Shard {
             Input::Keep(order) => self.name_work(&order),
             Input::Kept(group, kept) => self.keep(group, *kept),
             Input::Stop => return true,
+            #[cfg(test)]
+            Input::Panic => panic!("a test wants it"),
         }
         false
     }
@@ -424,11 +430,14 @@ impl Shard {
                 answer.send(segments.collect()).ok();
             }
             KeepOrder::Rewrite(answer) => {
+                let owner = &self.queue;
                 let work = self.replicas.iter_mut().map(|(group, replica)| KeepWork {
                     group: *group,
                     rewrite: replica.store.begin_rewrite(),
                     shreds: replica.store.take_shreds(),
+                    owner: Arc::clone(owner),
                 });
+                // If the keeper has not waited, the work comes back.
                 answer.send(work.collect()).ok();
             }
         }
@@ -438,6 +447,12 @@ impl Shard {
         self.with_replica(group, |replica, _| match kept {
             Kept::Damaged(segment, findings) => replica.note_findings(&segment, findings),
             Kept::Rewritten(rewrite, outcome) => replica.finish_rewrite(&rewrite, outcome),
+            Kept::LeftUndone(rewrite, shreds) => {
+                if let Some(rewrite) = rewrite {
+                    replica.finish_rewrite(&rewrite, Ok(None));
+                }
+                replica.store.return_shreds(shreds);
+            }
         });
     }
 
@@ -470,6 +485,26 @@ impl Shard {
 
     fn now(&self) -> Timestamp {
         Timestamp::from(self.parts.intake.clock.now())
+    }
+}
+
+/// Lets go of those who wait for a shard when it panics, which is a bug: the process may be somebody else's, who
+/// goes on and wants to shut the node down.
+struct PanicGuard {
+    queue: Arc<ShardQueue>,
+    parts: ShardParts,
+}
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!(
+                "a shard has panicked; the node takes no messages any more, restart it"
+            );
+            self.parts.intake.log.end();
+            self.queue.close();
+            self.parts.waiting_room.notify();
+        }
     }
 }
 

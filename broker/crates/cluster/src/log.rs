@@ -41,6 +41,10 @@ pub trait Log<R>: Send + Sync {
 
     /// Tells why nothing is taken any more; `None` while the log works.
     fn ended(&self) -> Option<Refusal>;
+
+    /// Takes nothing any more, as after a failed write: those who are told what is committed are broken. What was
+    /// taken is still written.
+    fn end(&self);
 }
 
 /// Something that can be written into the log.

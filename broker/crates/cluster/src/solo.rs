@@ -192,6 +192,10 @@ impl<R: Send + 'static> Log<R> for SoloLog<R> {
     fn ended(&self) -> Option<Refusal> {
         self.shared.groups().ended
     }
+
+    fn end(&self) {
+        self.shared.end(Refusal::Failed);
+    }
 }
 
 impl<R> Shared<R> {
