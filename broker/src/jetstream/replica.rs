@@ -253,12 +253,15 @@ impl Replica {
         }
         for finding in findings {
             let (file, offset) = (finding.file.display(), finding.offset);
-            let problem = format!("{file} is damaged at offset {offset}: {}", finding.problem);
+            let problem = &finding.problem;
             match finding.sequences {
-                Some(sequences) => self.note_damage(sequences, &problem),
+                Some(sequences) => {
+                    let problem = format!("{file} is damaged at offset {offset}: {problem}");
+                    self.note_damage(sequences, &problem);
+                }
                 None => {
                     let stream = &self.entry.name;
-                    tracing::error!(%stream, problem, "a segment is damaged; no message is lost");
+                    tracing::error!(%stream, problem, "a segment is not as it should be; no message is known to be lost");
                 }
             }
         }

@@ -93,7 +93,7 @@ impl StreamStore {
         // Whatever became of it, one of the two files is superfluous.
         self.sweep = true;
         match outcome {
-            Ok(Some(rewritten)) => self.take_rewrite(rewrite, rewritten),
+            Ok(Some(rewritten)) => self.take_rewrite(rewrite, &rewritten),
             Err(Error::Damaged { .. }) => {
                 self.unrewritable.insert(rewrite.record.first_seq.0);
                 false
@@ -103,8 +103,8 @@ impl StreamStore {
         }
     }
 
-    fn take_rewrite(&mut self, rewrite: &Rewrite, rewritten: Rewritten) -> bool {
-        let Rewritten { old, mut new } = rewritten;
+    fn take_rewrite(&mut self, rewrite: &Rewrite, rewritten: &Rewritten) -> bool {
+        let Rewritten { old, mut new } = *rewritten;
         let Some(place) = self.segments.iter().position(|s| s.record == old) else {
             return false;
         };

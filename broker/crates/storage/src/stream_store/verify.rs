@@ -26,7 +26,8 @@ pub struct Finding {
     pub offset: u64,
     /// What is wrong there.
     pub problem: String,
-    /// The messages that cannot be read because of it; `None` when none are lost.
+    /// The messages that cannot be read because of it; `None` when none are lost, or when nothing is known of
+    /// them because the file could not be read, which may pass.
     pub sequences: Option<RangeInclusive<u64>>,
 }
 
@@ -45,6 +46,14 @@ impl Finding {
             offset,
             problem,
             sequences: None,
+        }
+    }
+
+    /// A finding that costs these messages, unless it is an error that may pass.
+    fn lost(error: &Error, file: &Path, sequences: RangeInclusive<u64>) -> Self {
+        Self {
+            sequences: matches!(error, Error::Damaged { .. }).then_some(sequences),
+            ..Self::new(error, file)
         }
     }
 }
@@ -82,15 +91,13 @@ impl SegmentFile {
         self.record.sealed
     }
 
-    /// Reads all of it and returns what is damaged. `pace` gets the number of bytes of each read once it
+    /// Reads all of it and returns what is damaged. An error of the operating system, such as too many open
+    /// files, is a finding without sequences. `pace` gets the number of bytes of each read once it
     /// is verified, may wait, and ends the walk with `false`.
     pub fn verify(&self, disk: &dyn Disk, pace: &mut dyn FnMut(u64) -> bool) -> Vec<Finding> {
         let mut findings = Vec::new();
         let path = self.path();
-        let whole = |error: &Error| Finding {
-            sequences: Some(self.sequences()),
-            ..Finding::new(error, &path)
-        };
+        let whole = |error: &Error| Finding::lost(error, &path, self.sequences());
         let segment = match Segment::open(disk, &self.dir, self.record) {
             Ok(segment) => segment,
             Err(error) => return vec![whole(&error)],
@@ -154,10 +161,7 @@ fn verify_block(
     end: StreamSeq,
     path: &Path,
 ) -> Vec<Finding> {
-    let lost_with = |sequences, error: &Error| Finding {
-        sequences: Some(sequences),
-        ..Finding::new(error, path)
-    };
+    let lost_with = |sequences, error: &Error| Finding::lost(error, path, sequences);
     let all = at.first_seq.0..=end.0.saturating_sub(1).max(at.first_seq.0);
     let error = match reader.read_strictly(at) {
         Ok(block) => match check_block(&block, at, end) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hitherto_jetstream::StoredMessage;
-use hitherto_platform::{FaultyDisk, OpenMode};
+use hitherto_platform::{Fault, FaultOn, FaultyDisk, OpenMode};
 use hitherto_protocol::{Subject, Timestamp};
 
 use super::super::{BlockCache, StreamStoreOptions};
@@ -131,4 +131,29 @@ fn a_verification_ends_when_it_is_told_to() {
         blocks < 2
     });
     assert_eq!((findings.len(), blocks), (0, 2));
+}
+
+#[test]
+fn an_error_that_passes_loses_no_messages() {
+    for on in [FaultOn::OpenRead, FaultOn::Read] {
+        let disk = FaultyDisk::new();
+        let (_, manifest) = filled(&disk, false);
+        let file = &manifest.segment_files(Path::new(DIR))[0];
+        let mut found = 0;
+        for after in 0..20 {
+            disk.arm(Fault {
+                after,
+                ..Fault::once(on, "seg-", Fault::TOO_MANY_OPEN_FILES)
+            });
+            let findings = file.verify(&disk, &mut |_| true);
+            disk.disarm();
+            found += findings.len();
+            for finding in findings {
+                assert_eq!(finding.sequences, None, "{finding:?}");
+                assert!(finding.problem.contains("os error 24"), "{finding:?}");
+            }
+        }
+        assert!(found > 0, "{on:?}");
+        assert_eq!(file.verify(&disk, &mut |_| true), []);
+    }
 }
