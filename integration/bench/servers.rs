@@ -105,14 +105,14 @@ impl Servers {
             .context("one of those that were found")?;
         let complaint = || format!("{}: {kind}", scenario.title());
         if !scenario.reads() {
-            let mut server = Server::start(kind, found.program.clone(), dir).await?;
+            let mut server = Server::start_unheard(kind, found.program.clone(), dir).await?;
             let sample = scenario.run(&mut server, dir, extent).await;
             return sample.with_context(|| format!("{}\n{}", complaint(), server.log()));
         }
         let server = match &mut found.loaded {
             Some(server) => server,
             none => {
-                let server = Server::start(kind, found.program.clone(), dir).await?;
+                let server = Server::start_unheard(kind, found.program.clone(), dir).await?;
                 let (addr, loaded) = (server.addr(), extent.loaded);
                 eprintln!("filling the store of {kind}");
                 tokio::task::spawn_blocking(move || loaded.fill(addr)).await??;

@@ -12,6 +12,7 @@ pub mod seed;
 pub mod server;
 pub mod skip;
 pub mod tree;
+mod wiretap;
 
 pub use server::{Kind, Server};
 

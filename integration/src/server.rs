@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use crate::wiretap::Wiretap;
 use crate::{programs, skip};
 
 /// How long a server may take until it answers, or until it ends after a signal.
@@ -49,7 +50,8 @@ impl fmt::Display for Kind {
 /// A running server with a folder of its own.
 ///
 /// Dropping it kills the process and removes the folder; when the thread is panicking, the end of
-/// its log is shown first.
+/// its log is shown first. What our server told meanwhile is held against the published schemas, and
+/// dropping it panics when something of that has another shape.
 #[derive(Debug)]
 pub struct Server {
     kind: Kind,
@@ -59,6 +61,8 @@ pub struct Server {
     store: PathBuf,
     addr: SocketAddr,
     child: Child,
+    /// Listens to what it tells; only to ours, and only where the schemas are.
+    wiretap: Option<Wiretap>,
     /// How often the process was started; each start has its own ports folder, so that a file of an
     /// earlier process is never taken for the new one's.
     starts: u32,
@@ -109,6 +113,17 @@ impl Server {
     ///
     /// When the process cannot be started, ends, or is not ready in time; the text carries its log.
     pub async fn start(kind: Kind, program: PathBuf, parent: &Path) -> Result<Self> {
+        let mut server = Self::start_unheard(kind, program, parent).await?;
+        server.listen()?;
+        Ok(server)
+    }
+
+    /// The same without a connection that listens: for who counts connections, or measures.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_unheard(kind: Kind, program: PathBuf, parent: &Path) -> Result<Self> {
         let folder = new_folder(parent)?;
         let store = folder.path().join("store");
         Self::start_in(kind, program, folder, store).await
@@ -122,7 +137,17 @@ impl Server {
     /// As [`start`](Self::start).
     pub async fn open(store: PathBuf) -> Result<Self> {
         let folder = new_folder(&std::env::temp_dir())?;
-        Self::start_in(Kind::Hitherto, programs::hitherto()?, folder, store).await
+        let program = programs::hitherto()?;
+        let mut server = Self::start_in(Kind::Hitherto, program, folder, store).await?;
+        server.listen()?;
+        Ok(server)
+    }
+
+    fn listen(&mut self) -> Result<()> {
+        if self.kind == Kind::Hitherto {
+            self.wiretap = Wiretap::on(self.addr)?;
+        }
+        Ok(())
     }
 
     async fn start_in(
@@ -146,6 +171,7 @@ impl Server {
             store,
             addr,
             child,
+            wiretap: None,
             starts: 0,
         };
         server.addr = server.wait_until_ready().await?;
@@ -206,6 +232,9 @@ impl Server {
     ///
     /// When it does not end in time or ends with a failure.
     pub async fn stop(&mut self) -> Result<()> {
+        if let Some(wiretap) = &self.wiretap {
+            wiretap.catch_up();
+        }
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
         kill_process(
             pid.context("a process id is a positive number")?,
@@ -311,11 +340,22 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let heard = self.wiretap.take().map(|wiretap| {
+            wiretap.catch_up();
+            wiretap.faults()
+        });
         // A process that has already ended cannot be killed, which is what was wanted.
         self.child.kill().ok();
         self.child.wait().ok();
+        let faults = heard.unwrap_or_default();
         if std::thread::panicking() {
             std::io::stderr().write_all(self.log_end().as_bytes()).ok();
+        } else {
+            assert!(
+                faults.is_empty(),
+                "not as published:\n{}",
+                faults.join("\n")
+            );
         }
     }
 }

@@ -338,7 +338,7 @@ struct Stepped {
 }
 
 async fn step(kind: Kind, program: PathBuf) -> Result<Stepped> {
-    let server = Server::start(kind, program, &std::env::temp_dir()).await?;
+    let server = Server::start_unheard(kind, program, &std::env::temp_dir()).await?;
     let (addr, monitor) = (server.addr(), server.monitor_addr()?);
     tokio::task::spawn_blocking(move || {
         let client = take_steps(addr)?;
@@ -412,21 +412,12 @@ async fn health_and_refusals_are_those_of_nats_server() -> Result<()> {
 }
 
 async fn varz_has_the_published_shape(server: &mut Server) -> Result<()> {
-    let Some(folder) = std::env::var_os(SCHEMAS).map(PathBuf::from) else {
-        let why = format!("{SCHEMAS} names no folder of schemas");
-        skip::loudly(&skip::test_name(), &why);
+    let Some(schemas) = hitherto_schemas::schemas() else {
         return Ok(());
     };
-    let path = folder.join("schemas/server/monitor/v1/varz.json");
-    let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    let schema = jsonschema::draft7::new(&serde_json::from_slice(&text)?)?;
     let varz = get_json(server.monitor_addr()?, "/varz")?;
-    let errors: Vec<String> = schema
-        .iter_errors(&varz)
-        .map(|error| format!("at {:?}: {error}", error.instance_path().as_str()))
-        .collect();
-    ensure!(errors.is_empty(), "{}\n{varz:#}", errors.join("\n"));
-    Ok(())
+    let judged = schemas.judge_as("schemas/server/monitor/v1/varz.json", &varz);
+    judged.map_err(anyhow::Error::msg)
 }
 
 on_both_servers!(varz_has_the_published_shape);

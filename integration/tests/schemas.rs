@@ -1,64 +1,18 @@
-//! Each answer of the JetStream API has the published shape.
+//! Each answer of the JetStream API has the published shape, on both servers.
 //!
-//! The schemas are those of the jsm.go project (`schemas/jetstream/api/v1/*.json`, JSON Schema draft
-//! 7, Apache-2.0); they are not part of this repository. `HITHERTO_JETSTREAM_SCHEMAS` names the
-//! folder that holds `schemas/`; without it this test says that it was skipped.
-
-use std::collections::HashMap;
-use std::fs;
-use std::path::PathBuf;
+//! What our server says in the other tests is held against the schemas as well, by the wiretap of
+//! [`Server`]; here is every request once, and the answers of nats-server, which prove the schemas.
 
 use anyhow::{Context, Result, ensure};
 use hitherto_integration::raw::RawClient;
-use hitherto_integration::{Server, on_both_servers, skip};
-use jsonschema::Validator;
+use hitherto_integration::{Server, on_both_servers};
+use hitherto_schemas::Schemas;
 use serde_json::{Value, json};
-
-const VARIABLE: &str = "HITHERTO_JETSTREAM_SCHEMAS";
-
-/// What the type of every answer starts with; the rest names the schema's file.
-const TYPE_PREFIX: &str = "io.nats.jetstream.api.v1.";
-
-/// The validators, loaded when an answer first needs one.
-struct Schemas {
-    folder: PathBuf,
-    loaded: HashMap<String, Validator>,
-}
-
-impl Schemas {
-    fn from_env() -> Option<Self> {
-        let folder = PathBuf::from(std::env::var_os(VARIABLE)?).join("schemas/jetstream/api/v1");
-        Some(Self {
-            folder,
-            loaded: HashMap::new(),
-        })
-    }
-
-    fn check(&mut self, name: &str, answer: &Value) -> Result<()> {
-        if !self.loaded.contains_key(name) {
-            let path = self.folder.join(format!("{name}.json"));
-            let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-            let schema = serde_json::from_slice(&text)?;
-            self.loaded
-                .insert(name.to_owned(), jsonschema::draft7::new(&schema)?);
-        }
-        let errors: Vec<String> = self.loaded[name]
-            .iter_errors(answer)
-            .map(|error| format!("at {:?}: {error}", error.instance_path().as_str()))
-            .collect();
-        ensure!(
-            errors.is_empty(),
-            "{name}: {}\n{answer:#}",
-            errors.join("\n")
-        );
-        Ok(())
-    }
-}
 
 /// One connection whose answers are all checked.
 struct Api {
     client: RawClient,
-    schemas: Schemas,
+    schemas: &'static Schemas,
 }
 
 impl Api {
@@ -74,14 +28,10 @@ impl Api {
             .request(&format!("$JS.API.{subject}"), body.as_bytes())?;
         let answer: Value = serde_json::from_slice(&answer)
             .with_context(|| format!("{subject}: {}", String::from_utf8_lossy(&answer)))?;
-        let name = answer["type"]
-            .as_str()
-            .and_then(|text| text.strip_prefix(TYPE_PREFIX));
-        ensure!(
-            name == Some(&format!("{wanted}_response")),
-            "{subject}: {answer}"
-        );
-        self.schemas.check(&format!("{wanted}_response"), &answer)?;
+        let name = format!("io.nats.jetstream.api.v1.{wanted}_response");
+        ensure!(answer["type"] == name, "{subject}: {answer}");
+        let judged = self.schemas.judge(answer.to_string().as_bytes());
+        judged.map_err(anyhow::Error::msg)?;
         Ok(answer)
     }
 
@@ -101,18 +51,16 @@ impl Api {
 
     fn publish(&mut self, subject: &str, payload: &str) -> Result<()> {
         let ack = self.client.request(subject, payload.as_bytes())?;
+        let judged = self.schemas.judge_pub_ack(&ack);
+        judged.map_err(anyhow::Error::msg)?;
         let ack: Value = serde_json::from_slice(&ack)?;
         ensure!(ack.get("error").is_none(), "{ack}");
-        self.schemas.check("pub_ack_response", &ack)
+        Ok(())
     }
 }
 
 async fn answers_have_the_published_shape(server: &mut Server) -> Result<()> {
-    let Some(schemas) = Schemas::from_env() else {
-        skip::loudly(
-            &skip::test_name(),
-            &format!("{VARIABLE} names no folder of schemas"),
-        );
+    let Some(schemas) = hitherto_schemas::schemas() else {
         return Ok(());
     };
     let addr = server.addr();
