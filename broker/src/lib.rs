@@ -103,5 +103,6 @@ pub use error::Error;
 pub use jetstream::{DAMAGE_KEPT_MAX, Damage, DamageReport};
 pub use local::{LocalClient, LocalMessage, LocalSubscription, SubscriptionEnd};
 pub use node::{JETSTREAM_API_LEVEL, NATS_VERSION, Node, NodeStats};
+pub use system::{ReloadRequest, ReloadRequests};
 
 pub use hitherto_protocol::{Headers, HeadersBuilder, Subject, SubjectFilter};

@@ -21,7 +21,7 @@ use crate::room::Room;
 use crate::services::{Auditor, Interest};
 use crate::settings::Settings;
 use crate::stop::{StopSignal, StopSource};
-use crate::system::{EVENTS_MAX, System};
+use crate::system::{EVENTS_MAX, ReloadRequests, ServerEvent, System};
 use crate::tls::Tls;
 use crate::{Error, NodeConfig, http, id, listener};
 
@@ -203,6 +203,12 @@ impl Node {
         Ok(())
     }
 
+    /// Requests of the system account (`$SYS.REQ.SERVER.<id>.RELOAD`) to go by the configuration as it is
+    /// now, for whoever calls [`Node::reload`] then. While nobody takes them they are refused.
+    pub fn reload_requests(&self) -> ReloadRequests {
+        self.system.reload_requests()
+    }
+
     /// The address clients can connect to; `None` when the node does not listen.
     pub fn listen_addr(&self) -> Option<SocketAddr> {
         self.listen_addr
@@ -244,6 +250,7 @@ impl Node {
     pub async fn lame_duck(&mut self) -> Result<(), Error> {
         tracing::info!("Entering lame duck mode, stop accepting new clients");
         self.doors.stop();
+        self.system.tell(ServerEvent::LameDuck);
         let mut settings = Settings::clone(&self.environment.settings());
         settings.info.ldm = true;
         self.environment.settings.send_replace(Arc::new(settings));
@@ -274,7 +281,7 @@ impl Node {
     /// When the last checkpoint cannot be written. Everything is stopped all the same, and nothing that
     /// was acknowledged is lost.
     pub async fn shutdown(mut self) -> Result<(), Error> {
-        self.system.tell_of_shutdown();
+        self.system.tell(ServerEvent::Shutdown);
         self.stop_source.stop();
         while self.tasks.join_next().await.is_some() {}
         let ended = match self.jetstream.clone() {
@@ -349,7 +356,6 @@ async fn start_jetstream(config: &NodeConfig, auditor: Auditor) -> Result<Arc<Je
         auditor: Arc::new(auditor),
         limits: config.stream_limits.clone(),
         index_bytes_max: config.index_bytes_max,
-        request_batch_max: config.request_batch_max,
         keeper: config.keeper.clone(),
         reserve_bytes: config.reserve_bytes,
     };

@@ -7,32 +7,11 @@ mod support;
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Output, Stdio};
-use std::time::Duration;
 
+use support::program::{HITHERTO, PATIENCE, command, output};
 use support::{QUIET, RawClient};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::timeout;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn command(program: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(program);
-    command
-        .args(args)
-        .kill_on_drop(true)
-        .stderr(Stdio::piped())
-        .stdout(Stdio::piped());
-    command.env_remove("RUST_LOG");
-    command
-}
-
-async fn output(program: &str, args: &[&str]) -> Output {
-    timeout(PATIENCE, command(program, args).output())
-        .await
-        .unwrap()
-        .unwrap()
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -73,14 +52,10 @@ fn port_in(log: &str) -> Option<u16> {
     rest.lines().next()?.parse().ok()
 }
 
-fn hitherto() -> &'static str {
-    env!("CARGO_BIN_EXE_hitherto")
-}
-
 #[tokio::test]
 async fn a_launcher_finds_the_port_in_the_log_and_the_pid_in_its_file() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut child, port) = launch(hitherto(), folder.path(), &["-js"]).await;
+    let (mut child, port) = launch(HITHERTO, folder.path(), &["-js"]).await;
     let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap();
     assert_eq!(pid, child.id().unwrap().to_string());
 
@@ -91,7 +66,7 @@ async fn a_launcher_finds_the_port_in_the_log_and_the_pid_in_its_file() {
         client.info
     );
     let signal = format!("term={}", folder.path().join("pid").display());
-    let sent = output(hitherto(), &["--signal", &signal]).await;
+    let sent = output(HITHERTO, &["--signal", &signal]).await;
     assert!(sent.status.success(), "{}", text(&sent.stderr));
     let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(0));
@@ -115,7 +90,7 @@ async fn a_launcher_finds_the_port_in_the_log_and_the_pid_in_its_file() {
 #[tokio::test]
 async fn without_js_there_are_no_streams() {
     let folder = tempfile::tempdir().unwrap();
-    let (_child, port) = launch(hitherto(), folder.path(), &[]).await;
+    let (_child, port) = launch(HITHERTO, folder.path(), &[]).await;
     let mut client = RawClient::connect_to(([127, 0, 0, 1], port).into()).await;
     assert!(!client.info.contains("jetstream"), "{}", client.info);
     let connect = QUIET.replace('}', ",\"headers\":true,\"no_responders\":true}");
@@ -132,7 +107,7 @@ async fn without_js_there_are_no_streams() {
 async fn the_ports_file_is_named_after_the_program_and_goes_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("nats-server");
-    symlink(hitherto(), &program).unwrap();
+    symlink(HITHERTO, &program).unwrap();
     let ports = folder.path().join("ports");
     std::fs::create_dir(&ports).unwrap();
     let dir = ports.display().to_string();
@@ -164,13 +139,13 @@ async fn the_ports_file_is_named_after_the_program_and_goes_with_it() {
 async fn the_version_is_where_tools_look_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("nats-server");
-    symlink(hitherto(), &program).unwrap();
+    symlink(HITHERTO, &program).unwrap();
     let version = output(program.to_str().unwrap(), &["-v"]).await;
     assert_eq!(
         text(&version.stdout),
         format!("nats-server: v{}\n", hitherto_broker::NATS_VERSION)
     );
-    let version = output(hitherto(), &["-v"]).await;
+    let version = output(HITHERTO, &["-v"]).await;
     assert!(
         text(&version.stdout).starts_with("hitherto "),
         "{version:?}"
@@ -179,7 +154,7 @@ async fn the_version_is_where_tools_look_for_it() {
 
 #[tokio::test]
 async fn an_unknown_flag_shows_the_usage_and_fails() {
-    let refused = output(hitherto(), &["-p", "-1", "--bogus"]).await;
+    let refused = output(HITHERTO, &["-p", "-1", "--bogus"]).await;
     assert_eq!(refused.status.code(), Some(1));
     assert!(
         text(&refused.stdout).contains("Usage: nats-server"),
@@ -195,7 +170,7 @@ async fn an_unknown_flag_shows_the_usage_and_fails() {
 async fn a_port_in_use_is_fatal() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let refused = output(hitherto(), &["-a", "127.0.0.1", "-p", &port]).await;
+    let refused = output(HITHERTO, &["-a", "127.0.0.1", "-p", &port]).await;
     assert_eq!(refused.status.code(), Some(1));
     let log = text(&refused.stderr);
     assert!(log.contains("[FTL] cannot listen for clients"), "{log}");
@@ -211,7 +186,7 @@ async fn a_configuration_file_is_obeyed_and_read_again_on_sighup() {
     };
     write(1024);
     let config = file.display().to_string();
-    let (child, port) = launch(hitherto(), folder.path(), &["-c", &config]).await;
+    let (child, port) = launch(HITHERTO, folder.path(), &["-c", &config]).await;
     let addr = ([127, 0, 0, 1], port).into();
     let client = RawClient::connect_to(addr).await;
     assert!(
@@ -227,7 +202,7 @@ async fn a_configuration_file_is_obeyed_and_read_again_on_sighup() {
 
     write(2048);
     let reload = format!("reload={}", child.id().unwrap());
-    output(hitherto(), &["--signal", &reload]).await;
+    output(HITHERTO, &["--signal", &reload]).await;
     let reloaded = timeout(PATIENCE, async {
         while !RawClient::connect_to(addr)
             .await
@@ -246,13 +221,13 @@ async fn a_mistake_in_the_file_is_told_with_its_place() {
     let file = folder.path().join("server.conf");
     let config = file.display().to_string();
     std::fs::write(&file, "port: 4222\nprot: 1\n").unwrap();
-    let refused = output(hitherto(), &["-c", &config]).await;
+    let refused = output(HITHERTO, &["-c", &config]).await;
     assert_eq!(refused.status.code(), Some(1));
     let expected = format!("hitherto: {config}:2:1: unknown field \"prot\"");
     assert!(text(&refused.stderr).starts_with(&expected), "{refused:?}");
 
     std::fs::write(&file, "port: 4222\n").unwrap();
-    let tested = output(hitherto(), &["-t", "-c", &config]).await;
+    let tested = output(HITHERTO, &["-t", "-c", &config]).await;
     assert!(
         tested.status.success() && text(&tested.stdout).contains("is valid"),
         "{tested:?}"
@@ -264,9 +239,9 @@ async fn a_mistake_in_the_file_is_told_with_its_place() {
 async fn the_configuration_of_the_book_is_valid() {
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/server.conf");
     let folder = tempfile::tempdir().unwrap();
-    let tested = output(hitherto(), &["-t", "-c", config]).await;
+    let tested = output(HITHERTO, &["-t", "-c", config]).await;
     assert!(tested.status.success(), "{tested:?}");
-    let (_child, port) = launch(hitherto(), folder.path(), &["-c", config, "-m", "-1"]).await;
+    let (_child, port) = launch(HITHERTO, folder.path(), &["-c", config, "-m", "-1"]).await;
     let addr = ([127, 0, 0, 1], port).into();
     let mut clerk = RawClient::connect_to(addr).await;
     assert!(

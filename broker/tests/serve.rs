@@ -7,29 +7,16 @@ mod support;
 
 use std::path::Path;
 use std::process::{Output, Stdio};
-use std::time::Duration;
 
+use support::program::{self, HITHERTO, PATIENCE};
 use support::{QUIET, RawClient};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn hitherto(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hitherto"));
-    command
-        .args(args)
-        .kill_on_drop(true)
-        .stderr(Stdio::piped())
-        .stdout(Stdio::piped());
-    command.env_remove("RUST_LOG");
-    command
-}
-
 /// Starts a broker on a free port and reads its log up to "Server is ready".
 async fn serve(folder: &Path) -> (Child, String) {
-    serve_from(folder, hitherto).await
+    serve_from(folder, |args| program::command(HITHERTO, args)).await
 }
 
 async fn serve_from(folder: &Path, program: impl Fn(&[&str]) -> Command) -> (Child, String) {
@@ -63,10 +50,7 @@ fn port_in(log: &str) -> u16 {
 }
 
 async fn output(args: &[&str]) -> Output {
-    timeout(PATIENCE, hitherto(args).output())
-        .await
-        .unwrap()
-        .unwrap()
+    program::output(HITHERTO, args).await
 }
 
 #[tokio::test]

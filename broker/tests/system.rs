@@ -23,6 +23,7 @@ async fn node() -> Node {
 }
 
 fn json_of(message: &LocalMessage) -> Value {
+    hitherto_schemas::check(&message.payload);
     serde_json::from_slice(&message.payload).unwrap()
 }
 
@@ -242,8 +243,81 @@ async fn connections_are_told_of_when_they_come_and_go_and_can_be_ended() {
 }
 
 #[tokio::test]
-async fn the_server_tells_its_sums_and_its_end() {
+async fn a_client_can_be_told_to_leave() {
     let node = node().await;
+    let system = node.system_client();
+    let modern = MODERN.replace("\"verbose\"", "\"protocol\":1,\"verbose\"");
+    let mut client = RawClient::ready(&node, &modern).await;
+    assert!(client.line().await.contains("\"connect_info\":true"));
+    let old = RawClient::ready(&node, MODERN).await;
+    let number = |client: &RawClient| {
+        let info = client.info.trim_start_matches("INFO ");
+        serde_json::from_str::<Value>(info).unwrap()["client_id"].clone()
+    };
+    let order = format!("$SYS.REQ.SERVER.{}.LDM", node.server_id());
+    let ask_for = async |cid: Value| {
+        let body = json!({ "cid": cid }).to_string().into();
+        let subject = Subject::new(order.clone()).unwrap();
+        let answer = system.request(subject, None, body, WAIT_MAX).await;
+        json_of(&answer.unwrap())
+    };
+    let done = ask_for(number(&client)).await;
+    assert_eq!(done.get("error"), None, "{done}");
+    let told = client.line().await;
+    assert!(
+        told.starts_with("INFO ") && told.contains("\"ldm\":true"),
+        "{told}"
+    );
+    // It may stay.
+    client.barrier().await;
+    let refused = |answer: Value| answer["error"]["description"].as_str().unwrap().to_owned();
+    assert_eq!(refused(ask_for(json!(9_999)).await), "no such client id");
+    assert_eq!(
+        refused(ask_for(number(&old)).await),
+        "client does not support Lame Duck Mode or is not ready to receive the notification"
+    );
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reload_is_asked_of_whoever_has_read_the_configuration() {
+    let node = node().await;
+    let system = node.system_client();
+    let order = format!("$SYS.REQ.SERVER.{}.RELOAD", node.server_id());
+    let refused = ask(&system, &order, "").await;
+    assert_eq!(
+        refused["error"],
+        json!({"code": 500, "description": "the server has no configuration file to reload"})
+    );
+    let mut requests = node.reload_requests();
+    let (answer, ()) = tokio::join!(ask(&system, &order, ""), async {
+        requests.next().await.unwrap().answer(Ok(()));
+    });
+    assert_eq!(answer.get("error"), None, "{answer}");
+    let (answer, ()) = tokio::join!(ask(&system, &order, ""), async {
+        requests
+            .next()
+            .await
+            .unwrap()
+            .answer(Err("x.conf:1:1: no".into()));
+    });
+    assert_eq!(answer["error"]["description"], "x.conf:1:1: no");
+    // Another server is meant.
+    let other = r#"{"server_name":"other"}"#;
+    let silent = ask_with(&system, &order, other, SILENCE).await;
+    assert!(matches!(silent, Err(Error::Timeout { .. })), "{silent:?}");
+    drop(requests);
+    let refused = ask(&system, &order, "").await;
+    assert_eq!(
+        refused["error"]["description"],
+        "the server cannot reload now"
+    );
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_server_tells_its_sums_and_its_end() {
+    let mut node = node().await;
     let system = node.system_client();
     let mut events = system
         .subscribe(SubjectFilter::new("$SYS.SERVER.>").unwrap(), None)
@@ -253,6 +327,10 @@ async fn the_server_tells_its_sums_and_its_end() {
     assert_eq!(subject, format!("$SYS.SERVER.{id}.STATSZ"));
     assert_eq!(sums["server"]["id"], id);
     assert_eq!(sums["statsz"]["connections"], 0);
+    node.lame_duck().await.unwrap();
+    let (subject, mark) = next(&mut events).await;
+    assert_eq!(subject, format!("$SYS.SERVER.{id}.LAMEDUCK"));
+    assert_eq!(mark["id"], id);
     node.shutdown().await.unwrap();
     // What was told before the end can still be read.
     let (subject, mark) = next(&mut events).await;

@@ -2,7 +2,6 @@
 //! same fields, and the same values where they must.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -11,8 +10,6 @@ use anyhow::{Context as _, Result, ensure};
 use hitherto_integration::raw::RawClient;
 use hitherto_integration::{Kind, Server, on_both_servers, programs, server, skip};
 use serde_json::{Value, json};
-
-const SCHEMAS: &str = "HITHERTO_JETSTREAM_SCHEMAS";
 
 /// Pages after [`take_steps`]; those with errors are compared byte for byte elsewhere.
 const PAGES: &[&str] = &[

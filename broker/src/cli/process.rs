@@ -50,13 +50,23 @@ impl Process {
         }
         let mut node = Node::start(config).await?;
         let ports_files = self.write_ports_files(&node)?;
+        let mut reloads = node.reload_requests();
         loop {
-            match signals.next().await {
+            // Both only wait, and take nothing when they are given up.
+            let signal = tokio::select! {
+                signal = signals.next() => signal,
+                Some(request) = reloads.next() => {
+                    request.answer(self.reload(&node, log, open_files));
+                    continue;
+                }
+            };
+            match signal {
                 Signal::Stop(name) => {
                     tracing::info!("Initiating Shutdown: {name}");
                     break;
                 }
                 Signal::LameDuck => {
+                    drop(reloads);
                     // A second signal ends the waiting.
                     tokio::select! {
                         ended = node.lame_duck() => ended?,
@@ -65,12 +75,8 @@ impl Process {
                     break;
                 }
                 Signal::ReopenLog => log.reopen(),
-                Signal::Reload => match self.reload(&node, log, open_files) {
-                    Ok(()) => tracing::info!("Reloaded server configuration"),
-                    Err(error) => {
-                        tracing::error!("Failed to reload server configuration: {error:#}");
-                    }
-                },
+                // What went wrong is in the log.
+                Signal::Reload => drop(self.reload(&node, log, open_files)),
             }
         }
         node.shutdown().await?;
@@ -78,8 +84,22 @@ impl Process {
         Ok(())
     }
 
-    /// Goes by what the configuration file says now. Nothing changes when it cannot be used.
-    fn reload(&self, node: &Node, log: &Log, open_files: OpenFiles) -> anyhow::Result<()> {
+    /// Goes by what the configuration file says now, and tells the log. Nothing changes when it cannot be
+    /// used.
+    fn reload(&self, node: &Node, log: &Log, open_files: OpenFiles) -> Result<(), String> {
+        match self.read_again(node, log, open_files) {
+            Ok(()) => {
+                tracing::info!("Reloaded server configuration");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!("Failed to reload server configuration: {error:#}");
+                Err(format!("{error:#}"))
+            }
+        }
+    }
+
+    fn read_again(&self, node: &Node, log: &Log, open_files: OpenFiles) -> anyhow::Result<()> {
         let mut options = (self.load)()?;
         open_files.hold(&mut options);
         node.reload(options.node_config()?)?;

@@ -91,7 +91,6 @@ pub struct NodeConfig {
     pub(crate) server_name: Option<String>,
     pub(crate) limits: ClientLimits,
     pub(crate) index_bytes_max: u64,
-    pub(crate) request_batch_max: Option<i64>,
     /// What streams may take up.
     pub(crate) stream_limits: StreamLimits,
     pub(crate) keeper: KeeperOptions,
@@ -121,7 +120,6 @@ impl NodeConfig {
             server_name: None,
             limits: ClientLimits::default(),
             index_bytes_max: MAX_INDEX_BYTES,
-            request_batch_max: None,
             stream_limits: StreamLimits::default(),
             keeper: KeeperOptions::default(),
             reserve_bytes: RESERVE_BYTES,
@@ -257,11 +255,18 @@ impl NodeConfig {
         self
     }
 
-    /// Bytes that the `max_bytes` of all streams may promise together; any by default. A stream without
-    /// `max_bytes` promises nothing.
+    /// Bytes that streams may hold together; any by default. The `max_bytes` of all of them may promise no
+    /// more, and publishes that would exceed it are refused. A stream without `max_bytes` promises nothing.
     #[must_use]
     pub fn max_storage(mut self, bytes: u64) -> Self {
-        self.stream_limits.storage_bytes_max = Some(bytes);
+        self.stream_limits.account.file = Some(bytes);
+        self
+    }
+
+    /// The same for streams with `storage: memory`, which count on their own although they are kept on disk.
+    #[must_use]
+    pub fn max_memory(mut self, bytes: u64) -> Self {
+        self.stream_limits.account.memory = Some(bytes);
         self
     }
 
@@ -338,8 +343,8 @@ impl NodeConfig {
                 self.index_bytes_max != new.index_bytes_max,
             ),
             (
-                "max_request_batch",
-                self.request_batch_max != new.request_batch_max,
+                "limits of jetstream",
+                self.stream_limits != new.stream_limits,
             ),
         ];
         match changed.iter().find(|(_, changed)| *changed) {

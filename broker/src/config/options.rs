@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    ClientLimits, LAME_DUCK_DURATION, LAME_DUCK_GRACE, MAX_INDEX_BYTES, NodeConfig, TlsOptions,
+    ClientLimits, LAME_DUCK_DURATION, LAME_DUCK_GRACE, MAX_INDEX_BYTES, NodeConfig, StreamLimits,
+    TlsOptions,
 };
 use crate::Error;
 use crate::account::{ORDINARY_ACCOUNT, SYSTEM_ACCOUNT};
@@ -38,8 +39,8 @@ pub struct ServerOptions {
     pub store_dir: PathBuf,
     /// Most memory the indexes of all streams may take, in bytes.
     pub index_bytes_max: u64,
-    /// Most messages one pull request may ask for; `None` means any number.
-    pub request_batch_max: Option<i64>,
+    /// What streams and consumers may take up.
+    pub(crate) stream_limits: StreamLimits,
     pub(crate) limits: ClientLimits,
     /// Who may connect.
     pub auth: Auth,
@@ -92,7 +93,7 @@ impl Default for ServerOptions {
             jetstream: false,
             store_dir: std::env::temp_dir().join("nats"),
             index_bytes_max: MAX_INDEX_BYTES,
-            request_batch_max: None,
+            stream_limits: StreamLimits::default(),
             limits: ClientLimits::default(),
             auth: Auth::new(),
             tls: None,
@@ -133,7 +134,7 @@ impl ServerOptions {
             .jetstream(self.jetstream && self.account_has_jetstream)
             .auth(self.auth.clone())
             .max_index_bytes(self.index_bytes_max);
-        config.request_batch_max = self.request_batch_max;
+        config.stream_limits = self.stream_limits.clone();
         config.listen_host = Some(self.host.clone());
         config.limits = self.limits.clone();
         config.tls = self.tls.clone().map(|tls| match self.allow_plain {

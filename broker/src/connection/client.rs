@@ -5,14 +5,15 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hitherto_platform::Clock;
-use hitherto_protocol::{Connect, Timestamp};
+use hitherto_protocol::{Connect, ServerInfo, Timestamp, encode};
 use tokio::sync::mpsc::Sender;
 
+use super::handshake::info_for;
 use super::{CloseReason, Outbound};
 use crate::account::Account;
 use crate::pubsub::SubscriberId;
@@ -39,6 +40,7 @@ pub(crate) struct Client {
     /// 0 while it is not known.
     rtt_nanos: AtomicU64,
     subscriptions: AtomicUsize,
+    takes_info: AtomicBool,
     /// `None` until CONNECT.
     identity: Mutex<Option<Identity>>,
 }
@@ -117,6 +119,7 @@ impl Client {
             last_activity: AtomicI64::new(started.unix_nanos()),
             rtt_nanos: AtomicU64::new(0),
             subscriptions: AtomicUsize::new(0),
+            takes_info: AtomicBool::new(false),
             identity: Mutex::default(),
         }
     }
@@ -198,6 +201,24 @@ impl Client {
     /// The node is about to stop, and the client should be elsewhere.
     pub(crate) fn send_away(&self) {
         self.outbound.close(CloseReason::Shutdown, None);
+    }
+
+    /// Tells the client to connect elsewhere; `false` when it does not take INFO at any time, or not yet.
+    pub(crate) fn tell_to_leave(&self, node: &ServerInfo) -> bool {
+        if !self.takes_info.load(Ordering::Acquire) {
+            return false;
+        }
+        let mut info = info_for(node, self.id, self.peer);
+        info.ldm = true;
+        self.outbound
+            .push_line(|buffer| encode::info(&info, buffer));
+        self.outbound.wake_writer();
+        true
+    }
+
+    /// The client has got its second INFO: it takes more at any time.
+    pub(super) fn note_takes_info(&self) {
+        self.takes_info.store(true, Ordering::Release);
     }
 
     /// Ends the connection.

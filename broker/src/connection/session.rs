@@ -322,6 +322,7 @@ impl Session {
             self.info = connect_info(info, &account.name, is_system);
             self.info.auth_required = self.settings.auth.has_credentials();
             self.push_info();
+            self.client.note_takes_info();
         }
     }
 

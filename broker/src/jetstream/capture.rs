@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use hitherto_cluster::{Encode, Log, Refused};
 use hitherto_jetstream::api::ApiError;
 use hitherto_jetstream::command::{Append, encode_append};
-use hitherto_jetstream::{Command, StreamConfig};
+use hitherto_jetstream::{Command, Storage, StreamConfig, message_bytes};
 use hitherto_platform::{Clock, Entropy};
 use hitherto_protocol::{Headers, Subject, SubjectFilter, SubjectTransform, Timestamp};
 
@@ -20,6 +20,7 @@ use super::directory::StreamEntry;
 use super::input::Input;
 use super::outlet::Outlet;
 use super::pub_ack::PubAckForm;
+use super::quota::Quota;
 use super::receipt::{Receipt, refusal_error};
 use super::reserve::Reserve;
 use crate::pubsub::{Handler, Message, Origin, Router, SubscriptionKey, Target};
@@ -43,6 +44,7 @@ pub(crate) struct Intake {
     /// refused. What is under way may pass it: 64 MiB of messages.
     pub(crate) index_bytes: AtomicU64,
     pub(crate) index_bytes_max: u64,
+    pub(crate) quota: Quota,
 }
 
 /// The handler behind the subjects of one stream.
@@ -61,6 +63,9 @@ pub(crate) struct Capture {
     batches: Mutex<Batches>,
     /// This stream's share of [`Intake::index_bytes`].
     index_bytes: AtomicU64,
+    /// Its share of [`Intake::quota`].
+    held_bytes: AtomicU64,
+    storage: Storage,
     pub_ack: PubAckForm,
 }
 
@@ -73,7 +78,12 @@ pub(crate) struct Captured {
 
 impl Captured {
     /// A capture that does not listen yet. `last_at` is the timestamp of the stream's last message.
-    pub(crate) fn new(intake: Arc<Intake>, entry: Arc<StreamEntry>, last_at: Timestamp) -> Self {
+    pub(crate) fn new(
+        intake: Arc<Intake>,
+        entry: Arc<StreamEntry>,
+        storage: Storage,
+        last_at: Timestamp,
+    ) -> Self {
         let pub_ack = PubAckForm::new(&entry.name);
         let capture = Capture {
             intake,
@@ -85,6 +95,8 @@ impl Captured {
             transform: RwLock::new(None),
             batches: Mutex::default(),
             index_bytes: AtomicU64::new(0),
+            held_bytes: AtomicU64::new(0),
+            storage,
             pub_ack,
         };
         Self {
@@ -125,6 +137,20 @@ impl Captured {
         total.fetch_sub(before, Ordering::Relaxed);
     }
 
+    /// Says how many bytes the stream holds now.
+    pub(crate) fn report_held(&self, bytes: u64) {
+        let capture = &self.capture;
+        let before = capture.held_bytes.swap(bytes, Ordering::Relaxed);
+        capture.intake.quota.change(capture.storage, before, bytes);
+    }
+
+    /// Whether each change of what it holds is to be reported at once, so that limits are exact for those
+    /// who wait for their acks.
+    pub(crate) fn is_limited(&self) -> bool {
+        let capture = &self.capture;
+        capture.intake.quota.is_limited(capture.storage)
+    }
+
     /// Forgets batches nobody goes on with; `true` while some are open.
     pub(crate) fn abandon_idle_batches(&self, outlet: &mut Outlet) -> bool {
         let now = self.capture.intake.clock.monotonic();
@@ -140,6 +166,7 @@ impl Captured {
 impl Drop for Captured {
     fn drop(&mut self) {
         self.report_index(0);
+        self.report_held(0);
         for key in self.keys.values() {
             self.capture.intake.router.unsubscribe(key);
         }
@@ -229,7 +256,7 @@ impl Capture {
         let receipt = self
             .reply_of(message)
             .map_or(Receipt::None, Receipt::PubAck);
-        self.propose(&record, receipt)
+        self.propose(&record, receipt, stored_bytes(message))
     }
 
     /// Takes a message of an atomic batch; the last one proposes them all.
@@ -261,6 +288,7 @@ impl Capture {
                 Ok(())
             }
             Staged::Complete(messages) => {
+                let bytes = messages.iter().map(StagedMessage::stored_bytes).sum();
                 let record = StampedBatch {
                     capture: self,
                     messages,
@@ -269,18 +297,22 @@ impl Capture {
                 let receipt = self
                     .reply_of(message)
                     .map_or(Receipt::None, Receipt::PubAck);
-                self.propose(&record, receipt)
+                self.propose(&record, receipt, bytes)
             }
         }
     }
 
-    fn propose(&self, record: &dyn Encode, receipt: Receipt) -> Result<(), ApiError> {
+    /// `bytes` is what the record will add to what the stream holds.
+    fn propose(&self, record: &dyn Encode, receipt: Receipt, bytes: u64) -> Result<(), ApiError> {
         let is_stuck = self.intake.stuck_shards.load(Ordering::Relaxed) > 0;
         if is_stuck || self.intake.reserve.is_given_up() {
             return Err(ApiError::storage_exceeded());
         }
         if self.intake.index_bytes.load(Ordering::Relaxed) >= self.intake.index_bytes_max {
             return Err(ApiError::insufficient_resources());
+        }
+        if self.intake.quota.is_limited(self.storage) {
+            self.intake.quota.check(self.storage, bytes)?;
         }
         let proposed = self.intake.log.propose(self.entry.group, record, receipt);
         proposed.map_err(|Refused { reason, .. }| refusal_error(reason))
@@ -327,6 +359,15 @@ impl Capture {
     fn batches(&self) -> std::sync::MutexGuard<'_, Batches> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a message counts with once it is stored.
+fn stored_bytes(message: &Message) -> u64 {
+    message_bytes(
+        message.subject.as_str().len(),
+        message.headers.as_ref().map_or(0, Bytes::len),
+        message.payload.len(),
+    )
 }
 
 /// A record has two bytes for the length of its subject. No subject of a socket is that long.

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use hitherto_jetstream::GroupId;
 use hitherto_jetstream::api::ApiError;
+use hitherto_jetstream::{ByStorage, GroupId, Storage};
 
 use super::capture::Intake;
 use super::input::ShardQueue;
@@ -26,6 +26,7 @@ pub(crate) struct StreamEntry {
     pub(crate) name: String,
     pub(crate) group: GroupId,
     pub(crate) shard: Arc<ShardQueue>,
+    pub(crate) storage: Storage,
     /// The stream answers direct gets.
     pub(crate) allow_direct: AtomicBool,
     /// What the account's usage adds up from; the owner writes it now and then.
@@ -48,8 +49,8 @@ pub(crate) struct StreamUsage {
 pub(crate) struct Usage {
     pub(crate) streams: u64,
     pub(crate) messages: u64,
-    pub(crate) bytes: u64,
-    pub(crate) reserved_bytes: u64,
+    pub(crate) bytes: ByStorage<u64>,
+    pub(crate) reserved_bytes: ByStorage<u64>,
     pub(crate) consumers: u64,
 }
 
@@ -136,9 +137,10 @@ impl Directory {
         for entry in streams.values() {
             usage.streams += 1;
             usage.messages += entry.usage.messages.load(Ordering::Relaxed);
-            usage.bytes += entry.usage.bytes.load(Ordering::Relaxed);
-            let reserved = entry.usage.reserved_bytes.load(Ordering::Relaxed);
-            usage.reserved_bytes = usage.reserved_bytes.saturating_add(reserved);
+            *usage.bytes.of_mut(entry.storage) += entry.usage.bytes.load(Ordering::Relaxed);
+            let reserved = usage.reserved_bytes.of_mut(entry.storage);
+            let own = entry.usage.reserved_bytes.load(Ordering::Relaxed);
+            *reserved = reserved.saturating_add(own);
             usage.consumers += entry.usage.consumers.load(Ordering::Relaxed);
         }
         usage
@@ -146,11 +148,17 @@ impl Directory {
 }
 
 impl StreamEntry {
-    pub(crate) fn new(name: String, group: GroupId, shard: Arc<ShardQueue>) -> Self {
+    pub(crate) fn new(
+        name: String,
+        group: GroupId,
+        storage: Storage,
+        shard: Arc<ShardQueue>,
+    ) -> Self {
         Self {
             name,
             group,
             shard,
+            storage,
             allow_direct: AtomicBool::new(false),
             usage: StreamUsage::default(),
             refusals: Refusals::default(),

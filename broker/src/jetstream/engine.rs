@@ -24,6 +24,7 @@ use super::meta_owner::MetaOwner;
 use super::offline::OfflineStream;
 use super::order::{self, StreamOrder};
 use super::outlet::{ApiFigures, Outlet};
+use super::quota::Quota;
 use super::receipt::Receipt;
 use super::recovery::{self, Recovered, RecoveredStream};
 use super::reserve::Reserve;
@@ -50,8 +51,6 @@ pub(crate) struct JetStreamOptions {
     pub(crate) limits: Limits,
     /// Most memory the indexes of all streams may take, in bytes.
     pub(crate) index_bytes_max: u64,
-    /// The largest `max_batch` of a new consumer, and its default; `None` means any.
-    pub(crate) request_batch_max: Option<i64>,
     pub(crate) keeper: KeeperOptions,
     /// Room kept back for a full disk.
     pub(crate) reserve_bytes: u64,
@@ -65,8 +64,6 @@ pub(crate) struct JetStream {
     pub(super) shards: Vec<Arc<ShardQueue>>,
     waiting_room: Arc<WaitingRoom>,
     pub(super) parts: ShardParts,
-    /// What the streams may promise to hold together; `None` means any.
-    pub(super) storage_bytes_max: Option<u64>,
     running: Mutex<Running>,
 }
 
@@ -78,8 +75,7 @@ struct Seams {
     auditor: Arc<Auditor>,
     stores: Stores,
     index_bytes_max: u64,
-    request_batch_max: Option<i64>,
-    storage_bytes_max: Option<u64>,
+    limits: Limits,
     keeper: KeeperOptions,
     reserve: Arc<Reserve>,
 }
@@ -125,8 +121,7 @@ impl JetStream {
             auditor: options.auditor,
             stores,
             index_bytes_max: options.index_bytes_max,
-            request_batch_max: options.request_batch_max,
-            storage_bytes_max: options.limits.storage_bytes_max,
+            limits: options.limits,
             keeper: options.keeper,
             reserve: Arc::new(reserve),
         };
@@ -191,6 +186,7 @@ impl JetStream {
                 stuck_shards: AtomicUsize::new(0),
                 index_bytes: AtomicU64::new(0),
                 index_bytes_max: seams.index_bytes_max,
+                quota: Quota::new(&seams.limits, &seams.auditor.account),
             }),
             directory: Arc::new(Directory::default()),
             stores: Arc::new(seams.stores),
@@ -199,7 +195,7 @@ impl JetStream {
             entropy: seams.entropy,
             figures,
             damage: DamageReport::default(),
-            request_batch_max: seams.request_batch_max,
+            limits: Arc::new(seams.limits),
         };
         let needs = |stream: &OfflineStream| (stream.group, stream.needs);
         let replayed =
@@ -248,7 +244,6 @@ impl JetStream {
             shards: queues,
             waiting_room,
             parts,
-            storage_bytes_max: seams.storage_bytes_max,
             running: Mutex::new(running),
         }))
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hitherto_cluster::{Committed, Encode, LogError, Refused};
 use hitherto_jetstream::api::ApiError;
 use hitherto_jetstream::{
-    GroupId, Limits, Meta, MetaCommand, MetaOutcome, StreamConfig, StreamEntry,
+    ByStorage, GroupId, Limits, Meta, MetaCommand, MetaOutcome, StreamConfig, StreamEntry,
 };
 use hitherto_protocol::SubjectFilter;
 
@@ -70,7 +70,7 @@ impl MetaOwner {
     }
 
     /// The bytes its streams promise to hold at most.
-    pub(crate) fn reserved_bytes(&self) -> u64 {
+    pub(crate) fn reserved_bytes(&self) -> ByStorage<u64> {
         self.meta.reserved_bytes()
     }
 

@@ -16,6 +16,7 @@
 //! | `pub_ack`, `outlet` | what is said to clients |
 //! | `checkpointer` | the thread that makes checkpoints and releases the log |
 //! | `keeper` | the thread that verifies and rewrites segments |
+//! | `quota` | how many bytes the streams hold, against the limits |
 //! | `reserve` | room kept back for a full disk |
 //! | `state_record`, `stores`, `stream_dirs` | the files of the groups |
 //! | `directory` | stream names, for the threads that take messages in |
@@ -40,6 +41,7 @@ mod offline;
 mod order;
 mod outlet;
 mod pub_ack;
+mod quota;
 mod receipt;
 mod recovery;
 mod refusals;

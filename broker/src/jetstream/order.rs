@@ -118,9 +118,15 @@ pub(crate) fn open(
     queue: &Arc<ShardQueue>,
 ) -> Replica {
     let name = stream.config().name.clone();
-    let entry = Arc::new(StreamEntry::new(name, group, Arc::clone(queue)));
+    let storage = stream.config().storage;
+    let entry = Arc::new(StreamEntry::new(name, group, storage, Arc::clone(queue)));
     let last_at = stream.state().last_ts;
-    let captured = Captured::new(Arc::clone(&parts.intake), Arc::clone(&entry), last_at);
+    let captured = Captured::new(
+        Arc::clone(&parts.intake),
+        Arc::clone(&entry),
+        storage,
+        last_at,
+    );
     let report = parts.damage.clone();
     let mut replica = Replica::new(Arc::clone(&entry), stream, store, captured, report);
     replica.publish_usage();

@@ -13,8 +13,8 @@ use hitherto_jetstream::ack_subject::{AckKind, AckSubject};
 use hitherto_jetstream::api::{ApiError, StreamInfo};
 use hitherto_jetstream::command::{Control, decode_all};
 use hitherto_jetstream::{
-    Ack, AckPolicy, Command, Compression, Delivery, LogIndex, Outcome, Output, StoredMessage,
-    Stream, StreamConfig, StreamSeq, Watch,
+    Ack, AckPolicy, Command, Compression, ConsumerBounds, Delivery, LogIndex, Outcome, Output,
+    StoredMessage, Stream, StreamConfig, StreamSeq, Watch,
 };
 use hitherto_platform::Entropy;
 use hitherto_protocol::{HeadersBuilder, Subject, Timestamp};
@@ -62,8 +62,8 @@ pub(crate) struct Hands<'a> {
     pub(crate) now: Timestamp,
     pub(crate) log: &'a dyn Log<Receipt>,
     pub(crate) entropy: &'a dyn Entropy,
-    /// The largest `max_batch` of a new consumer, and its default; `None` means any.
-    pub(crate) request_batch_max: Option<i64>,
+    /// What the node allows consumers.
+    pub(crate) bounds: &'a ConsumerBounds,
     pub(crate) outlet: &'a mut Outlet,
 }
 
@@ -107,6 +107,9 @@ impl Replica {
             if is_rare {
                 self.follow_config();
                 self.publish_usage();
+            }
+            if self.captured.is_limited() {
+                self.captured.report_held(self.stream.state().bytes);
             }
             self.carry_out(hands);
             if let (Some(subject), Outcome::Published(Err(error))) = (unheard, &outcome) {
@@ -323,6 +326,7 @@ impl Replica {
         let consumers = self.stream.consumers().len() as u64;
         usage.consumers.store(consumers, Ordering::Relaxed);
         self.captured.report_index(self.stream.index_bytes());
+        self.captured.report_held(state.bytes);
     }
 
     /// The stream goes: its consumers' waiting pulls are told.

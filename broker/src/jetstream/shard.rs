@@ -13,8 +13,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hitherto_cluster::{Committed, LogError};
-use hitherto_jetstream::GroupId;
 use hitherto_jetstream::api::ApiError;
+use hitherto_jetstream::{GroupId, Limits};
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
 use hitherto_storage::{Error, Manifest};
@@ -84,8 +84,8 @@ pub(crate) struct ShardParts {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) figures: Arc<ApiFigures>,
     pub(crate) damage: DamageReport,
-    /// The largest `max_batch` of a new consumer, and its default; `None` means any.
-    pub(crate) request_batch_max: Option<i64>,
+    /// What the node allows its streams.
+    pub(crate) limits: Arc<Limits>,
 }
 
 impl Shard {
@@ -514,7 +514,7 @@ fn hands<'a>(parts: &'a ShardParts, outlet: &'a mut Outlet) -> Hands<'a> {
         now: Timestamp::from(parts.intake.clock.now()),
         log: &*parts.intake.log,
         entropy: &*parts.entropy,
-        request_batch_max: parts.request_batch_max,
+        bounds: &parts.limits.consumers,
         outlet,
     }
 }

@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hitherto_cluster::{Log as _, Refusal};
-use hitherto_jetstream::GroupId;
 use hitherto_jetstream::api::{ConsumerInfo, StreamInfo};
+use hitherto_jetstream::{GroupId, Limits};
 use hitherto_protocol::Timestamp;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -98,9 +98,9 @@ impl JetStream {
         self.parts.directory.usage()
     }
 
-    /// What the streams may promise to hold together, in bytes; `None` means any.
-    pub(crate) fn storage_bytes_max(&self) -> Option<u64> {
-        self.storage_bytes_max
+    /// What the node allows its streams.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.parts.limits
     }
 
     /// Requests of the API since the start, and how many of them were refused.

@@ -105,7 +105,7 @@ impl Monitor {
             consumers: usage.consumers,
             consumers_leader: leads(usage.consumers),
             messages: usage.messages,
-            bytes: usage.bytes,
+            bytes: usage.bytes.memory.saturating_add(usage.bytes.file),
             account_details,
             total: 1,
         }
@@ -164,11 +164,15 @@ impl Monitor {
     async fn ordinary_jsz(&self, jetstream: &JetStream, options: &JszOptions) -> AccountJsz {
         let name = &self.accounts().get(Account::Ordinary).name;
         let stats = self.jetstream_stats();
+        // As nats-server does: what an account has reserved is all it may use.
+        let account = &jetstream.limits().account;
         AccountJsz {
             name: name.clone(),
             id: name.clone(),
             stats: JetStreamStats {
                 accounts: 0,
+                reserved_memory: account.memory.unwrap_or(u64::MAX),
+                reserved_storage: account.file.unwrap_or(u64::MAX),
                 api: ApiStats {
                     level: 0,
                     ..stats.api

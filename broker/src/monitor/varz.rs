@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use hitherto_jetstream::API_LEVEL;
+use hitherto_jetstream::{API_LEVEL, Storage};
 use hitherto_protocol::Timestamp;
 use serde::Serialize;
 
@@ -246,11 +246,16 @@ impl Monitor {
 
     pub(super) fn jetstream_config(&self) -> JetStreamConfig {
         let jetstream = self.jetstream();
-        let max_storage = jetstream.and_then(|jetstream| jetstream.storage_bytes_max());
-        let max_storage = max_storage.and_then(|max| i64::try_from(max).ok());
+        // The account is the only one: what it may use is what there is, unless the node sets less.
+        let limit = |storage: Storage| {
+            let limits = jetstream.as_ref()?.limits();
+            let limits = [limits.node.of(storage), limits.account.of(storage)];
+            let max = limits.into_iter().copied().flatten().min()?;
+            i64::try_from(max).ok()
+        };
         JetStreamConfig {
-            max_memory: -1,
-            max_storage: max_storage.unwrap_or(-1),
+            max_memory: limit(Storage::Memory).unwrap_or(-1),
+            max_storage: limit(Storage::File).unwrap_or(-1),
             store_dir: self.parts.store_dir.clone(),
             sync_always: true,
             strict: true,
@@ -264,8 +269,10 @@ impl Monitor {
         let (total, errors) = jetstream.api_figures();
         let usage = jetstream.usage();
         JetStreamStats {
-            storage: usage.bytes,
-            reserved_storage: usage.reserved_bytes,
+            memory: usage.bytes.memory,
+            storage: usage.bytes.file,
+            reserved_memory: usage.reserved_bytes.memory,
+            reserved_storage: usage.reserved_bytes.file,
             accounts: 1,
             api: ApiStats {
                 level: API_LEVEL,

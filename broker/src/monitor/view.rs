@@ -9,6 +9,7 @@ use std::time::Duration;
 use hitherto_platform::Entropy;
 use hitherto_protocol::{ServerInfo, Timestamp};
 
+use super::Refused;
 use super::process::Process;
 use crate::account::{Account, Accounts};
 use crate::connection::{Clients, Environment};
@@ -69,6 +70,22 @@ impl Monitor {
     pub(crate) fn kick(&self, id: u64) -> bool {
         let client = self.clients().get(SubscriberId(id));
         client.inspect(|client| client.kick()).is_some()
+    }
+
+    /// Tells a client that it had better connect elsewhere; it stays until it goes.
+    ///
+    /// # Errors
+    /// When there is none of this number, or it does not listen to such words.
+    pub(crate) fn tell_to_leave(&self, id: u64) -> Result<(), Refused> {
+        let client = self.clients().get(SubscriberId(id));
+        let client = client.ok_or_else(|| Refused("no such client id".into()))?;
+        match client.tell_to_leave(&self.settings().info) {
+            true => Ok(()),
+            false => Err(Refused(
+                "client does not support Lame Duck Mode or is not ready to receive the notification"
+                    .into(),
+            )),
+        }
     }
 
     /// The user a connection was let in as; `None` when nobody was asked.

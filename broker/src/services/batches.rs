@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hitherto_jetstream::Stream;
 use hitherto_jetstream::api::ApiError;
+use hitherto_jetstream::{Stream, message_bytes};
 use hitherto_protocol::{Headers, Subject};
 
 use super::request;
@@ -65,6 +65,14 @@ pub(crate) struct StagedMessage {
     pub(crate) subject: Subject,
     pub(crate) headers: Headers,
     pub(crate) payload: Bytes,
+}
+
+impl StagedMessage {
+    /// What it counts with once it is stored.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        let (subject, headers) = (self.subject.as_str(), self.headers.as_bytes());
+        message_bytes(subject.len(), headers.len(), self.payload.len())
+    }
 }
 
 /// What became of a message.

@@ -6,7 +6,7 @@ use hitherto_jetstream::api::{
     parse_next_request, parse_request,
 };
 use hitherto_jetstream::command::{Control, PutAction, PutConsumer};
-use hitherto_jetstream::{Consumer, ConsumerConfig, StreamSeq};
+use hitherto_jetstream::{Consumer, ConsumerBounds, ConsumerConfig, StreamSeq};
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
 
@@ -57,12 +57,13 @@ pub(super) fn create(
     if config.consumer_name().is_none() {
         config.name = Some(random_name(replica, hands.entropy));
     }
-    if let Some(limit) = hands.request_batch_max {
-        fit_max_batch(&mut config, limit)?;
-    }
-    let config = config.checked(replica.stream.config())?;
+    fit_max_batch(&mut config, hands.bounds)?;
+    let stream = replica.stream.config();
+    let is_default = config.max_ack_pending == 0 && stream.consumer_limits.max_ack_pending == 0;
+    let config = fit_ack_pending(config.checked(stream)?, is_default, hands.bounds)?;
     check_unbound(replica, &config)?;
     let name = config.consumer_name().unwrap_or_default().to_owned();
+    check_count(replica, &name, hands.bounds)?;
     Ok(Control::PutConsumer(PutConsumer {
         name,
         config: Box::new(config),
@@ -76,14 +77,47 @@ pub(super) fn create(
 }
 
 /// Holds a pull consumer to what the node lets one request ask for, which is also its default.
-fn fit_max_batch(config: &mut ConsumerConfig, limit: i64) -> Result<(), ApiError> {
-    if config.max_batch > limit {
-        return Err(ApiError::consumer_max_request_batch_exceeded(limit));
-    }
-    if config.deliver_subject.is_none() && config.max_batch < 1 {
-        config.max_batch = limit;
+fn fit_max_batch(config: &mut ConsumerConfig, bounds: &ConsumerBounds) -> Result<(), ApiError> {
+    if let Some(limit) = bounds.request_batch_max {
+        if config.max_batch > limit {
+            return Err(ApiError::consumer_max_request_batch_exceeded(limit));
+        }
+        if config.deliver_subject.is_none() && config.max_batch < 1 {
+            config.max_batch = limit;
+        }
     }
     Ok(())
+}
+
+/// A consumer whose client says nothing gets no more than the node allows; -1 is let pass, as by
+/// nats-server 2.15.
+fn fit_ack_pending(
+    mut config: ConsumerConfig,
+    is_default: bool,
+    bounds: &ConsumerBounds,
+) -> Result<ConsumerConfig, ApiError> {
+    let Some(limit) = bounds.ack_pending_max else {
+        return Ok(config);
+    };
+    if is_default {
+        config.max_ack_pending = config.max_ack_pending.min(limit);
+    }
+    match config.max_ack_pending > limit {
+        true => Err(ApiError::consumer_max_ack_pending_excess(limit)),
+        false => Ok(config),
+    }
+}
+
+/// One more consumer than the node allows a stream is refused. Asked before the request is proposed, so
+/// those that are under way at the same time may pass it.
+fn check_count(replica: &Replica, name: &str, bounds: &ConsumerBounds) -> Result<(), ApiError> {
+    let is_new = replica.stream.consumer(name).is_none();
+    match bounds.count_max {
+        Some(max) if is_new && replica.stream.consumers().len() >= max => {
+            Err(ApiError::maximum_consumers())
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// `CONSUMER.INFO`.

@@ -8,7 +8,7 @@ use hitherto_jetstream::api::{
     AccountApi, AccountInfo, AccountLimits, ApiError, LIST_PAGE, Paged, ResponseKind, StreamNames,
     StreamsRequest, parse_request, parse_stream_config,
 };
-use hitherto_jetstream::{API_LEVEL, StreamConfig};
+use hitherto_jetstream::{API_LEVEL, Limits, StreamConfig};
 use hitherto_protocol::SubjectFilter;
 
 use super::call::ApiCall;
@@ -124,16 +124,13 @@ fn account_info(meta: &MetaOwner) -> AccountInfo {
     let usage = meta.parts().directory.usage();
     let figures = &meta.parts().figures;
     let limits = meta.limits();
-    let number = |limit: Option<u64>| limit.map_or(-1, |max| i64::try_from(max).unwrap_or(-1));
+    let reserved = meta.reserved_bytes();
     AccountInfo {
-        storage: usage.bytes,
-        reserved_storage: meta.reserved_bytes(),
-        limits: AccountLimits {
-            max_storage: number(limits.storage_bytes_max),
-            storage_max_stream_bytes: number(limits.stream_bytes_max),
-            max_bytes_required: limits.max_bytes_required,
-            ..AccountLimits::default()
-        },
+        memory: usage.bytes.memory,
+        storage: usage.bytes.file,
+        reserved_memory: reserved.memory,
+        reserved_storage: reserved.file,
+        limits: account_limits(limits),
         streams: usage.streams,
         consumers: usage.consumers,
         api: AccountApi {
@@ -141,7 +138,24 @@ fn account_info(meta: &MetaOwner) -> AccountInfo {
             total: figures.total.load(Ordering::Relaxed),
             errors: figures.errors.load(Ordering::Relaxed),
         },
-        ..AccountInfo::default()
+    }
+}
+
+/// What nobody has set is unlimited, also where the node has a bound of its own.
+fn account_limits(limits: &Limits) -> AccountLimits {
+    let bytes = |limit: Option<u64>| limit.map_or(-1, |max| i64::try_from(max).unwrap_or(i64::MAX));
+    let count =
+        |limit: Option<usize>| limit.map_or(-1, |max| i64::try_from(max).unwrap_or(i64::MAX));
+    let streams_max = limits.streams_max;
+    AccountLimits {
+        max_memory: bytes(limits.account.memory),
+        max_storage: bytes(limits.account.file),
+        max_streams: count((streams_max != Limits::default().streams_max).then_some(streams_max)),
+        max_consumers: count(limits.consumers.count_max),
+        max_ack_pending: limits.consumers.ack_pending_max.unwrap_or(-1),
+        memory_max_stream_bytes: bytes(limits.stream.memory),
+        storage_max_stream_bytes: bytes(limits.stream.file),
+        max_bytes_required: limits.max_bytes_required,
     }
 }
 

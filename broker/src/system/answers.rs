@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::desk::Request;
 use super::envelope::{Marker, ServerMark, json};
 use super::events::account_connections;
+use super::reload::Reloads;
 use super::subjects::{AccountDocument, Question, ServerDocument};
 use crate::account::Account;
 use crate::connection::ClientReport;
 use crate::monitor::{
     AccountStatzOptions, AccountzOptions, ConnzOptions, HealthzOptions, JszOptions, Monitor,
-    Statsz, SubszOptions,
+    Refused, Statsz, SubszOptions,
 };
 
 /// Which servers a request is for (`EventFilterOptions` in nats-server 2.15 `server/events.go`).
@@ -31,10 +32,10 @@ struct ServerFilter {
     exact_match: bool,
 }
 
-/// The body of KICK.
+/// The body of KICK and LDM.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct KickRequest {
+struct ClientRequest {
     cid: u64,
 }
 
@@ -70,6 +71,7 @@ struct NoGroups {}
 pub(super) struct Answers {
     pub(super) monitor: Arc<Monitor>,
     pub(super) marker: Marker,
+    pub(super) reloads: Reloads,
 }
 
 impl Answers {
@@ -93,6 +95,8 @@ impl Answers {
             }
             Question::UserInfo => Ok(self.user_info(request)),
             Question::Kick => self.kick(&request.payload),
+            Question::SendAway => self.send_away(&request.payload),
+            Question::Reload => self.reload(&request.payload).await,
         };
         answered
             .unwrap_or_else(|Malformed(description)| Some(self.marker.refusal(400, description)))
@@ -225,7 +229,7 @@ impl Answers {
         if body.is_empty() {
             return Ok(None);
         }
-        let KickRequest { cid } = read(body)?;
+        let ClientRequest { cid } = read(body)?;
         Ok(Some(if self.monitor.kick(cid) {
             tracing::info!(
                 client = cid,
@@ -235,6 +239,34 @@ impl Answers {
         } else {
             self.marker
                 .refusal(500, "no such client or leafnode id".into())
+        }))
+    }
+
+    fn send_away(&self, body: &[u8]) -> Answered {
+        if body.is_empty() {
+            return Ok(None);
+        }
+        let ClientRequest { cid } = read(body)?;
+        Ok(Some(match self.monitor.tell_to_leave(cid) {
+            Ok(()) => {
+                tracing::info!(
+                    client = cid,
+                    "client told to leave by request of the system account"
+                );
+                self.marker.done()
+            }
+            Err(Refused(why)) => self.marker.refusal(500, why),
+        }))
+    }
+
+    async fn reload(&self, body: &[u8]) -> Answered {
+        let filter: ServerFilter = read(body)?;
+        if !filter.matches(&self.monitor) {
+            return Ok(None);
+        }
+        Ok(Some(match self.reloads.ask().await {
+            Ok(()) => self.marker.done(),
+            Err(why) => self.marker.refusal(500, why),
         }))
     }
 }

@@ -130,7 +130,9 @@ impl Events {
 
     /// How many connections the account of a client has now.
     fn tell_connections(&mut self, client: &ClientReport, answers: &Answers) {
-        let Answers { monitor, marker } = answers;
+        let Answers {
+            monitor, marker, ..
+        } = answers;
         let account = client.identity.account;
         let name = answers.account_name(client);
         let connections = || account_connections(monitor, marker, account).to_bytes();
@@ -150,7 +152,7 @@ impl Events {
         });
     }
 
-    /// Something happens to the server itself: `SHUTDOWN`.
+    /// Something happens to the server itself: `LAMEDUCK`, `SHUTDOWN`.
     pub(super) fn tell_of_server(&mut self, what: &str, answers: &Answers) {
         let id = &answers.monitor.info().server_id;
         self.publish(format!("$SYS.SERVER.{id}.{what}"), || {

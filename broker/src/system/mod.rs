@@ -6,6 +6,7 @@
 //! | `desk` | takes requests in; runs on the threads of those who ask |
 //! | `answers` | answers them, with the documents of [`crate::monitor`] |
 //! | `events` | connections that come and go, the sums now and then, the end of the server |
+//! | `reload` | [`ReloadRequests`]: for whoever has read the configuration |
 //! | `envelope` | the form of both: which server says it |
 //! | `service` | the task that does all of it |
 //!
@@ -17,7 +18,9 @@ mod answers;
 mod desk;
 mod envelope;
 mod events;
+mod reload;
 mod service;
 mod subjects;
 
-pub(crate) use service::{EVENTS_MAX, System};
+pub use reload::{ReloadRequest, ReloadRequests};
+pub(crate) use service::{EVENTS_MAX, ServerEvent, System};

@@ -10,6 +10,7 @@ use super::answers::Answers;
 use super::desk::{self, Request};
 use super::envelope::Marker;
 use super::events::Events;
+use super::reload::{ReloadRequests, Reloads};
 use crate::account::Account;
 use crate::connection::ClientEvent;
 use crate::monitor::Monitor;
@@ -28,6 +29,25 @@ const STATSZ_INTERVAL: Duration = Duration::from_secs(10);
 /// And for the first time so long after the start: 1 s.
 const STATSZ_FIRST: Duration = Duration::from_secs(1);
 
+/// What happens to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServerEvent {
+    /// It sends its clients away.
+    LameDuck,
+    /// It stops.
+    Shutdown,
+}
+
+impl ServerEvent {
+    /// The end of its subject.
+    fn name(self) -> &'static str {
+        match self {
+            Self::LameDuck => "LAMEDUCK",
+            Self::Shutdown => "SHUTDOWN",
+        }
+    }
+}
+
 /// The services of the system account.
 #[derive(Debug)]
 pub(crate) struct System {
@@ -41,14 +61,20 @@ impl System {
             answers: Answers {
                 marker: Marker::new(Arc::clone(&monitor)),
                 monitor,
+                reloads: Reloads::default(),
             },
         }
     }
 
-    /// Tells the system account that the node stops. To be called before it does.
-    pub(crate) fn tell_of_shutdown(&self) {
+    /// Tells the system account what happens to the node. To be called before it does.
+    pub(crate) fn tell(&self, event: ServerEvent) {
         let mut events = Events::new(self.publisher(Account::System));
-        events.tell_of_server("SHUTDOWN", &self.answers);
+        events.tell_of_server(event.name(), &self.answers);
+    }
+
+    /// Takes requests to read the configuration again.
+    pub(crate) fn reload_requests(&self) -> ReloadRequests {
+        self.answers.reloads.take()
     }
 
     /// Opens the desk at once, so that who is let in finds it; the future answers until the node stops.

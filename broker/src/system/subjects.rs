@@ -15,6 +15,10 @@ pub(super) enum Question {
     UserInfo,
     /// End a connection.
     Kick,
+    /// Tell a client to go elsewhere.
+    SendAway,
+    /// Read the configuration again.
+    Reload,
 }
 
 /// What a server tells about itself.
@@ -82,6 +86,8 @@ pub(super) fn of_system_account(id: &str, name: &str) -> Vec<(SubjectFilter, Que
             Question::Server(ServerDocument::Statsz),
         ),
         (format!("$SYS.REQ.SERVER.{id}.KICK"), Question::Kick),
+        (format!("$SYS.REQ.SERVER.{id}.LDM"), Question::SendAway),
+        (format!("$SYS.REQ.SERVER.{id}.RELOAD"), Question::Reload),
         (USER_INFO.to_owned(), Question::UserInfo),
     ];
     let mut targets = vec!["PING", id];
@@ -141,7 +147,10 @@ mod tests {
         assert_eq!(asked("$SYS.REQ.SERVER.NX.HEALTHZ"), health);
         assert_eq!(asked("$SYS.REQ.SERVER.orders-1.HEALTHZ"), health);
         assert_eq!(asked("$SYS.REQ.SERVER.other.HEALTHZ"), None);
-        assert_eq!(asked("$SYS.REQ.SERVER.orders-1.KICK"), None);
+        for order in ["KICK", "LDM", "RELOAD"] {
+            assert!(asked(&format!("$SYS.REQ.SERVER.NX.{order}")).is_some());
+            assert_eq!(asked(&format!("$SYS.REQ.SERVER.orders-1.{order}")), None);
+        }
         let conns = Some(Question::Account(AccountDocument::Conns));
         assert_eq!(asked("$SYS.REQ.ACCOUNT.$G.CONNS"), conns);
     }

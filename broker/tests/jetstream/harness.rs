@@ -17,6 +17,8 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 pub(crate) struct JetStream {
     pub(crate) node: Node,
     pub(crate) client: LocalClient,
+    /// Hears everything the node tells, where there are schemas to hold it against.
+    told: Option<LocalSubscription>,
 }
 
 pub(crate) fn subject(subject: &str) -> Subject {
@@ -49,13 +51,25 @@ impl JetStream {
     }
 
     pub(crate) async fn with(config: NodeConfig) -> Self {
-        let node = Node::start(config).await.unwrap();
-        let client = node.client();
-        Self { node, client }
+        Self::of(Node::start(config).await.unwrap())
     }
 
-    /// A clean end.
-    pub(crate) async fn stop(self) {
+    /// A node that runs.
+    pub(crate) fn of(node: Node) -> Self {
+        let client = node.client();
+        let told = hitherto_schemas::schemas().map(|_| {
+            let filter = SubjectFilter::new("$JS.EVENT.>").unwrap();
+            client.subscribe(filter, None).unwrap()
+        });
+        Self { node, client, told }
+    }
+
+    /// A clean end. What the node has told by advisories, its answers to all requests among them, is held
+    /// against the schemas.
+    pub(crate) async fn stop(mut self) {
+        while let Some(message) = self.told.as_mut().and_then(LocalSubscription::try_next) {
+            hitherto_schemas::check(&message.payload);
+        }
         self.node.shutdown().await.unwrap();
     }
 
@@ -66,9 +80,12 @@ impl JetStream {
         payload: &str,
     ) -> Result<LocalMessage, Error> {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
-        self.client
+        let answer = self
+            .client
             .request(subject(to), headers, payload, WAIT_MAX)
-            .await
+            .await?;
+        hitherto_schemas::check(&answer.payload);
+        Ok(answer)
     }
 
     /// An API request with a JSON body; `null` sends an empty one.
@@ -125,6 +142,7 @@ impl JetStream {
     ) -> Value {
         let headers = (!fields.is_empty()).then(|| headers(fields));
         let answer = self.request(to, headers, payload).await.unwrap();
+        hitherto_schemas::check_pub_ack(&answer.payload);
         serde_json::from_slice(&answer.payload)
             .unwrap_or_else(|error| panic!("{to}: {error}: {answer:?}"))
     }
@@ -213,10 +231,12 @@ impl JetStream {
 
 /// The next message, which must come.
 pub(crate) async fn next(subscription: &mut LocalSubscription) -> LocalMessage {
-    tokio::time::timeout(WAIT_MAX, subscription.next())
+    let message = tokio::time::timeout(WAIT_MAX, subscription.next())
         .await
         .expect("a message comes in time")
-        .expect("the subscription goes on")
+        .expect("the subscription goes on");
+    hitherto_schemas::check(&message.payload);
+    message
 }
 
 pub(crate) fn text(message: &LocalMessage) -> &str {

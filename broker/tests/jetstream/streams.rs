@@ -1,6 +1,9 @@
 //! Streams: create, change, publish, purge, delete.
 
+use std::sync::Arc;
+
 use hitherto_broker::{NodeConfig, SubjectFilter};
+use hitherto_platform::FaultyDisk;
 use serde_json::{Value, json};
 
 use crate::harness::{JetStream, header, headers, next, subject, text};
@@ -326,5 +329,61 @@ async fn an_account_promises_no_more_than_it_has() {
     js.stream("C", &["c"], json!({})).await;
     let body = json!({ "name": "D", "subjects": ["d"] });
     assert_eq!(js.api_error("STREAM.CREATE.D", body).await, 10027);
+    assert_eq!(account["limits"]["max_streams"], 3);
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_holds_no_more_than_it_may() {
+    let config = NodeConfig::in_memory().max_storage(1_000).max_memory(500);
+    let js = JetStream::with(config).await;
+    js.stream("F", &["f"], json!({})).await;
+    js.stream("M", &["m"], json!({ "storage": "memory" })).await;
+    let full = "x".repeat(300);
+    for (subject, fits) in [("f", 3), ("m", 1)] {
+        for _ in 0..fits {
+            js.publish(subject, &full).await;
+        }
+        let refused = js.publish_with(subject, &[], &full).await;
+        assert_eq!(refused["error"]["err_code"], 10002, "{refused}");
+        assert_eq!(
+            refused["error"]["description"],
+            "resource limits exceeded for account"
+        );
+    }
+    let account = js.api_ok("INFO", Value::Null).await;
+    assert_eq!(
+        json!([account["storage"], account["memory"]]),
+        json!([3 * 331, 331])
+    );
+    assert_eq!(
+        json!([
+            account["limits"]["max_storage"],
+            account["limits"]["max_memory"]
+        ]),
+        json!([1_000, 500])
+    );
+    // What goes makes room.
+    js.api_ok("STREAM.PURGE.F", Value::Null).await;
+    js.publish("f", &full).await;
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_held_is_known_after_a_restart() {
+    let disk = FaultyDisk::new();
+    let config = || {
+        let disk = Arc::new(disk.clone());
+        NodeConfig::in_memory().disk(disk).max_storage(1_000)
+    };
+    let js = JetStream::with(config()).await;
+    js.stream("F", &["f"], json!({})).await;
+    for _ in 0..3 {
+        js.publish("f", &"x".repeat(300)).await;
+    }
+    js.stop().await;
+    let js = JetStream::with(config()).await;
+    let refused = js.publish_with("f", &[], &"x".repeat(300)).await;
+    assert_eq!(refused["error"]["err_code"], 10002, "{refused}");
     js.stop().await;
 }

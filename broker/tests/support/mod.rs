@@ -6,6 +6,9 @@
     reason = "each test file uses its part, and tests fail by panicking"
 )]
 
+#[cfg(all(unix, feature = "cli"))]
+pub(crate) mod program;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -108,7 +108,7 @@ impl AuthReader {
                 "users" => self.users(field, defaults.as_ref(), is_system)?,
                 "default_permissions" => {}
                 "jetstream" if !is_system => {
-                    options.account_has_jetstream = super::jetstream::is_enabled(field)?;
+                    super::jetstream::read_account(field, options)?;
                 }
                 "jetstream" | "nkey" | "imports" | "exports" | "mappings" | "maps" | "limits"
                 | "msg_trace" | "trace_dest" => return Err(field.unsupported()),

@@ -23,14 +23,11 @@ pub(super) fn read(block: &Field, options: &mut ServerOptions) -> Result<(), Con
             }
             // Everything is always synced before it is acknowledged.
             "sync" | "sync_interval" => sync_interval(field)?,
-            "max_memory_store"
-            | "max_mem_store"
-            | "max_mem"
-            | "max_file_store"
-            | "max_file"
-            | "request_queue_limit"
-            | "max_buffered_msgs"
-            | "max_buffered_size" => {
+            "max_memory_store" | "max_mem_store" | "max_mem" => {
+                options.stream_limits.node.memory = field.bytes()?;
+            }
+            "max_file_store" | "max_file" => options.stream_limits.node.file = field.bytes()?,
+            "request_queue_limit" | "max_buffered_msgs" | "max_buffered_size" => {
                 field.integer()?;
                 options.note_without_effect(&field.place, &field.key);
             }
@@ -57,8 +54,50 @@ pub(super) fn read(block: &Field, options: &mut ServerOptions) -> Result<(), Con
     Ok(())
 }
 
-/// `true`, `enabled` and their opposites; a map says yes.
-pub(super) fn is_enabled(field: &Field) -> Result<bool, ConfigFileError> {
+/// What an account may use: `accounts { A { jetstream ... } }`.
+pub(super) fn read_account(
+    block: &Field,
+    options: &mut ServerOptions,
+) -> Result<(), ConfigFileError> {
+    let Value::Map(fields) = &block.entry.value else {
+        options.account_has_jetstream = is_enabled(block)?;
+        return Ok(());
+    };
+    for field in fields {
+        let limits = &mut options.stream_limits;
+        match field.name().as_str() {
+            "max_memory" | "max_mem" | "mem" => limits.account.memory = field.bytes()?,
+            "max_store" | "max_file" | "max_storage" | "store" | "disk" => {
+                limits.account.file = field.bytes()?;
+            }
+            "max_streams" | "streams" => {
+                limits.streams_max = field.count()?.unwrap_or(limits.streams_max);
+            }
+            "max_consumers" | "consumers" => limits.consumers.count_max = field.count()?,
+            "max_bytes_required" | "max_stream_bytes" | "max_bytes" => {
+                limits.max_bytes_required = field.boolean()?;
+            }
+            "mem_max_stream_bytes" | "memory_max_stream_bytes" => {
+                limits.stream.memory = field.bytes()?.filter(|max| *max > 0);
+            }
+            "disk_max_stream_bytes" | "store_max_stream_bytes" => {
+                limits.stream.file = field.bytes()?.filter(|max| *max > 0);
+            }
+            "max_ack_pending" => limits.consumers.ack_pending_max = positive(field)?,
+            "cluster_traffic" => options.note_without_effect(&field.place, &field.key),
+            _ => field.check_unknown()?,
+        }
+    }
+    Ok(())
+}
+
+/// A number of messages; `None` for 0 and -1, which mean any.
+fn positive(field: &Field) -> Result<Option<i64>, ConfigFileError> {
+    Ok(field.count()?.and_then(|count| i64::try_from(count).ok()))
+}
+
+/// `true`, `enabled` and their opposites; an empty map says yes.
+fn is_enabled(field: &Field) -> Result<bool, ConfigFileError> {
     match &field.entry.value {
         Value::Bool(on) => Ok(*on),
         Value::Text(text) => match text.to_ascii_lowercase().as_str() {
@@ -89,11 +128,12 @@ fn limits(block: &Field, options: &mut ServerOptions) -> Result<(), ConfigFileEr
     for field in block.map()? {
         match field.name().as_str() {
             "max_request_batch" => {
-                options.request_batch_max =
-                    field.count()?.and_then(|count| i64::try_from(count).ok());
+                options.stream_limits.consumers.request_batch_max = positive(field)?;
             }
-            "max_ack_pending"
-            | "max_ha_assets"
+            "max_ack_pending" => {
+                options.stream_limits.consumers.ack_pending_max = positive(field)?;
+            }
+            "max_ha_assets"
             | "duplicate_window"
             | "default_max_consumers"
             | "max_batch_inflight_per_stream"

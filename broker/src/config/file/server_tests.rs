@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use hitherto_jetstream::ByStorage;
+
 use super::super::parser;
 use super::*;
 
@@ -26,7 +28,8 @@ fn ports_hosts_and_limits_are_read() {
         max_subscriptions: -1
         ping_interval: "5s", ping_max: 3
         write_deadline: "2s"
-        jetstream: { strict: true, store_dir: "data", max_mem_store: 64MiB }
+        jetstream: { strict: true, store_dir: "data", max_mem_store: 64MiB,
+            max_buffered_msgs: 5, max_file: -1, limits: { max_ack_pending: 500 } }
         logfile: "x.log"; pid_file: 'x.pid'
     "#;
     let options = options(text).unwrap();
@@ -47,8 +50,43 @@ fn ports_hosts_and_limits_are_read() {
     );
     assert_eq!(
         options.without_effect(),
-        ["x.conf:11:55: \"max_mem_store\" has no effect"]
+        ["x.conf:12:13: \"max_buffered_msgs\" has no effect"]
     );
+    let limits = &options.stream_limits;
+    assert_eq!(limits.node.memory, Some(64 * 1024 * 1024));
+    assert_eq!(limits.node.file, None);
+    assert_eq!(limits.consumers.ack_pending_max, Some(500));
+}
+
+#[test]
+fn an_account_has_limits_of_its_own() {
+    let account = |limits: &str| {
+        options(&format!(
+            "accounts {{ A {{ users: [{{user: u, password: p}}], jetstream: {limits} }} }}"
+        ))
+    };
+    let read = account(
+        "{max_mem: 1KB, max_file: 0, max_streams: 3, max_consumers: 4, max_bytes: true, \
+         memory_max_stream_bytes: 10, store_max_stream_bytes: 20, max_ack_pending: 5}",
+    );
+    let limits = read.unwrap().stream_limits;
+    let bytes = |memory, file| ByStorage { file, memory };
+    assert_eq!(limits.account, bytes(Some(1_024), Some(0)));
+    assert_eq!(limits.stream, bytes(Some(10), Some(20)));
+    assert_eq!(limits.node, bytes(None, None));
+    assert_eq!((limits.streams_max, limits.max_bytes_required), (3, true));
+    let consumers = limits.consumers;
+    assert_eq!(
+        (consumers.count_max, consumers.ack_pending_max),
+        (Some(4), Some(5))
+    );
+    let error = account("{max_mem: -5}").unwrap_err();
+    assert!(
+        error.ends_with("must be a number of bytes, or -1 for any, not -5"),
+        "{error}"
+    );
+    let error = account("{bogus: 1}").unwrap_err();
+    assert!(error.ends_with("unknown field \"bogus\""), "{error}");
 }
 
 #[test]

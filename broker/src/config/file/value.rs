@@ -108,6 +108,20 @@ impl Field {
         }
     }
 
+    /// A number of bytes; `None` for -1, which means as many as there are.
+    pub(super) fn bytes(&self) -> Result<Option<u64>, ConfigFileError> {
+        match self.integer()? {
+            -1 => Ok(None),
+            number => match u64::try_from(number) {
+                Ok(number) => Ok(Some(number)),
+                Err(_) => Err(self.place.error(format!(
+                    "{:?} must be a number of bytes, or -1 for any, not {number}",
+                    self.key
+                ))),
+            },
+        }
+    }
+
     /// A length of time: a text such as `2s` or `1m30s`, or a number of seconds.
     pub(super) fn duration(&self) -> Result<Duration, ConfigFileError> {
         let wrong = || self.wants("a duration such as \"2s\"");

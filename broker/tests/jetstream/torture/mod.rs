@@ -77,8 +77,7 @@ impl World {
             self.disk.cut_power_after(self.random.u64(..12));
             let config = self.config();
             if let Ok(node) = hitherto_broker::Node::start(config).await {
-                let client = node.client();
-                self.end(JetStream { node, client }, End::Torn).await;
+                self.end(JetStream::of(node), End::Torn).await;
             } else {
                 self.disk.crash_torn(self.random.u64(..));
             }

@@ -102,8 +102,7 @@ async fn effect_of(world: &mut World, stored: &[(u64, Content)]) -> Effect {
             return Effect::Refused;
         }
     };
-    let client = node.client();
-    let js = JetStream { node, client };
+    let js = JetStream::of(node);
     let (mut errors, mut vanished) = (0, 0);
     for (seq, content) in stored {
         let got = js.api("STREAM.MSG.GET.EVENTS", json!({ "seq": seq })).await;

@@ -92,6 +92,8 @@ errors! {
     maximum_streams(), 400, 10027, "maximum number of streams reached";
     no_message_found(), 404, 10037, "no message found";
     not_empty_request(), 400, 10038, "expected an empty request payload";
+    memory_exceeded(), 500, 10028, "insufficient memory resources available";
+    account_resources_exceeded(), 400, 10002, "resource limits exceeded for account";
     storage_exceeded(), 500, 10047, "insufficient storage resources available";
     stream_create_failed(err: &str), 500, 10049, "{err}";
     stream_general(err: &str), 500, 10051, "{err}";

@@ -26,7 +26,7 @@ mod stream_rules;
 mod transform;
 
 pub use consumer::{AckPolicy, ConsumerConfig, DeliverPolicy, ReplayPolicy};
-pub use limits::Limits;
+pub use limits::{ByStorage, ConsumerBounds, Limits};
 pub use metadata::{API_LEVEL, SERVER_VERSION};
 pub use ordered_by::ORDERED_BY;
 pub(crate) use ordered_by::TokenRange;

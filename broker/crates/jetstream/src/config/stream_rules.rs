@@ -295,7 +295,15 @@ impl StreamConfig {
         if limits.max_bytes_required && bytes.is_none() {
             return Err(ApiError::max_bytes_required());
         }
-        match (limits.stream_bytes_max, bytes) {
+        let consumers = usize::try_from(self.max_consumers).unwrap_or(0);
+        if limits
+            .consumers
+            .count_max
+            .is_some_and(|max| consumers > max)
+        {
+            return Err(ApiError::maximum_consumers());
+        }
+        match (*limits.stream.of(self.storage), bytes) {
             (Some(max), Some(bytes)) if bytes > max => Err(ApiError::stream_max_bytes_exceeded()),
             _ => Ok(()),
         }

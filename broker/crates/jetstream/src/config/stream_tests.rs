@@ -1,6 +1,6 @@
 //! What nats-server 2.15 answers to the same configurations; asked on the running server.
 
-use super::super::{ConsumerLimits, Storage};
+use super::super::{ByStorage, ConsumerLimits, Storage};
 use super::*;
 
 fn named(name: &str) -> StreamConfig {
@@ -257,7 +257,10 @@ fn markers_bring_what_they_need() {
 #[test]
 fn an_account_may_ask_for_bounds() {
     let limits = Limits {
-        stream_bytes_max: Some(100),
+        stream: ByStorage {
+            file: Some(100),
+            memory: Some(50),
+        },
         max_bytes_required: true,
         ..Limits::default()
     };
@@ -268,6 +271,12 @@ fn an_account_may_ask_for_bounds() {
     assert!(of(100).checked(&limits).is_ok());
     assert_eq!(of(101).checked(&limits).unwrap_err().err_code, 10122);
     assert_eq!(of(-1).checked(&limits).unwrap_err().err_code, 10113);
+    let in_memory = |max_bytes| StreamConfig {
+        storage: Storage::Memory,
+        ..of(max_bytes)
+    };
+    assert!(in_memory(50).checked(&limits).is_ok());
+    assert_eq!(in_memory(51).checked(&limits).unwrap_err().err_code, 10122);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use hitherto_protocol::{SubjectFilter, Timestamp};
 
 use super::MetaCommand;
 use crate::api::ApiError;
-use crate::{GroupId, Limits, LogIndex, StreamConfig};
+use crate::{ByStorage, GroupId, Limits, LogIndex, Storage, StreamConfig};
 
 /// Which streams there are.
 #[derive(Debug, Clone)]
@@ -180,26 +180,37 @@ impl Meta {
     }
 
     /// The bytes the streams promise to hold at most, of those that set `max_bytes`.
-    pub fn reserved_bytes(&self) -> u64 {
+    pub fn reserved_bytes(&self) -> ByStorage<u64> {
         self.reserved_beside("")
     }
 
-    fn reserved_beside(&self, name: &str) -> u64 {
-        let others = self.iter().filter(|(other, _)| *other != name);
-        let bytes = others.filter_map(|(_, entry)| u64::try_from(entry.config.max_bytes).ok());
-        bytes.fold(0, u64::saturating_add)
+    fn reserved_beside(&self, name: &str) -> ByStorage<u64> {
+        let mut reserved = ByStorage::default();
+        for (_, entry) in self.iter().filter(|(other, _)| *other != name) {
+            let bytes = u64::try_from(entry.config.max_bytes).unwrap_or(0);
+            let sum = reserved.of_mut(entry.config.storage);
+            *sum = bytes.saturating_add(*sum);
+        }
+        reserved
     }
 
-    /// Refuses to promise more than there is.
+    /// Refuses to promise more than there is, and any stream where there is nothing.
     fn check_reserved(&self, config: &StreamConfig) -> Result<(), ApiError> {
+        let storage = config.storage;
         let own = u64::try_from(config.max_bytes).unwrap_or(0);
-        let others = self.reserved_beside(&config.name);
-        match self.limits.storage_bytes_max {
-            Some(max) if own > 0 && others.saturating_add(own) > max => {
-                Err(ApiError::storage_exceeded())
-            }
-            _ => Ok(()),
+        let all = own.saturating_add(*self.reserved_beside(&config.name).of(storage));
+        let limits = [&self.limits.node, &self.limits.account];
+        let exceeds = |max: u64| max == 0 || (own > 0 && all > max);
+        if limits
+            .into_iter()
+            .any(|limit| limit.of(storage).is_some_and(exceeds))
+        {
+            return Err(match storage {
+                Storage::File => ApiError::storage_exceeded(),
+                Storage::Memory => ApiError::memory_exceeded(),
+            });
         }
+        Ok(())
     }
 
     /// How many streams there are.

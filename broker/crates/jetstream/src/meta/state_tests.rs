@@ -163,6 +163,48 @@ fn the_configuration_a_stream_was_created_with_outlives_updates_and_restarts() {
 }
 
 #[test]
+fn promises_fit_into_the_node_and_into_its_account_by_storage() {
+    let limits = Limits {
+        node: ByStorage {
+            file: Some(100),
+            memory: Some(0),
+        },
+        account: ByStorage {
+            file: Some(80),
+            memory: None,
+        },
+        ..Limits::default()
+    };
+    let mut log = Log::new();
+    log.meta = Meta::new(limits);
+    let of = |name: &str, max_bytes, storage| StreamConfig {
+        max_bytes,
+        storage,
+        ..stream(name, &[])
+    };
+    let check = |log: &Log, config: StreamConfig| {
+        let config = Box::new(config);
+        let at = Timestamp::UNIX_EPOCH;
+        let checked = log.meta.check(MetaCommand::CreateStream { config, at });
+        checked.map(drop).map_err(|error| error.err_code)
+    };
+    assert_eq!(check(&log, of("A", 81, Storage::File)), Err(10047));
+    assert_eq!(check(&log, of("A", 80, Storage::File)), Ok(()));
+    log.create(of("A", 60, Storage::File));
+    assert_eq!(check(&log, of("B", 21, Storage::File)), Err(10047));
+    assert_eq!(check(&log, of("B", -1, Storage::File)), Ok(()));
+    // Where there is nothing, nothing can be created.
+    assert_eq!(check(&log, of("C", -1, Storage::Memory)), Err(10028));
+    assert_eq!(
+        log.meta.reserved_bytes(),
+        ByStorage {
+            file: 60,
+            memory: 0
+        }
+    );
+}
+
+#[test]
 fn check_asks_for_what_apply_lets_pass() {
     let limits = Limits {
         streams_max: 1,
