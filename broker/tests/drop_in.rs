@@ -167,6 +167,57 @@ async fn an_unknown_flag_shows_the_usage_and_fails() {
 }
 
 #[tokio::test]
+async fn the_protocol_is_traced_as_by_nats_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_child, port) = launch(HITHERTO, folder.path(), &["-DV"]).await;
+    let mut client = RawClient::connect_to(([127, 0, 0, 1], port).into()).await;
+    let connect = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\
+        \"lang\":\"raw\",\"version\":\"1\",\"name\":\"n\",\"user\":\"joe\",\"pass\":\"s3cret\"}\r\n";
+    client
+        .send(format!(
+            "{connect}SUB a 1\r\nSUB b grp 2\r\nPUB a r 2\r\nhi\r\n\
+             HPUB b 12 13\r\nNATS/1.0\r\n\r\nx\r\nUNSUB 1\r\nBOGUS\r\n"
+        ))
+        .await;
+    client.until_closed().await;
+    let log = timeout(PATIENCE, async {
+        loop {
+            let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+            if log.contains("Client connection closed: ") {
+                return log;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let log = log.await.unwrap();
+    assert!(
+        log.contains("[TRC] 127.0.0.1:") && !log.contains("s3cret"),
+        "{log}"
+    );
+    assert!(log.contains("\"pass\":\"[REDACTED]\""), "{log}");
+    let who = " - \"v1:raw:n\" - \"$G/user:joe\" - ";
+    let lines = log.lines().filter_map(|line| Some(line.split_once(who)?.1));
+    assert_eq!(
+        lines.collect::<Vec<_>>(),
+        [
+            "<<- [SUB a 1]",
+            "<<- [SUB b grp 2]",
+            "<<- [PUB a r 2]",
+            "<<- MSG_PAYLOAD: [\"hi\"]",
+            "->> [MSG a 1 r 2]",
+            "->> MSG_PAYLOAD: [\"hi\"]",
+            "<<- [HPUB b  12 13]",
+            "<<- MSG_PAYLOAD: [\"NATS/1.0\\r\\n\\r\\nx\"]",
+            "->> [HMSG b 2 12 13]",
+            "->> MSG_PAYLOAD: [\"NATS/1.0\\r\\n\\r\\nx\"]",
+            "<<- [UNSUB 1]",
+            "->> [-ERR Unknown Protocol Operation]",
+            "Client connection closed: Protocol Violation",
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_fatal() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

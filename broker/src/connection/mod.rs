@@ -11,6 +11,7 @@
 //! | `writer` | the task that moves them to the socket, many messages per write |
 //! | `client`, `clients` | [`Client`], [`Clients`]: what the node knows about connections, those that ended included |
 //! | `client_mark` | [`ClientMark`]: a client, as events name it |
+//! | `trace` | the protocol in the log, line by line |
 //! | `close_reason` | [`CloseReason`] |
 //!
 //! Where nobody needs credentials a client may leave CONNECT out, as with nats-server; where they are needed,
@@ -29,6 +30,7 @@ mod outbound;
 mod reader;
 mod session;
 mod subscriptions;
+mod trace;
 mod writer;
 
 pub(crate) use client::{ClientEvent, ClientReport, Traffic};

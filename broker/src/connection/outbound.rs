@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::CloseReason;
 use super::at_once::{AT_ONCE_BYTES_MAX, AtOnce};
 use super::client::Traffic;
+use super::trace::{self, Tracer};
 use crate::auth::DeliveryGuard;
 use crate::pubsub::{Message, SubscriberId};
 
@@ -34,6 +35,7 @@ pub(crate) struct Outbound {
     state: Mutex<State>,
     /// Set once the connection is served, where its socket can be shared.
     at_once: OnceLock<AtOnce>,
+    pub(super) tracer: Tracer,
     /// Wakes the writer.
     writer: Notify,
     /// Wakes the reader, once, when the connection is to end.
@@ -127,6 +129,7 @@ impl Outbound {
                 stalls: 0,
             }),
             at_once: OnceLock::new(),
+            tracer: Tracer::default(),
             writer: Notify::new(),
             closing: Notify::new(),
             uncrowded: Notify::new(),
@@ -159,6 +162,9 @@ impl Outbound {
             let bytes = headers.map_or(0, <[u8]>::len) + message.payload.len();
             state.sent.messages += 1;
             state.sent.bytes += bytes as u64;
+            if trace::is_on() {
+                self.tracer.sent_message(sid, message, headers);
+            }
             true
         })
     }
@@ -166,7 +172,11 @@ impl Outbound {
     /// Adds a protocol line such as PONG.
     pub(super) fn push_line(&self, encode: impl FnOnce(&mut BytesMut)) -> Pushed {
         self.push_with(|state| {
+            let begin = state.buffer.len();
             encode(&mut state.buffer);
+            if trace::is_on() {
+                self.tracer.sent_line(&state.buffer[begin..]);
+            }
             true
         })
     }
@@ -307,7 +317,11 @@ impl Outbound {
             return;
         }
         if let Some(text) = error_text {
+            let begin = state.buffer.len();
             encode::err(&mut state.buffer, text);
+            if trace::is_on() {
+                self.tracer.sent_line(&state.buffer[begin..]);
+            }
         }
         self.close_locked(state, reason);
     }

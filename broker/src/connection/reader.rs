@@ -21,7 +21,7 @@ use super::client::{Client, ClientEvent};
 use super::handshake::info_for;
 use super::outbound::Outbound;
 use super::session::{Session, Violation};
-use super::{Clients, CloseReason, writer};
+use super::{Clients, CloseReason, trace, writer};
 use crate::account::Accounts;
 use crate::config::ClientLimits;
 use crate::pubsub::SubscriberId;
@@ -102,7 +102,7 @@ pub(crate) async fn serve(
         write_half,
         limits.write_deadline,
     ));
-    tracing::debug!(client = id.0, %peer, "connection accepted");
+    tracing::debug!("{} - Client connection created", outbound.tracer.who());
 
     let session = Session::new(
         environment.accounts.clone(),
@@ -250,7 +250,12 @@ impl Reader<'_> {
         loop {
             let handled = match self.decoder.decode(&mut self.buffer) {
                 Ok(None) => return ControlFlow::Continue(()),
-                Ok(Some(ClientOp::Connect(connect))) => self.handle_connect(&connect).await,
+                Ok(Some(ClientOp::Connect(connect))) => {
+                    if trace::is_on() {
+                        self.outbound.tracer.connect(&connect);
+                    }
+                    self.handle_connect(&connect).await
+                }
                 Ok(Some(op)) => self.session.handle_op(op),
                 Err(error) => Err(self.violation_of(&error)),
             };
@@ -354,6 +359,7 @@ fn begin(
 ) -> Arc<Client> {
     let outbound = Arc::new(Outbound::new(id, settings.limits.pending_bytes_max));
     let (clock, events) = (&environment.clock, &environment.events);
+    outbound.tracer.begin(id, peer);
     let client = Client::new(outbound, peer, Arc::clone(clock), events.clone());
     let client = Arc::new(client);
     environment.clients.add(&client);
@@ -365,8 +371,9 @@ async fn conclude(environment: &Environment, client: &Client, mut socket: ReadHa
     environment.clients.remove(client);
     let id = client.id().0;
     let reason = client.outbound().close_reason();
-    let why = reason.map(CloseReason::text);
-    tracing::debug!(client = id, why, "connection closed");
+    let why = reason.map_or("", CloseReason::text);
+    let who = client.outbound().tracer.who();
+    tracing::debug!("{who} - Client connection closed: {why}");
     match reason {
         Some(reason) if reason.is_slow_consumer() => {
             tracing::warn!(client = id, "Slow Consumer Detected");

@@ -16,7 +16,7 @@ use super::client::{Client, Traffic};
 use super::handshake::{ClientOptions, connect_info, info_for};
 use super::outbound::Pushed;
 use super::subscriptions::{Subscriptions, TooManySubscriptions};
-use super::{CloseReason, Outbound};
+use super::{CloseReason, Outbound, trace};
 use crate::account::{Account, Accounts};
 use crate::auth::{Admission, DeliveryGuard, Permissions};
 use crate::pubsub::{Message, Origin, Publisher, SubscriberId, Target};
@@ -133,6 +133,9 @@ impl Session {
         if self.admission.is_none() {
             return Err(Violation::NOT_AUTHORIZED);
         }
+        if trace::is_on() {
+            self.outbound.tracer.operation(&op);
+        }
         match op {
             ClientOp::Publish(publish) => self.handle_publish(publish)?,
             ClientOp::Subscribe {
@@ -217,6 +220,8 @@ impl Session {
         let user = self.admission.as_ref().and_then(Admission::user_name);
         self.client
             .note_connect(connect, self.account, user.map(str::to_owned));
+        let account = &self.accounts.get(self.account).name;
+        self.outbound.tracer.connected(connect, account);
         self.outbound.set_headers(options.headers);
         self.publisher.set_origin(self.origin());
         tracing::debug!(
