@@ -1,9 +1,10 @@
 //! The harness of the black-box tests and of the benchmark: it starts brokers as processes of their
 //! own and talks to them over sockets only.
 //!
-//! It knows no crate of this workspace, so a test in this package sees what a user sees. Each test
-//! runs unchanged against two [`Kind`]s of server: ours, and a stock nats-server where one is
-//! installed. Where it is not, those tests are [skipped](skip) and say so.
+//! It knows no crate of the broker and none of the framework, so a test in this package sees what a user
+//! sees. Each test runs unchanged against two [`Kind`]s of server: ours, and a stock nats-server where
+//! one is installed. Where it is not, those tests are [skipped](skip) and say so. Whatever our server
+//! tells meanwhile is held against the published schemas, where `HITHERTO_JETSTREAM_SCHEMAS` names them.
 
 pub mod client;
 pub mod programs;

@@ -98,9 +98,15 @@ const RULES: &[Rule] = &[
         banned: &["mdbook-core"],
     },
     Rule {
-        package: "hitherto-integration",
+        package: "hitherto-schemas",
         features: ALL,
         ours: &[],
+        banned: &["async-nats", "tokio"],
+    },
+    Rule {
+        package: "hitherto-integration",
+        features: ALL,
+        ours: &["hitherto-schemas"],
         banned: &[],
     },
 ];

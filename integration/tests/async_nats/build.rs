@@ -19,6 +19,7 @@ pub(crate) enum Suite {
 }
 
 /// The tests, ready to run.
+#[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) binary: PathBuf,
     /// They name their configuration files relative to this.

@@ -12,20 +12,26 @@ mod build;
 mod exclusions;
 mod run;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::fs;
+use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 use hitherto_integration::{Kind, server, skip};
+use hitherto_schemas::Schemas;
 
 use exclusions::Reason;
-use run::Outcome;
+use run::{Outcome, Run};
 
 /// Runs only the tests whose names contain this.
 const ONLY_VARIABLE: &str = "HITHERTO_SUITE_ONLY";
 
 /// Names another server than ours to run the tests against.
 const AGAINST_VARIABLE: &str = "HITHERTO_SUITE_AGAINST";
+
+/// How many answers of another shape than the published one are shown.
+const FAULTS_SHOWN: usize = 10;
 
 /// A suite that lost most of its tests proves nothing: the package has 330.
 const TESTS_MIN: usize = 300;
@@ -64,8 +70,41 @@ async fn the_clients_own_tests_pass() -> Result<()> {
         .into_iter()
         .filter(|name| name.contains(&only))
         .collect();
-    let outcomes = run::all(&suite, &server, &chosen, |name| excluded.contains_key(name)).await?;
-    judge(&outcomes, &excluded)
+    let records = match (kind, hitherto_schemas::schemas()) {
+        (Kind::Hitherto, Some(schemas)) => Some((schemas, tempfile::tempdir()?)),
+        _ => None,
+    };
+    let run = Run {
+        suite: &suite,
+        server: &server,
+        records: records.as_ref().map(|(_, folder)| folder.path()),
+    };
+    let outcomes = run::all(run, &chosen, |name| excluded.contains_key(name)).await?;
+    judge(&outcomes, &excluded)?;
+    match &records {
+        Some((schemas, folder)) => judge_records(schemas, folder.path()),
+        None => Ok(()),
+    }
+}
+
+/// Holds what the servers told against the published schemas.
+fn judge_records(schemas: &Schemas, folder: &Path) -> Result<()> {
+    let (mut told, mut faults) = (0, BTreeSet::new());
+    for record in fs::read_dir(folder)? {
+        for line in fs::read(record?.path())?.split(|byte| *byte == b'\n') {
+            told += usize::from(!line.is_empty());
+            if let Err(fault) = schemas.judge(line) {
+                faults.insert(fault);
+            }
+        }
+    }
+    skip::note(&format!(
+        "async-nats' own tests: {told} advisories and answers, {} of them not as published",
+        faults.len()
+    ));
+    let shown: Vec<_> = faults.into_iter().take(FAULTS_SHOWN).collect();
+    ensure!(shown.is_empty(), "not as published:\n{}", shown.join("\n"));
+    Ok(())
 }
 
 fn kind() -> Result<Kind> {

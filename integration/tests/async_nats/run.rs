@@ -19,6 +19,9 @@ use crate::build::Program;
 /// Names the server to the launcher.
 const SERVER_VARIABLE: &str = "HITHERTO_SUITE_SERVER";
 
+/// Names a folder to the launcher, for what the servers tell.
+const RECORDS_VARIABLE: &str = "HITHERTO_SUITE_RECORDS";
+
 /// How many tests run at once for each processor: most of them wait for a timeout or a sleep.
 const PER_PROCESSOR: usize = 2;
 
@@ -40,6 +43,16 @@ pub(crate) enum Outcome {
     PassedAlone,
     /// With the end of its output.
     Failed(String),
+}
+
+/// What each test is run with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub(crate) suite: &'a Program,
+    /// The program under test.
+    pub(crate) server: &'a Path,
+    /// Where what it tells is written down; `None` when nobody wants to know.
+    pub(crate) records: Option<&'a Path>,
 }
 
 /// The names of all tests.
@@ -68,8 +81,7 @@ pub(crate) async fn list(suite: &Program) -> Result<Vec<String>> {
 ///
 /// Not all of it is repeated: a test in `expected_to_fail` has its answer the first time.
 pub(crate) async fn all(
-    suite: &Program,
-    server: &Path,
+    run: Run<'_>,
     names: &[String],
     expected_to_fail: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, Outcome>> {
@@ -77,7 +89,7 @@ pub(crate) async fn all(
     let at_once = PER_PROCESSOR * thread::available_parallelism()?.get();
     let mut outcomes: BTreeMap<String, Outcome> = stream::iter(names)
         .map(async |name| {
-            let outcome = one(suite, server, name, outputs.path()).await?;
+            let outcome = one(run, name, outputs.path()).await?;
             anyhow::Ok((name.clone(), outcome))
         })
         .buffer_unordered(at_once)
@@ -86,10 +98,7 @@ pub(crate) async fn all(
     for (name, outcome) in &mut outcomes {
         if matches!(outcome, Outcome::Failed(_))
             && !expected_to_fail(name)
-            && matches!(
-                one(suite, server, name, outputs.path()).await?,
-                Outcome::Passed
-            )
+            && matches!(one(run, name, outputs.path()).await?, Outcome::Passed)
         {
             *outcome = Outcome::PassedAlone;
         }
@@ -97,10 +106,22 @@ pub(crate) async fn all(
     Ok(outcomes)
 }
 
-async fn one(suite: &Program, server: &Path, name: &str, outputs: &Path) -> Result<Outcome> {
+async fn one(
+    Run {
+        suite,
+        server,
+        records,
+    }: Run<'_>,
+    name: &str,
+    outputs: &Path,
+) -> Result<Outcome> {
     let path = outputs.join(name.replace("::", "."));
     let output = File::create(&path)?;
-    let mut child = Command::new(&suite.binary)
+    let mut command = Command::new(&suite.binary);
+    if let Some(records) = records {
+        command.env(RECORDS_VARIABLE, records);
+    }
+    let mut child = command
         .args(["--exact", name, "--test-threads", "1", "--nocapture"])
         .current_dir(&suite.folder)
         .env(SERVER_VARIABLE, server)

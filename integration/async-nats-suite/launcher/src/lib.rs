@@ -7,6 +7,7 @@
 
 mod cluster;
 mod process;
+mod recorder;
 mod server;
 
 pub use cluster::{Cluster, run_cluster};

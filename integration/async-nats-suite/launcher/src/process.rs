@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::recorder;
+
 /// Names the program to start.
 const PROGRAM_VARIABLE: &str = "HITHERTO_SUITE_SERVER";
 
@@ -53,6 +55,7 @@ impl Process {
             .expect("the server under test is a program that can be started");
         let mut process = Self { child, port: 0 };
         process.port = process.wait_until_listening(&log);
+        recorder::start(process.port);
         process
     }
 
