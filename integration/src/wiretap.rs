@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -35,7 +35,7 @@ const FAULTS_MAX: usize = 10;
 /// A connection that listens until it is dropped; over restarts of the server, too.
 pub(crate) struct Wiretap {
     /// Asks the thread to catch up, and tells it to end when dropped.
-    orders: Option<Sender<SyncSender<()>>>,
+    orders: Option<SyncSender<SyncSender<()>>>,
     faults: Arc<Mutex<Vec<String>>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -59,7 +59,7 @@ impl Wiretap {
             return Ok(None);
         };
         let client = listen(addr).context("listening to what the server tells")?;
-        let (sender, orders) = mpsc::channel();
+        let (sender, orders) = mpsc::sync_channel(1);
         let faults = Arc::<Mutex<Vec<String>>>::default();
         let listener = Listener {
             schemas,

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod corrections;
 mod kind;
 
 use std::collections::HashMap;
@@ -123,7 +124,7 @@ impl Schemas {
             .collect();
         match faults.is_empty() {
             true => Ok(()),
-            false => Err(format!("{}\n{said:#}", faults.join("\n"))),
+            false => Err(format!("{path}: {}\n{said:#}", faults.join("\n"))),
         }
     }
 
@@ -134,7 +135,8 @@ impl Schemas {
         }
         let at = |error: &dyn std::fmt::Display| format!("schema {}: {error}", path.display());
         let text = fs::read(&path).map_err(|error| at(&error))?;
-        let schema: Value = serde_json::from_slice(&text).map_err(|error| at(&error))?;
+        let mut schema: Value = serde_json::from_slice(&text).map_err(|error| at(&error))?;
+        corrections::apply(&path.to_string_lossy(), &mut schema);
         let validator = jsonschema::draft7::new(&schema).map_err(|error| at(&error))?;
         let validator = Arc::new(validator);
         read.insert(path, Arc::clone(&validator));

@@ -22,7 +22,11 @@ pub(super) fn read(block: &Field, options: &mut ServerOptions) -> Result<(), Con
                 }
             }
             // Everything is always synced before it is acknowledged.
-            "sync" | "sync_interval" => sync_interval(field)?,
+            "sync" | "sync_interval" => {
+                if !is_always(field)? {
+                    options.note_without_effect(&field.place, &field.key);
+                }
+            }
             "max_memory_store" | "max_mem_store" | "max_mem" => {
                 options.stream_limits.node.memory = field.bytes()?;
             }
@@ -63,6 +67,7 @@ pub(super) fn read_account(
         options.account_has_jetstream = is_enabled(block)?;
         return Ok(());
     };
+    options.account_has_jetstream = true;
     for field in fields {
         let limits = &mut options.stream_limits;
         match field.name().as_str() {
@@ -117,11 +122,12 @@ fn is_enabled(field: &Field) -> Result<bool, ConfigFileError> {
     }
 }
 
-fn sync_interval(field: &Field) -> Result<(), ConfigFileError> {
+/// `always`, or how long a write may wait.
+fn is_always(field: &Field) -> Result<bool, ConfigFileError> {
     if matches!(&field.entry.value, Value::Text(text) if text.eq_ignore_ascii_case("always")) {
-        return Ok(());
+        return Ok(true);
     }
-    field.duration().map(drop)
+    field.duration().map(|_| false)
 }
 
 fn limits(block: &Field, options: &mut ServerOptions) -> Result<(), ConfigFileError> {

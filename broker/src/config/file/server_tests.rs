@@ -69,7 +69,9 @@ fn an_account_has_limits_of_its_own() {
         "{max_mem: 1KB, max_file: 0, max_streams: 3, max_consumers: 4, max_bytes: true, \
          memory_max_stream_bytes: 10, store_max_stream_bytes: 20, max_ack_pending: 5}",
     );
-    let limits = read.unwrap().stream_limits;
+    let options = read.unwrap();
+    assert!(options.account_has_jetstream);
+    let limits = options.stream_limits;
     let bytes = |memory, file| ByStorage { file, memory };
     assert_eq!(limits.account, bytes(Some(1_024), Some(0)));
     assert_eq!(limits.stream, bytes(Some(10), Some(20)));

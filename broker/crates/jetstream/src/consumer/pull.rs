@@ -212,10 +212,10 @@ impl Consumer {
         (candidate, index): (Candidate, &Index),
         out: &mut VecDeque<Output>,
     ) {
+        let bytes = self.delivery_bytes(&candidate);
         let Some(request) = self.waiting.first() else {
             return;
         };
-        let bytes = candidate.bytes;
         if request.bytes.is_some_and(|left| bytes > left) {
             out.push_back(request.status_pending(409, "Message Size Exceeds MaxBytes"));
             self.waiting.pop();
@@ -225,8 +225,10 @@ impl Consumer {
         self.active_at = now;
         let to = request.reply.clone();
         let done = request.messages == 0;
-        let spent = !done && request.bytes == Some(0);
-        let batch_end = spent.then(|| request.status_pending(409, "Batch Completed"));
+        let spent = request.bytes == Some(0);
+        // Who set bytes cannot tell by itself that no more will come, unless they are used up.
+        let has_bytes_left = done && request.bytes.is_some_and(|left| left > 0);
+        let batch_end = has_bytes_left.then(|| request.status_pending(409, "Batch Completed"));
         if done || spent {
             self.waiting.pop();
         } else {

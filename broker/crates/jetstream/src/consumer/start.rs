@@ -12,7 +12,10 @@ pub(super) fn progress(config: &ConsumerConfig, selection: &Selection, index: &I
     let from = match config.deliver_policy {
         DeliverPolicy::All => index.first_seq(),
         DeliverPolicy::New => end,
-        DeliverPolicy::Last => index.last_selected(selection).unwrap_or(end),
+        // Where no message matches, it begins anywhere; nats-server says so by the first.
+        DeliverPolicy::Last => index
+            .last_selected(selection)
+            .unwrap_or_else(|| index.first_seq()),
         DeliverPolicy::LastPerSubject => {
             initial = index.last_per_subject(selection);
             end
