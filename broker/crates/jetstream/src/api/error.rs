@@ -77,6 +77,7 @@ macro_rules! errors {
 }
 
 errors! {
+    account_resources_exceeded(), 400, 10002, "resource limits exceeded for account";
     bad_request(), 400, 10003, "bad request";
     not_available(), 503, 10008, "JetStream system temporarily unavailable";
     cluster_required(), 503, 10010, "JetStream clustering support required";
@@ -90,10 +91,9 @@ errors! {
     invalid_json(err: &str), 400, 10025, "invalid JSON: {err}";
     maximum_consumers(), 400, 10026, "maximum consumers limit reached";
     maximum_streams(), 400, 10027, "maximum number of streams reached";
+    memory_exceeded(), 500, 10028, "insufficient memory resources available";
     no_message_found(), 404, 10037, "no message found";
     not_empty_request(), 400, 10038, "expected an empty request payload";
-    memory_exceeded(), 500, 10028, "insufficient memory resources available";
-    account_resources_exceeded(), 400, 10002, "resource limits exceeded for account";
     storage_exceeded(), 500, 10047, "insufficient storage resources available";
     stream_create_failed(err: &str), 500, 10049, "{err}";
     stream_general(err: &str), 500, 10051, "{err}";
