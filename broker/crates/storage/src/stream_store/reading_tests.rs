@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use hitherto_platform::FaultyDisk;
+use hitherto_platform::{Fault, FaultOn, FaultyDisk};
 use hitherto_protocol::{HeadersBuilder, Subject, Timestamp};
 
 use super::super::{BlockCache, Manifest, StreamStoreOptions, record};
@@ -223,6 +223,24 @@ fn neighbours_that_are_damaged_together_are_reported_together() {
         store.unreadable_with(StreamSeq(first + 7)),
         first + 7..=first + 7
     );
+}
+
+/// Of a message that is damaged no other is said to be lost with it because the file could not be read just then.
+#[test]
+fn an_error_that_passes_makes_no_other_message_unreadable() {
+    let (disk, manifest) = filled(&[]);
+    for on in [FaultOn::OpenRead, FaultOn::Read] {
+        for after in 0..3 {
+            let store = open(&disk, &manifest, 0);
+            disk.arm(Fault {
+                after,
+                ..Fault::once(on, "seg-", Fault::TOO_MANY_OPEN_FILES)
+            });
+            let lost = store.unreadable_with(StreamSeq(20));
+            disk.disarm();
+            assert_eq!(lost, 20..=20, "{on:?} after {after}");
+        }
+    }
 }
 
 #[test]

@@ -30,11 +30,13 @@ impl StreamStore {
             return seq.0..=seq.0;
         };
         let disk = &*self.shared.disk;
-        let Ok(found) = segment.find_range(disk, seq) else {
-            return segment.record.first_seq.0..=segment.record.last_seq.0;
-        };
-        let Some((at, end)) = found else {
-            return seq.0..=seq.0;
+        let (at, end) = match segment.find_range(disk, seq) {
+            Ok(Some(found)) => found,
+            Err(Error::Damaged { .. }) => {
+                return segment.record.first_seq.0..=segment.record.last_seq.0;
+            }
+            // An error that passes tells nothing of the others.
+            Ok(None) | Err(_) => return seq.0..=seq.0,
         };
         let lost = segment
             .reader(disk)
@@ -45,7 +47,8 @@ impl StreamStore {
                 .map(|lost| lost.sequences)
                 .find(|lost| lost.contains(&seq.0))
                 .unwrap_or(seq.0..=seq.0),
-            Err(_) => at.first_seq.0..=end.0.saturating_sub(1).max(seq.0),
+            Err(Error::Damaged { .. }) => at.first_seq.0..=end.0.saturating_sub(1).max(seq.0),
+            Err(_) => seq.0..=seq.0,
         }
     }
 }
