@@ -195,6 +195,7 @@ impl MetaOwner {
                     config,
                     created,
                     receipt,
+                    update: None,
                 };
                 self.order(group, StreamOrder::Open(opening));
             }

@@ -1,5 +1,6 @@
 //! What the meta group has decided about a stream, for the shard that owns it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use hitherto_jetstream::api::{ApiError, Success};
@@ -35,6 +36,8 @@ pub(crate) struct Opening {
     pub(crate) created: Timestamp,
     /// Who created it; `None` when nobody waits.
     pub(crate) receipt: Option<Box<ApiReceipt>>,
+    /// What it was configured with since.
+    pub(crate) update: Option<Box<StreamConfig>>,
 }
 
 /// Who wants to know what a stream holds.
@@ -46,25 +49,24 @@ pub(crate) enum Question {
 }
 
 impl Opening {
-    /// Opens the stream and answers; `None` when the disk does not let us, and then it is opened at the
-    /// next start.
+    /// Opens the stream and answers. When the disk does not let us, who waits is told, and the opening comes back
+    /// to be tried again: the stream is created, and its name and subjects are taken.
     pub(crate) fn carry_out(
-        self,
+        mut self,
         parts: &ShardParts,
         queue: &Arc<ShardQueue>,
         hands: &mut Hands<'_>,
-    ) -> Option<Replica> {
+    ) -> Result<Replica, Self> {
         let store = match parts.stores.create(self.group) {
             Ok(store) => store,
             Err(error) => {
-                let stream = &self.config.name;
-                tracing::error!(%stream, %error, "cannot make the files of a new stream");
-                if let Some(receipt) = &self.receipt {
-                    let text =
-                        format!("the stream is created but its files cannot be made: {error}");
-                    changes::refuse(receipt, ApiError::stream_create_failed(&text), hands.outlet);
+                if let Some(receipt) = self.receipt.take() {
+                    let stream = &self.config.name;
+                    tracing::error!(%stream, %error, "cannot make the files of a new stream yet");
+                    let error = Self::error(&error);
+                    changes::refuse(&receipt, error, hands.outlet);
                 }
-                return None;
+                return Err(self);
             }
         };
         let stream = Stream::new(*self.config, self.created);
@@ -77,7 +79,19 @@ impl Opening {
         }
         let stream = &replica.entry.name;
         tell_stream(stream, StreamAction::Create, hands.now, hands.outlet);
-        Some(replica)
+        Ok(replica)
+    }
+
+    fn error(cause: &dyn fmt::Display) -> ApiError {
+        let text = format!(
+            "the stream is created but its files cannot be made yet, which is tried again: {cause}"
+        );
+        ApiError::stream_create_failed(&text)
+    }
+
+    /// What is said to those who ask for the stream meanwhile.
+    pub(crate) fn why_missing() -> ApiError {
+        Self::error(&"see the log of the broker")
     }
 }
 

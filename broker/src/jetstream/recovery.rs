@@ -77,17 +77,19 @@ pub(crate) fn recover(
 
     let mut recovery = Recovery {
         stores,
+        state_file,
         wal_dir,
+        saved,
         meta,
         streams: BTreeMap::new(),
         offline: BTreeMap::new(),
     };
-    recovery.open_checkpointed(&mut saved, &state_file)?;
+    recovery.open_checkpointed()?;
     for entry in replay {
         recovery.replay(&entry?)?;
     }
     recovery.log_what_was_found();
-    let deleted = recovery.find_deleted(saved.into_keys())?;
+    let deleted = recovery.find_deleted()?;
     Ok(Recovered {
         wal,
         checkpoints,
@@ -135,7 +137,10 @@ pub(crate) fn stream_names(state: &[u8]) -> Result<BTreeMap<GroupId, String>, St
 
 struct Recovery<'a> {
     stores: &'a Stores,
+    state_file: PathBuf,
     wal_dir: PathBuf,
+    /// The checkpoints of streams that are not open yet.
+    saved: Saved,
     meta: Meta,
     streams: BTreeMap<GroupId, RecoveredStream>,
     offline: BTreeMap<GroupId, OfflineStream>,
@@ -143,28 +148,38 @@ struct Recovery<'a> {
 
 impl Recovery<'_> {
     /// Opens the streams the meta group's checkpoint knows.
-    fn open_checkpointed(&mut self, saved: &mut Saved, state_file: &Path) -> Result<(), Error> {
+    fn open_checkpointed(&mut self) -> Result<(), Error> {
         let known = self.meta.iter().map(|(_, entry)| entry.clone());
         for entry in known.collect::<Vec<_>>() {
-            let group = entry.group;
-            let mut needs = LOG_START;
-            let opened = match saved.remove(&group) {
-                None => self.create(group, entry.created_with, entry.created),
-                Some(Err(error)) => Err(error),
-                Some(Ok(checkpoint)) => {
-                    needs = checkpoint.wal;
-                    self.restore(group, checkpoint, state_file)
-                }
-            };
-            match opened {
-                Ok(stream) => {
-                    self.streams.insert(group, stream);
-                }
-                Err(error) if concerns_one_stream(&error) => {
-                    self.take_offline(group, &error, needs);
-                }
-                Err(error) => return Err(error),
+            self.open(entry.group, entry.created_with, entry.created)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a stream as its own checkpoint left it, or as it was created when it has none.
+    fn open(
+        &mut self,
+        group: GroupId,
+        created_with: StreamConfig,
+        created: Timestamp,
+    ) -> Result<(), Error> {
+        let mut needs = LOG_START;
+        let opened = match self.saved.remove(&group) {
+            None => self.create(group, created_with, created),
+            Some(Err(error)) => Err(error),
+            Some(Ok(checkpoint)) => {
+                needs = checkpoint.wal;
+                self.restore(group, checkpoint)
             }
+        };
+        match opened {
+            Ok(stream) => {
+                self.streams.insert(group, stream);
+            }
+            Err(error) if concerns_one_stream(&error) => {
+                self.take_offline(group, &error, needs);
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -201,15 +216,11 @@ impl Recovery<'_> {
         })
     }
 
-    fn restore(
-        &self,
-        group: GroupId,
-        checkpoint: Checkpoint,
-        state_file: &Path,
-    ) -> Result<RecoveredStream, Error> {
+    fn restore(&self, group: GroupId, checkpoint: Checkpoint) -> Result<RecoveredStream, Error> {
+        let state_file = &self.state_file;
         let no_bodies = "the checkpoint of a stream has no list of segments";
         let manifest = checkpoint.manifest.ok_or(Error::Damaged {
-            file: state_file.to_owned(),
+            file: state_file.clone(),
             offset: 0,
             what: no_bodies,
         })?;
@@ -272,8 +283,8 @@ impl Recovery<'_> {
                     created,
                     existed: false,
                 } => {
-                    let stream = self.create(group, *config, created)?;
-                    self.streams.insert(group, stream);
+                    // A checkpoint may have caught the stream and, just before its creation, the meta group.
+                    self.open(group, *config, created)?;
                 }
                 MetaOutcome::Deleted { group } => {
                     self.streams.remove(&group);
@@ -291,12 +302,14 @@ impl Recovery<'_> {
 
     /// The groups that have files and no stream. Every group that was given out and has no stream was
     /// deleted by a committed command.
-    fn find_deleted(
-        &self,
-        checkpointed: impl Iterator<Item = GroupId>,
-    ) -> Result<Vec<GroupId>, Error> {
-        let dirs = stream_dirs::list(&*self.stores.disk, &self.stores.streams_dir)?;
-        let mut groups: Vec<_> = checkpointed.chain(dirs).collect();
+    ///
+    /// # Errors
+    /// [`Error::UnknownStream`] for one that was never given out and has files: the next stream would take its
+    /// directory over, and with it the files.
+    fn find_deleted(&self) -> Result<Vec<GroupId>, Error> {
+        let (disk, streams_dir) = (&*self.stores.disk, &self.stores.streams_dir);
+        let dirs = stream_dirs::list(disk, streams_dir)?;
+        let mut groups: Vec<_> = self.saved.keys().copied().chain(dirs).collect();
         groups
             .retain(|group| !self.streams.contains_key(group) && !self.offline.contains_key(group));
         groups.sort_unstable();
@@ -304,8 +317,11 @@ impl Recovery<'_> {
         let (deleted, unknown): (Vec<_>, Vec<_>) = groups
             .into_iter()
             .partition(|group| self.meta.has_given_out(*group));
-        if !unknown.is_empty() {
-            tracing::warn!(groups = ?unknown, "files of streams nobody knows are left alone");
+        for group in unknown {
+            if stream_dirs::has_files(disk, streams_dir, group)? {
+                let dir = stream_dirs::path(streams_dir, group);
+                return Err(Error::UnknownStream { dir });
+            }
         }
         Ok(deleted)
     }

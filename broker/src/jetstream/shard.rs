@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use hitherto_cluster::{Committed, LogError};
 use hitherto_jetstream::api::ApiError;
-use hitherto_jetstream::{GroupId, Limits};
+use hitherto_jetstream::{GroupId, Limits, StreamConfig};
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
 use hitherto_storage::{Error, Manifest};
@@ -26,7 +26,7 @@ use super::directory::Directory;
 use super::input::{Input, ShardQueue};
 use super::keeper::{KeepOrder, KeepWork, Kept};
 use super::meta_owner::MetaOwner;
-use super::order::{self, StreamOrder};
+use super::order::{self, Opening, StreamOrder};
 use super::outlet::{ApiFigures, Outlet};
 use super::receipt::{self, Receipt};
 use super::replica::{Hands, Replica, configure};
@@ -67,6 +67,10 @@ pub(crate) struct Shard {
     pub(crate) alarms: BTreeSet<(Timestamp, GroupId)>,
     /// Streams with open batches.
     pub(crate) batches: BTreeSet<GroupId>,
+    /// Streams that are created and whose files could not be made yet. At most as many as there may be streams.
+    pub(crate) openings: BTreeMap<GroupId, Opening>,
+    /// Before then they are not tried again by themselves.
+    pub(crate) openings_due: Timestamp,
     /// Bytes committed since the tails were last looked at.
     pub(crate) unchecked_bytes: usize,
     /// Bodies cannot be written; counted in [`Intake::stuck_shards`].
@@ -101,6 +105,8 @@ impl Shard {
             has_ready: false,
             alarms: BTreeSet::new(),
             batches: BTreeSet::new(),
+            openings: BTreeMap::new(),
+            openings_due: Timestamp::from_unix_nanos(0),
             unchecked_bytes: 0,
             is_stuck: false,
         }
@@ -140,6 +146,7 @@ impl Shard {
             self.parts.waiting_room.notify();
             self.write_behind();
             self.watch_batches();
+            self.try_openings();
         }
     }
 
@@ -247,24 +254,22 @@ impl Shard {
 
     fn follow(&mut self, order: StreamOrder) {
         match order {
-            StreamOrder::Open(opening) => {
-                let hands = &mut hands(&self.parts, &mut self.outlet);
-                if let Some(replica) = opening.carry_out(&self.parts, &self.queue, hands) {
-                    let group = replica.entry.group;
-                    self.replicas.insert(group, replica);
-                    self.touch(group);
-                }
-            }
+            StreamOrder::Open(opening) => self.open(opening),
             StreamOrder::Configure(group, config, receipt) => {
+                self.try_opening(group);
+                if !self.replicas.contains_key(&group) {
+                    return self.configure_later(group, config, receipt);
+                }
                 self.with_replica(group, |replica, hands| {
                     let command = configure(config, hands.now);
                     replica.propose(command, receipt, hands);
                 });
             }
             StreamOrder::Describe(group, question) => {
+                self.try_opening(group);
                 let now = self.now();
                 let replica = self.replicas.get(&group);
-                let replica = replica.ok_or_else(|| self.parts.directory.why_missing(group));
+                let replica = replica.ok_or_else(|| self.why_missing(group));
                 question.answer(replica, now, &mut self.outlet);
             }
             StreamOrder::Delete(group, receipt) => {
@@ -277,9 +282,68 @@ impl Shard {
                 if let Some(name) = self.parts.directory.remove_offline(group) {
                     self.parts.damage.forget(&name);
                 }
+                self.openings.remove(&group);
                 self.parts.activity.add_deleted(group);
                 order::tell_deleted(receipt.as_deref(), &mut self.outlet);
             }
+        }
+    }
+
+    /// Opens a stream; one that cannot be opened yet is tried again every [`WATCH_INTERVAL`], and whenever
+    /// somebody asks for it.
+    fn open(&mut self, opening: Opening) {
+        let (group, update) = (opening.group, opening.update.clone());
+        let hands = &mut hands(&self.parts, &mut self.outlet);
+        match opening.carry_out(&self.parts, &self.queue, hands) {
+            Ok(replica) => {
+                self.replicas.insert(group, replica);
+                self.touch(group);
+                if let Some(config) = update {
+                    self.follow(StreamOrder::Configure(group, config, Receipt::None));
+                }
+            }
+            Err(opening) => {
+                self.openings.insert(group, opening);
+            }
+        }
+    }
+
+    fn try_opening(&mut self, group: GroupId) {
+        if let Some(opening) = self.openings.remove(&group) {
+            self.open(opening);
+        }
+    }
+
+    fn try_openings(&mut self) {
+        if self.openings.is_empty() {
+            return;
+        }
+        let now = self.now();
+        if now < self.openings_due {
+            return;
+        }
+        for opening in mem::take(&mut self.openings).into_values() {
+            self.open(opening);
+        }
+        self.openings_due = now.saturating_add(WATCH_INTERVAL);
+    }
+
+    /// The meta group has the configuration; the stream gets it when it opens.
+    fn configure_later(&mut self, group: GroupId, config: Box<StreamConfig>, receipt: Receipt) {
+        if let Receipt::Api(receipt) = receipt {
+            let error = self.why_missing(group);
+            services::changes::refuse(&receipt, error, &mut self.outlet);
+        }
+        if let Some(opening) = self.openings.get_mut(&group) {
+            opening.update = Some(config);
+        }
+    }
+
+    /// Why a stream that the meta group knows does not serve.
+    fn why_missing(&self, group: GroupId) -> ApiError {
+        match self.openings.contains_key(&group) {
+            true => Opening::why_missing(),
+            false => self.parts.directory.why_missing(group),
         }
     }
 
@@ -332,7 +396,7 @@ impl Shard {
         let alarm = self.alarms.first();
         let alarm = alarm.map(|(due, _)| due.saturating_duration_since(now));
         let retry = (!self.touched.is_empty()).then_some(RETRY_AFTER);
-        let watches = !self.batches.is_empty() || self.is_stuck;
+        let watches = !self.batches.is_empty() || self.is_stuck || !self.openings.is_empty();
         let watch = watches.then_some(WATCH_INTERVAL);
         [alarm, retry, watch].into_iter().flatten().min()
     }

@@ -27,6 +27,24 @@ pub(crate) fn remove(disk: &dyn Disk, streams_dir: &Path, group: GroupId) -> Res
     }
 }
 
+/// Tells whether there is anything in the directory of a group.
+pub(crate) fn has_files(
+    disk: &dyn Disk,
+    streams_dir: &Path,
+    group: GroupId,
+) -> Result<bool, Error> {
+    let dir = path(streams_dir, group);
+    match disk.list(&dir) {
+        Ok(entries) => Ok(!entries.is_empty()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(Error::Io {
+            action: "list",
+            file: dir,
+            source,
+        }),
+    }
+}
+
 /// The groups that have a directory.
 pub(crate) fn list(disk: &dyn Disk, streams_dir: &Path) -> Result<Vec<GroupId>, Error> {
     let entries = match disk.list(streams_dir) {

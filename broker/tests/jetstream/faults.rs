@@ -1,11 +1,13 @@
 //! A disk that crashes, fills up, fails to sync, or flips a bit: nothing acknowledged is lost, nothing
 //! wrong is delivered, and publishers are told.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hitherto_broker::NodeConfig;
-use hitherto_platform::FaultyDisk;
+use hitherto_platform::{Disk as _, Fault, FaultOn, FaultyDisk};
 use serde_json::json;
 
 use crate::harness::{JetStream, header, subject, text};
@@ -181,4 +183,70 @@ async fn publishes_without_reply_are_stored_in_order() {
 
 fn base64(text: &str) -> String {
     data_encoding::BASE64.encode(text.as_bytes())
+}
+
+#[tokio::test]
+async fn a_stream_whose_files_cannot_be_made_is_opened_later() {
+    let disk = FaultyDisk::new();
+    let js = JetStream::on(&disk).await;
+    js.stream("A", &["a"], json!({})).await;
+    disk.arm(Fault::times(
+        1000,
+        FaultOn::MakeDir,
+        "/streams/",
+        Fault::NO_SPACE,
+    ));
+    let created = js
+        .api("STREAM.CREATE.S", json!({"name": "S", "subjects": ["s"]}))
+        .await;
+    let error = created["error"]["description"].as_str().unwrap();
+    assert!(error.contains("tried again"), "{created}");
+    let config = json!({"name": "S", "subjects": ["s"], "max_msgs": 7});
+    let updated = js.api("STREAM.UPDATE.S", config.clone()).await;
+    let error = updated["error"]["description"].as_str().unwrap();
+    assert!(error.contains("tried again"), "{updated}");
+    disk.disarm();
+    let again = js.api_ok("STREAM.CREATE.S", config).await;
+    assert_eq!(again["config"]["name"], "S");
+    for number in 0..10 {
+        js.publish("s", &number.to_string()).await;
+    }
+    let info = js.api_ok("STREAM.INFO.S", json!({})).await;
+    assert_eq!(info["config"]["max_msgs"], 7, "{info}");
+    assert_eq!(info["state"]["messages"], 7, "{info}");
+    js.stop().await;
+    let js = JetStream::on(&disk).await;
+    let info = js.api_ok("STREAM.INFO.S", json!({})).await;
+    assert_eq!(info["state"]["messages"], 7, "{info}");
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn files_of_streams_nobody_knows_are_not_taken_over() {
+    let disk = FaultyDisk::new();
+    let js = JetStream::on(&disk).await;
+    js.stream("S", &["s"], json!({})).await;
+    for _ in 0..100 {
+        js.publish("s", &"x".repeat(2000)).await;
+    }
+    js.stop().await;
+    let config = NodeConfig::in_memory().disk(Arc::new(disk.clone()));
+    let store = Path::new("/memory/jetstream");
+    disk.remove_dir_all(&store.join("wal")).unwrap();
+    disk.remove_file(&store.join("state.redb")).unwrap();
+    let segments = disk.list(&store.join("streams/1")).unwrap();
+    assert!(!segments.is_empty());
+
+    let refused = hitherto_broker::Node::start(config).await.unwrap_err();
+    let mut text = refused.to_string();
+    let mut cause = std::error::Error::source(&refused);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    assert!(
+        text.contains("streams/1") && text.contains("move the folder away"),
+        "{text}"
+    );
+    assert_eq!(disk.list(&store.join("streams/1")).unwrap(), segments);
 }

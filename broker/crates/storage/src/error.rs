@@ -43,6 +43,13 @@ pub enum Error {
         what: &'static str,
     },
 
+    /// There are files of a stream that neither the checkpoints nor the log know.
+    #[error("nothing knows the stream whose files are in {}: state.redb and wal are missing or of another store; restore them, or move the folder away to start without its messages", dir.display())]
+    UnknownStream {
+        /// The directory of the stream.
+        dir: PathBuf,
+    },
+
     /// The operating system refused.
     #[error("cannot {action} {}", file.display())]
     Io {
