@@ -23,7 +23,7 @@ use super::pub_ack::PubAckForm;
 use super::quota::Quota;
 use super::receipt::{Receipt, refusal_error};
 use super::reserve::Reserve;
-use crate::pubsub::{Handler, Message, Origin, Router, SubscriptionKey, Target};
+use crate::pubsub::{Handler, HeldAnswer, Message, Origin, Router, SubscriptionKey, Target};
 use crate::services::{self, AbandonedBatch, Batches, Staged, StagedMessage};
 
 /// What all who take messages in share.
@@ -175,9 +175,19 @@ impl Drop for Captured {
 
 impl Handler for Capture {
     fn handle(&self, _: Origin, message: &Message) {
+        self.receive(message, None);
+    }
+
+    fn handle_held(&self, message: &Message, held: &HeldAnswer) {
+        self.receive(message, Some(held));
+    }
+}
+
+impl Capture {
+    fn receive(&self, message: &Message, held: Option<&HeldAnswer>) {
         let taken = match self.transformed(message) {
-            None => self.take(message),
-            Some(Ok(message)) => self.take(&message),
+            None => self.take(message, held),
+            Some(Ok(message)) => self.take(&message, held),
             Some(Err(error)) => Err(error),
         };
         let Err(error) = taken else {
@@ -192,9 +202,7 @@ impl Handler for Capture {
             }
         }
     }
-}
 
-impl Capture {
     fn set_transform(&self, config: &StreamConfig) {
         let transform = config.subject_transform.as_ref();
         let transform = transform.and_then(|transform| transform.parse().ok());
@@ -228,39 +236,46 @@ impl Capture {
         Some(moved.ok_or_else(ApiError::bad_request))
     }
 
-    fn take(&self, message: &Message) -> Result<(), ApiError> {
+    fn take(&self, message: &Message, held: Option<&HeldAnswer>) -> Result<(), ApiError> {
         match &message.headers {
-            None => self.append(message),
-            Some(_) => self.take_with_headers(message),
+            None => self.append(message, held),
+            Some(_) => self.take_with_headers(message, held),
         }
     }
 
-    fn take_with_headers(&self, message: &Message) -> Result<(), ApiError> {
+    fn take_with_headers(
+        &self,
+        message: &Message,
+        held: Option<&HeldAnswer>,
+    ) -> Result<(), ApiError> {
         // A block clients could not read is not stored. Differs from nats-server, which keeps any bytes.
         let headers = message
             .checked_headers()
             .map_err(|_| ApiError::bad_request())?;
         match headers {
-            Some(headers) if services::is_of_batch(&headers) => self.stage(message, &headers),
-            Some(_) | None => self.append(message),
+            Some(headers) if services::is_of_batch(&headers) => self.stage(message, &headers, held),
+            Some(_) | None => self.append(message, held),
         }
     }
 
-    fn append(&self, message: &Message) -> Result<(), ApiError> {
+    fn append(&self, message: &Message, held: Option<&HeldAnswer>) -> Result<(), ApiError> {
         check_subject(message)?;
         let record = StampedAppend {
             capture: self,
             message,
             now: self.now(),
         };
-        let receipt = self
-            .reply_of(message)
-            .map_or(Receipt::None, Receipt::PubAck);
+        let receipt = self.receipt(message, held);
         self.propose(&record, receipt, stored_bytes(message))
     }
 
     /// Takes a message of an atomic batch; the last one proposes them all.
-    fn stage(&self, message: &Message, headers: &Headers) -> Result<(), ApiError> {
+    fn stage(
+        &self,
+        message: &Message,
+        headers: &Headers,
+        held: Option<&HeldAnswer>,
+    ) -> Result<(), ApiError> {
         if !self.allow_atomic.load(Ordering::Relaxed) {
             return Err(ApiError::atomic_publish_disabled());
         }
@@ -294,10 +309,7 @@ impl Capture {
                     messages,
                     now: self.now(),
                 };
-                let receipt = self
-                    .reply_of(message)
-                    .map_or(Receipt::None, Receipt::PubAck);
-                self.propose(&record, receipt, bytes)
+                self.propose(&record, self.receipt(message, held), bytes)
             }
         }
     }
@@ -316,6 +328,16 @@ impl Capture {
         }
         let proposed = self.intake.log.propose(self.entry.group, record, receipt);
         proposed.map_err(|Refused { reason, .. }| refusal_error(reason))
+    }
+
+    /// What becomes of the message when its fate is known. A copy has no reply subject, so at most one
+    /// answer waits for it.
+    fn receipt(&self, message: &Message, held: Option<&HeldAnswer>) -> Receipt {
+        match (self.reply_of(message), held) {
+            (Some(reply), _) => Receipt::PubAck(reply),
+            (None, Some(held)) => Receipt::Copy(held.clone()),
+            (None, None) => Receipt::None,
+        }
     }
 
     /// Where the answer goes; `None` when there is nobody to answer.

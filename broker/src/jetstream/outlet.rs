@@ -10,7 +10,7 @@ use hitherto_jetstream::{Republished, Status, StoredMessage};
 use hitherto_protocol::{Headers, HeadersBuilder, Subject};
 use serde::Serialize;
 
-use crate::pubsub::{Message, Origin, Publisher, Router};
+use crate::pubsub::{HeldAnswer, Message, Origin, Publisher, Router};
 use crate::services::Asker;
 
 /// Room for small payloads; filled up again when they have been delivered.
@@ -144,14 +144,36 @@ impl Outlet {
         self.send(to, Some(headers), stored.payload.clone());
     }
 
-    /// Publishes a stored message again.
-    pub(crate) fn republish(&mut self, stream: &str, again: &Republished) {
+    /// Publishes a stored message again. Streams that take the copy hold the answer until they have decided.
+    pub(crate) fn republish(
+        &mut self,
+        stream: &str,
+        again: &Republished,
+        held: Option<&HeldAnswer>,
+    ) {
         let payload = match again.headers_only {
             true => Bytes::new(),
             false => again.message.payload.clone(),
         };
-        let headers = republished_headers(stream, again);
-        self.send(&again.to, Some(headers), payload);
+        let copy = Message {
+            subject: again.to.clone(),
+            reply: None,
+            headers: Some(republished_headers(stream, again)),
+            payload,
+        };
+        match held {
+            None => self.publisher.publish(&copy),
+            Some(held) => self.publisher.publish_held(&copy, held),
+        };
+        self.flush_at_times();
+    }
+
+    /// Gives back a share of an answer, and sends it when it was the last.
+    pub(crate) fn let_go(&mut self, held: HeldAnswer) {
+        if let Some(answer) = held.let_go() {
+            self.publisher.publish(&answer);
+            self.flush_at_times();
+        }
     }
 
     /// Publishes something of our own, such as an advisory.
@@ -175,6 +197,10 @@ impl Outlet {
             headers,
             payload,
         });
+        self.flush_at_times();
+    }
+
+    fn flush_at_times(&mut self) {
         if self.publisher.connections_waiting() >= CONNECTIONS_WAITING_MAX {
             self.publisher.flush();
         }

@@ -7,6 +7,7 @@ use hitherto_storage::Error;
 
 use super::outlet::Outlet;
 use super::pub_ack::PubAckForm;
+use crate::pubsub::HeldAnswer;
 use crate::services::{Asker, changes};
 
 /// What the proposer of a record wants.
@@ -16,6 +17,8 @@ pub(crate) enum Receipt {
     None,
     /// A PubAck, or the error in its place.
     PubAck(Subject),
+    /// Nothing for itself: it is a copy of a message, whose own answer waits for it.
+    Copy(HeldAnswer),
     /// An empty message to each when it is committed: double acks.
     Processed(Vec<Subject>),
     /// The answer to a request of the JetStream API.
@@ -58,6 +61,7 @@ pub(crate) fn tell_gone(receipts: Vec<Receipt>, outlet: &mut Outlet) {
     for receipt in receipts {
         match receipt {
             Receipt::None | Receipt::Processed(_) => {}
+            Receipt::Copy(held) => outlet.let_go(held),
             Receipt::PubAck(reply) => {
                 // The stream has no name any more that the answer could tell.
                 outlet.reply_with(&reply, |buf| PubAckForm::new("").write_error(buf, &error));

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hitherto_cluster::{Committed, Encode, Log, LogError, Refusal, Refused};
 use hitherto_jetstream::ack_subject::{AckKind, AckSubject};
 use hitherto_jetstream::api::{ApiError, StreamInfo};
 use hitherto_jetstream::command::{Control, decode_all};
 use hitherto_jetstream::{
     Ack, AckPolicy, Command, Compression, ConsumerBounds, Delivery, LogIndex, Outcome, Output,
+    Republished,
     StoredMessage, Stream, StreamConfig, StreamSeq, Watch,
 };
 use hitherto_platform::Entropy;
@@ -32,7 +33,7 @@ use super::receipt::{Receipt, failure_error, refusal_error};
 use super::reserve::Reserve;
 use super::state_record::StateSnapshot;
 use super::unreadable::Unreadable;
-use crate::pubsub::{InterestWatch, Message};
+use crate::pubsub::{HeldAnswer, InterestWatch, Message};
 use crate::services::changes;
 
 /// A stream with its bodies. Belongs to one shard.
@@ -49,6 +50,8 @@ pub(crate) struct Replica {
     /// Commands the log had no room for, in order. While there are some nothing is delivered, so that
     /// they stay few.
     unproposed: VecDeque<(Command, Receipt)>,
+    /// What the command applied last has published again; empty between commands.
+    copies: Vec<Republished>,
     /// Interest in the deliver subjects of push consumers, by consumer.
     watches: BTreeMap<String, InterestWatch>,
     /// It is on the shard's list of those to look after.
@@ -85,6 +88,7 @@ impl Replica {
             report,
             unreadable: RefCell::default(),
             unproposed: VecDeque::new(),
+            copies: Vec::new(),
             watches: BTreeMap::new(),
             touched: false,
             due: None,
@@ -98,11 +102,15 @@ impl Replica {
     /// read, and must not go on.
     pub(crate) fn commit(&mut self, entry: Committed<Receipt>, hands: &mut Hands<'_>) {
         let mut receipts = entry.receipts.into_iter();
-        for command in decode_all(entry.body) {
+        let mut commands = decode_all(entry.body.clone());
+        loop {
+            let start = entry.body.len() - commands.bytes_left();
+            let Some(command) = commands.next() else {
+                return;
+            };
             let command = command.expect("what this node put into its log is a command");
             let is_rare = matches!(&command, Command::Control(_));
             let receipt = receipts.next().unwrap_or(Receipt::None);
-            let unheard = unheard_subject(&command, &receipt);
             let outcome = self.stream.apply(entry.index, command);
             if is_rare {
                 self.follow_config();
@@ -112,11 +120,48 @@ impl Replica {
                 self.captured.report_held(self.stream.state().bytes);
             }
             self.carry_out(hands);
-            if let (Some(subject), Outcome::Published(Err(error))) = (unheard, &outcome) {
+            if let (Receipt::None | Receipt::Copy(_), Outcome::Published(Err(error))) =
+                (&receipt, &outcome)
+                && let Some(subject) = published_subject(entry.body.slice(start..))
+            {
                 let about = (self.entry.name.as_str(), &subject);
                 let router = hands.outlet.router();
                 self.entry.refusals.tell(router, hands.now, about, error);
             }
+            if self.copies.is_empty() {
+                self.answer(receipt, outcome, hands);
+            } else {
+                self.publish_again(receipt, outcome, hands);
+            }
+        }
+    }
+
+    /// Publishes the copies of a message, and answers when every stream that takes one has decided about
+    /// it: whoever has the answer finds the copies.
+    fn publish_again(&mut self, receipt: Receipt, outcome: Outcome, hands: &mut Hands<'_>) {
+        let copies = std::mem::take(&mut self.copies);
+        let held = match (&receipt, &outcome) {
+            (Receipt::PubAck(reply), Outcome::Published(published)) => {
+                let mut payload = BytesMut::new();
+                self.pub_ack.write(&mut payload, published);
+                Some(HeldAnswer::new(Message {
+                    subject: reply.clone(),
+                    reply: None,
+                    headers: None,
+                    payload: payload.freeze(),
+                }))
+            }
+            (Receipt::Copy(held), _) => held.for_copies(),
+            _ => None,
+        };
+        for again in &copies {
+            hands.outlet.republish(&self.entry.name, again, held.as_ref());
+        }
+        let is_answered = matches!(receipt, Receipt::PubAck(_)) && held.is_some();
+        if let Some(held) = held {
+            hands.outlet.let_go(held);
+        }
+        if !is_answered {
             self.answer(receipt, outcome, hands);
         }
     }
@@ -210,7 +255,7 @@ impl Replica {
                 Output::Watch(watch) => self.watch(watch, hands),
                 Output::Unwatch { consumer } => drop(self.watches.remove(&consumer)),
                 Output::Advisory { subject, payload } => advise(subject, payload, hands.outlet),
-                Output::Republish(again) => hands.outlet.republish(&self.entry.name, &again),
+                Output::Republish(again) => self.copies.push(*again),
                 body @ (Output::Store(_) | Output::Remove(_) | Output::Erase(_)) => {
                     keep_body(&mut self.store, body);
                 }
@@ -372,6 +417,7 @@ impl Replica {
         match (receipt, outcome) {
             // Whoever waits for a double ack learns by its time-out that it is not settled.
             (Receipt::None, _) | (Receipt::Processed(_), Outcome::Premature) => {}
+            (Receipt::Copy(held), _) => hands.outlet.let_go(held),
             (Receipt::PubAck(reply), Outcome::Published(published)) => {
                 let form = &self.pub_ack;
                 hands
@@ -407,6 +453,7 @@ impl Replica {
         match receipt {
             // A client that waits for a double ack learns by its time-out, as with nats-server.
             Receipt::None | Receipt::Processed(_) => {}
+            Receipt::Copy(held) => outlet.let_go(held),
             Receipt::PubAck(reply) => {
                 outlet.reply_with(&reply, |buf| self.pub_ack.write_error(buf, error));
             }
@@ -515,12 +562,13 @@ impl Replica {
     }
 }
 
-/// The subject of a message nobody waits for the fate of.
-fn unheard_subject(command: &Command, receipt: &Receipt) -> Option<Subject> {
-    match (command, receipt) {
-        (Command::Append(append), Receipt::None) => Some(append.subject.clone()),
-        (Command::AppendBatch(batch), Receipt::None) => Some(batch.first()?.subject.clone()),
-        _ => None,
+/// What the first of these records was published to. Read again from its bytes, so that a publish that is
+/// not refused costs nothing.
+fn published_subject(records: Bytes) -> Option<Subject> {
+    match decode_all(records).next()?.ok()? {
+        Command::Append(append) => Some(append.subject),
+        Command::AppendBatch(batch) => Some(batch.into_iter().next()?.subject),
+        Command::Control(_) | Command::Delivered(_) | Command::Settled(_) => None,
     }
 }
 
@@ -545,7 +593,7 @@ pub(crate) fn keep_body(store: &mut StreamStore, output: Output) {
 pub(crate) struct Record<'a>(pub(crate) &'a Command);
 
 impl Encode for Record<'_> {
-    fn encode(&self, buf: &mut bytes::BytesMut) {
+    fn encode(&self, buf: &mut BytesMut) {
         self.0.encode(buf);
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hitherto_protocol::{Headers, HeadersError, Subject};
 
-use super::Origin;
+use super::{HeldAnswer, Origin};
 
 /// A message on its way. All parts are cheap to clone; those of a message that came over a socket share
 /// the read buffer, so whoever keeps one for long copies it.
@@ -45,4 +45,10 @@ impl Message {
 pub(crate) trait Handler: Send + Sync {
     /// Takes one message, of `origin`, whose subject matches the handler's subscription.
     fn handle(&self, origin: Origin, message: &Message);
+
+    /// Takes one message of the broker itself, of which somebody waits until it is decided what becomes of
+    /// it. Who decides that later keeps a share of the answer until then.
+    fn handle_held(&self, message: &Message, _: &HeldAnswer) {
+        self.handle(Origin::Internal, message);
+    }
 }

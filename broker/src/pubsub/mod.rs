@@ -3,6 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `message` | [`Message`], and the [`Handler`] trait of services inside the broker |
+//! | `held_answer` | [`HeldAnswer`]: an answer that waits for what came of a message elsewhere |
 //! | `router` | [`Router`]: the subscriptions of the node |
 //! | `publisher` | [`Publisher`]: one source of messages, with its match cache and its wake-ups |
 //! | `subscription` | [`Subscription`], its [`Target`], and how one message reaches it |
@@ -15,6 +16,7 @@
 //! publisher's own thread. Streams are not known here: JetStream registers its capture and its services
 //! as [`Handler`]s.
 
+mod held_answer;
 mod interest;
 mod match_cache;
 mod matches;
@@ -26,6 +28,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use held_answer::HeldAnswer;
 pub(crate) use interest::InterestWatch;
 pub(crate) use message::{Handler, Message};
 pub(crate) use publisher::{Delivered, Publisher};

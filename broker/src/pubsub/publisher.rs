@@ -10,7 +10,7 @@ use super::match_cache::MatchCache;
 use super::matches::Matches;
 use super::queue_group::offer_to_one;
 use super::subscription::{Handover, Subscription, Target};
-use super::{Message, Origin, Router};
+use super::{HeldAnswer, Message, Origin, Router};
 use crate::connection::{Outbound, Pushed};
 
 /// A source of messages: one per connection, local client and service thread.
@@ -51,6 +51,8 @@ struct Round {
     crowded: Option<Arc<Outbound>>,
     /// Subscriptions that got their last message and must leave the router.
     to_remove: Vec<Arc<Subscription>>,
+    /// What waits for the message under way to be decided.
+    held: Option<HeldAnswer>,
 }
 
 impl Publisher {
@@ -65,6 +67,7 @@ impl Publisher {
                 to_wake: Vec::new(),
                 crowded: None,
                 to_remove: Vec::new(),
+                held: None,
             },
         }
     }
@@ -99,6 +102,16 @@ impl Publisher {
                 outbound.note_ended(sid.clone());
             }
         }
+        delivered
+    }
+
+    /// Hands a message to everybody who wants its subject; those who decide later what becomes of it hold
+    /// the answer until then.
+    pub(crate) fn publish_held(&mut self, message: &Message, held: &HeldAnswer) -> Delivered {
+        self.round.held = Some(held.clone());
+        let delivered = self.publish(message);
+        // Not the last share: the caller has one.
+        self.round.held = None;
         delivered
     }
 
@@ -156,7 +169,8 @@ impl Round {
     }
 
     fn hand_over(&mut self, subscription: &Arc<Subscription>, message: &Message) -> bool {
-        let Handover::Taken { is_last, pushed } = subscription.hand_over(self.origin, message)
+        let Handover::Taken { is_last, pushed } =
+            subscription.hand_over(self.origin, message, self.held.as_ref())
         else {
             return false;
         };

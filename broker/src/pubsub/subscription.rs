@@ -8,7 +8,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use hitherto_protocol::SubjectFilter;
 
-use super::{Handler, Message, Origin, SubscriberId};
+use super::{Handler, HeldAnswer, Message, Origin, SubscriberId};
 use crate::connection::{Outbound, Pushed};
 use crate::local::LocalQueue;
 
@@ -129,7 +129,12 @@ impl Subscription {
         self.ended.store(true, Ordering::Release);
     }
 
-    pub(super) fn hand_over(&self, origin: Origin, message: &Message) -> Handover {
+    pub(super) fn hand_over(
+        &self,
+        origin: Origin,
+        message: &Message,
+        held: Option<&HeldAnswer>,
+    ) -> Handover {
         if self.has_ended() || self.is_unwanted_echo(origin) {
             return Handover::Refused;
         }
@@ -149,7 +154,10 @@ impl Subscription {
             Target::Client { outbound, sid } => outbound.push_message(sid, message),
             Target::Local(queue) => queue.push(message),
             Target::Handler(handler) => {
-                handler.handle(origin, message);
+                match held {
+                    None => handler.handle(origin, message),
+                    Some(held) => handler.handle_held(message, held),
+                }
                 Pushed::Done
             }
         };

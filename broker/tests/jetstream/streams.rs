@@ -241,6 +241,64 @@ async fn what_is_stored_is_published_again_with_where_it_is() {
     js.stop().await;
 }
 
+/// The copy has a record and a flush of its own, so a read right behind an ack that did not wait for it
+/// would miss it.
+#[tokio::test]
+async fn who_has_the_ack_finds_the_copies_also_those_of_copies() {
+    let js = JetStream::start().await;
+    let again = |from: &str, to: &str| json!({ "republish": { "src": from, "dest": to } });
+    js.stream("A", &["a.>"], again("a.>", "b.>")).await;
+    js.stream("B", &["b.>"], again("b.>", "c.>")).await;
+    js.stream("C", &["c.>"], json!({ "allow_atomic": true }))
+        .await;
+    for round in 1..=20_u64 {
+        let payload = round.to_string();
+        assert_eq!(js.publish("a.x", &payload).await, round);
+        for stream in ["B", "C"] {
+            let state = js.state(stream).await;
+            assert_eq!(state["last_seq"], round, "{stream}");
+        }
+    }
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn a_copy_that_is_refused_holds_up_no_ack() {
+    let js = JetStream::start().await;
+    let again = json!({ "republish": { "src": "a.>", "dest": "b.>" } });
+    js.stream("A", &["a.>"], again).await;
+    let full = json!({ "max_msgs": 1, "discard": "new" });
+    js.stream("FULL", &["b.>"], full).await;
+    let mut refused = js.listen("$JS.EVENT.ADVISORY.STREAM.PUBLISH_REFUSED.>");
+    assert_eq!(js.publish("a.x", "fits").await, 1);
+    assert_eq!(js.publish("a.y", "is refused there").await, 2);
+    let advisory = next(&mut refused).await;
+    let advisory: Value = serde_json::from_slice(&advisory.payload).unwrap();
+    assert_eq!(advisory["stream"], "FULL");
+    assert_eq!(advisory["subject"], "b.y");
+    js.api_ok("STREAM.DELETE.FULL", json!(null)).await;
+    assert_eq!(js.publish("a.z", "nobody takes the copy").await, 3);
+    js.stop().await;
+}
+
+#[tokio::test]
+async fn streams_that_publish_again_in_a_circle_acknowledge() {
+    let js = JetStream::start().await;
+    for (name, other) in [("A", "B"), ("B", "A")] {
+        let again =
+            json!({ "republish": { "src": format!("{name}.>"), "dest": format!("{other}.>") } });
+        js.stream(name, &[&format!("{name}.>")], again).await;
+    }
+    // The id ends the circle: the copy that comes back is a duplicate.
+    let ack = js.publish_with("A.x", &[("Nats-Msg-Id", "1")], "").await;
+    assert_eq!(ack["seq"], 1);
+    assert_eq!(js.state("B").await["last_seq"], 1);
+    // Without one it never ends, and the ack comes nevertheless.
+    assert_eq!(js.publish("A.y", "").await, 2);
+    js.api_ok("STREAM.DELETE.B", json!(null)).await;
+    js.stop().await;
+}
+
 #[tokio::test]
 async fn streams_and_refused_publishes_are_told_of() {
     let js = JetStream::start().await;

@@ -24,14 +24,9 @@ pub(crate) enum Reason {
     PriorityGroups,
     /// It connects by WebSocket.
     WebSocket,
-    /// It counts on a copy that is published again being stored when the original is acknowledged;
-    /// here the copy waits for a write to the disk of its own.
-    Durability,
 }
 
-use Reason::{
-    Cluster, Durability, FastBatch, Internet, Keys, Mirrors, PriorityGroups, Program, WebSocket,
-};
+use Reason::{Cluster, FastBatch, Internet, Keys, Mirrors, PriorityGroups, Program, WebSocket};
 
 /// What fails against any server here.
 const ANYWHERE: &[Group] = &[
@@ -71,11 +66,6 @@ const HITHERTO: &[Group] = &[
             "server_pool_contains_discovered_servers",
             "set_server_pool_marks_all_as_explicit",
         ],
-    },
-    Group {
-        reason: Durability,
-        module: "kv_tests::kv",
-        tests: &["republish_headers_handling"],
     },
     Group {
         reason: FastBatch,
@@ -175,7 +165,7 @@ pub(crate) fn for_server(kind: Kind) -> BTreeMap<String, Reason> {
 impl Reason {
     /// Whether such a test may also pass, depending on where it runs.
     pub(crate) fn depends_on_the_place(self) -> bool {
-        matches!(self, Internet | Program | Durability)
+        matches!(self, Internet | Program)
     }
 }
 
@@ -190,7 +180,6 @@ impl fmt::Display for Reason {
             Mirrors => "it needs a mirror or a source",
             PriorityGroups => "it needs priority groups",
             WebSocket => "it needs WebSocket",
-            Durability => "it does not wait until a copy published again is on disk",
         })
     }
 }

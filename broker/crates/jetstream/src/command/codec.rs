@@ -118,6 +118,13 @@ pub struct Commands {
     rest: Bytes,
 }
 
+impl Commands {
+    /// Bytes of the commands that are still to come.
+    pub fn bytes_left(&self) -> usize {
+        self.rest.len()
+    }
+}
+
 impl Iterator for Commands {
     type Item = Result<Command, CommandError>;
 
