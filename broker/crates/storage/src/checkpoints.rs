@@ -3,6 +3,10 @@
 //! A message is never here, only what replaying the whole log would rebuild. Every commit is a
 //! two-phase commit with quick repair: redb 4.6 without it trusts checksums alone to tell the
 //! newer of two roots, and an unclean open would walk the whole file.
+//!
+//! After a write that failed redb does nothing any more. When all that failed was to find room the next write
+//! opens the database anew; after a failed sync only the next start does, because the kernel may show pages
+//! that never reached the drive.
 
 mod backend;
 mod record;
@@ -11,6 +15,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hitherto_jetstream::{GroupId, LogIndex};
 use hitherto_platform::{Disk, DiskLock, Entropy, OpenMode, OverlayDisk, SystemEntropy};
@@ -56,9 +61,15 @@ impl fmt::Display for StoreId {
 /// The checkpoints of all groups of a node.
 #[derive(Debug)]
 pub struct Checkpoints {
-    database: Database,
+    /// `None` while a full disk keeps it from being opened anew.
+    database: Option<Database>,
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     id: StoreId,
+    /// The last write found no room: the database is to be opened anew before the next.
+    was_full: bool,
+    /// A sync has failed since the start.
+    sync_failed: Arc<AtomicBool>,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -79,12 +90,16 @@ impl Checkpoints {
             create(&**disk, path, entropy)?;
         }
         files::sync_dir(&**disk, dir)?;
-        let database = open_database(&**disk, path, OpenMode::ReadWrite)?;
+        let sync_failed = Arc::default();
+        let database = open_database(&**disk, path, OpenMode::ReadWrite, &sync_failed)?;
         let id = read_identity(&database, path)?;
         Ok(Self {
-            database,
+            database: Some(database),
+            disk: Arc::clone(disk),
             path: path.to_owned(),
             id,
+            was_full: false,
+            sync_failed,
             _lock: lock,
         })
     }
@@ -118,7 +133,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// As [`Checkpoints::save_all`].
-    pub fn save(&self, group: GroupId, checkpoint: &Checkpoint) -> Result<(), Error> {
+    pub fn save(&mut self, group: GroupId, checkpoint: &Checkpoint) -> Result<(), Error> {
         self.save_all(&[(group, checkpoint)])
     }
 
@@ -126,9 +141,10 @@ impl Checkpoints {
     /// return.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Poisoned`] after an earlier failure, [`Error::Checkpoints`]. The
+    /// [`Error::Full`], after which it may be tried again; [`Error::Poisoned`] after any other
+    /// failure; [`Error::Checkpoints`]. The
     /// earlier checkpoints are kept, or, if only the last sync failed, possibly the new ones.
-    pub fn save_all(&self, checkpoints: &[(GroupId, &Checkpoint)]) -> Result<(), Error> {
+    pub fn save_all(&mut self, checkpoints: &[(GroupId, &Checkpoint)]) -> Result<(), Error> {
         self.write("save", |transaction| {
             let mut table = transaction.open_table(CHECKPOINTS)?;
             for (group, checkpoint) in checkpoints {
@@ -142,7 +158,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// As [`Checkpoints::save_all`].
-    pub fn remove(&self, group: GroupId) -> Result<(), Error> {
+    pub fn remove(&mut self, group: GroupId) -> Result<(), Error> {
         self.write("remove from", |transaction| {
             transaction.open_table(CHECKPOINTS)?.remove(group.0)?;
             Ok(())
@@ -166,7 +182,11 @@ impl Checkpoints {
     /// [`Error::Checkpoints`] or [`Error::Damaged`] when the database does not read.
     #[allow(clippy::type_complexity, reason = "a list of results by group")]
     pub fn load_each(&self) -> Result<Vec<(GroupId, Result<Checkpoint, Error>)>, Error> {
-        let records = self.read_all().map_err(failed("load", &self.path))?;
+        let database = self
+            .database
+            .as_ref()
+            .ok_or_else(|| Error::poisoned(&self.path))?;
+        let records = read_all(database).map_err(failed("load", &self.path))?;
         let decode = |(group, bytes): (GroupId, Vec<u8>)| {
             let checkpoint = record::decode(&bytes).map_err(|why| match why {
                 Unreadable::Damaged(what) => Error::damaged(&self.path, 0, what),
@@ -177,22 +197,32 @@ impl Checkpoints {
         Ok(records.into_iter().map(decode).collect())
     }
 
-    fn read_all(&self) -> Result<Vec<(GroupId, Vec<u8>)>, redb::Error> {
-        let table = self.database.begin_read()?.open_table(CHECKPOINTS)?;
-        let mut records = Vec::new();
-        for entry in table.iter()? {
-            let (group, bytes) = entry?;
-            records.push((GroupId(group.value()), bytes.value().to_vec()));
-        }
-        Ok(records)
-    }
-
     fn write(
-        &self,
+        &mut self,
         action: &'static str,
         change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), Error> {
-        commit(&self.database, change).map_err(failed(action, &self.path))
+        if self.was_full {
+            self.open_anew()?;
+        }
+        let Some(database) = &self.database else {
+            return Err(Error::poisoned(&self.path));
+        };
+        let written = commit(database, change).map_err(failed(action, &self.path));
+        let is_full = matches!(written, Err(Error::Full { .. }));
+        self.was_full = is_full && !self.sync_failed.load(Ordering::Relaxed);
+        written
+    }
+
+    fn open_anew(&mut self) -> Result<(), Error> {
+        // The old one first: it must not write any more once the new one reads.
+        self.database = None;
+        let mode = OpenMode::ReadWrite;
+        let database = open_database(&*self.disk, &self.path, mode, &self.sync_failed)?;
+        self.database = Some(database);
+        self.was_full = false;
+        tracing::info!(file = %self.path.display(), "the checkpoint database is open again");
+        Ok(())
     }
 
     fn newer(&self, found: u32) -> Error {
@@ -202,6 +232,16 @@ impl Checkpoints {
             supported: record::VERSION,
         }
     }
+}
+
+fn read_all(database: &Database) -> Result<Vec<(GroupId, Vec<u8>)>, redb::Error> {
+    let table = database.begin_read()?.open_table(CHECKPOINTS)?;
+    let mut records = Vec::new();
+    for entry in table.iter()? {
+        let (group, bytes) = entry?;
+        records.push((GroupId(group.value()), bytes.value().to_vec()));
+    }
+    Ok(records)
 }
 
 /// Makes the database under another name first, so that a crash on the way leaves none rather
@@ -214,7 +254,7 @@ fn create(disk: &dyn Disk, path: &Path, entropy: &dyn Entropy) -> Result<(), Err
         }
         Ok(()) | Err(_) => {}
     }
-    let database = open_database(disk, &draft, OpenMode::CreateNew)?;
+    let database = open_database(disk, &draft, OpenMode::CreateNew, &Arc::default())?;
     let mut id = [0; 16];
     entropy.fill(&mut id);
     let written = commit(&database, |transaction| {
@@ -230,7 +270,12 @@ fn create(disk: &dyn Disk, path: &Path, entropy: &dyn Entropy) -> Result<(), Err
         .map_err(|error| Error::io("rename", &draft, error))
 }
 
-fn open_database(disk: &dyn Disk, path: &Path, mode: OpenMode) -> Result<Database, Error> {
+fn open_database(
+    disk: &dyn Disk,
+    path: &Path,
+    mode: OpenMode,
+    sync_failed: &Arc<AtomicBool>,
+) -> Result<Database, Error> {
     let file = files::open(disk, path, mode)?;
     let len = file
         .len()
@@ -243,7 +288,8 @@ fn open_database(disk: &dyn Disk, path: &Path, mode: OpenMode) -> Result<Databas
     builder.set_cache_size(CACHE_BYTES);
     // A plain open trusts the file and may panic on damage. The file is small: megabytes.
     builder.set_check_integrity_on_open(true);
-    let database = builder.create_with_backend(DiskBackend::new(file));
+    let backend = DiskBackend::new(file, Arc::clone(sync_failed));
+    let database = builder.create_with_backend(backend);
     database
         .map_err(redb::Error::from)
         .map_err(failed("open", path))

@@ -1,6 +1,8 @@
 //! redb on top of a [`DiskFile`], so that its faults are testable like everybody's.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hitherto_platform::DiskFile;
 use redb::StorageBackend;
@@ -9,11 +11,13 @@ use redb::StorageBackend;
 #[derive(Debug)]
 pub(super) struct DiskBackend {
     file: Box<dyn DiskFile>,
+    /// Set for good by a sync that fails, also for want of room: what it should have saved is unknown.
+    sync_failed: Arc<AtomicBool>,
 }
 
 impl DiskBackend {
-    pub(super) fn new(file: Box<dyn DiskFile>) -> Self {
-        Self { file }
+    pub(super) fn new(file: Box<dyn DiskFile>, sync_failed: Arc<AtomicBool>) -> Self {
+        Self { file, sync_failed }
     }
 }
 
@@ -31,7 +35,11 @@ impl StorageBackend for DiskBackend {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        let synced = self.file.sync_data();
+        if synced.is_err() {
+            self.sync_failed.store(true, Ordering::Relaxed);
+        }
+        synced
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -38,7 +38,7 @@ fn checkpoint(applied: u64, state_bytes: usize) -> Checkpoint {
 /// have made of it.
 fn workload(disk: &FaultyDisk) -> (Saved, Option<Saved>) {
     let mut acked = Saved::new();
-    let Ok(checkpoints) = open(disk) else {
+    let Ok(mut checkpoints) = open(disk) else {
         return (acked, None);
     };
     for round in 1..=8 {
@@ -65,7 +65,7 @@ fn workload(disk: &FaultyDisk) -> (Saved, Option<Saved>) {
 #[test]
 fn saved_checkpoints_are_loaded_in_order_and_the_identity_stays() {
     let disk = FaultyDisk::new();
-    let checkpoints = open(&disk).unwrap();
+    let mut checkpoints = open(&disk).unwrap();
     let id = checkpoints.id();
     assert_eq!(load(&checkpoints), Saved::new());
     checkpoints.save(GroupId(2), &checkpoint(1, 0)).unwrap();
@@ -96,7 +96,8 @@ fn a_crash_at_any_operation_keeps_every_saved_checkpoint() {
                 disk.crash_torn(seed * 7919 + cut)
             }
             let context = format!("power cut after {cut} operations, seed {seed}");
-            let checkpoints = open(&disk).unwrap_or_else(|error| panic!("{context}: {error:?}"));
+            let mut checkpoints =
+                open(&disk).unwrap_or_else(|error| panic!("{context}: {error:?}"));
             let loaded = load(&checkpoints);
             assert!(loaded == acked || Some(loaded) == under_way, "{context}");
             checkpoints.save(GroupId(0), &checkpoint(50, 50)).unwrap();
@@ -111,7 +112,7 @@ fn a_crash_at_any_operation_keeps_every_saved_checkpoint() {
 #[test]
 fn a_full_disk_keeps_the_old_checkpoint() {
     let disk = FaultyDisk::new();
-    let checkpoints = open(&disk).unwrap();
+    let mut checkpoints = open(&disk).unwrap();
     checkpoints.save(GroupId(1), &checkpoint(1, 100)).unwrap();
     disk.set_capacity(Some(disk.used_bytes()));
     let error = checkpoints
@@ -137,7 +138,7 @@ fn a_newer_format_is_refused() {
     let disk = FaultyDisk::new();
     let checkpoints = open(&disk).unwrap();
     let newer = (FORMAT + 1).to_le_bytes();
-    commit(&checkpoints.database, |transaction| {
+    commit(checkpoints.database.as_ref().unwrap(), |transaction| {
         transaction
             .open_table(STORE)?
             .insert("format", newer.as_slice())?;
@@ -193,4 +194,49 @@ fn a_flipped_bit_never_yields_a_wrong_checkpoint() {
         }
     }
     assert!(noticed < 200, "seed {seed}: most of the file is free pages");
+}
+
+/// A full disk may refuse any write of a commit; when there is room again the next one goes through, without
+/// a restart.
+#[test]
+fn after_a_full_disk_the_database_is_opened_anew() {
+    for room in (0..400_000).step_by(40_000) {
+        let disk = FaultyDisk::new();
+        let mut checkpoints = open(&disk).unwrap();
+        checkpoints.save(GroupId(1), &checkpoint(1, 100)).unwrap();
+        disk.set_capacity(Some(disk.used_bytes() + room));
+        let large = checkpoint(2, 1_000_000);
+        for _ in 0..3 {
+            let error = checkpoints.save(GroupId(1), &large).unwrap_err();
+            assert!(
+                matches!(error, Error::Full { .. }),
+                "room {room}: {error:?}"
+            );
+        }
+        disk.set_capacity(None);
+        checkpoints.save(GroupId(2), &checkpoint(3, 100)).unwrap();
+        let expected = Saved::from([(1, checkpoint(1, 100)), (2, checkpoint(3, 100))]);
+        assert_eq!(load(&checkpoints), expected, "room {room}");
+        disk.crash();
+        drop(checkpoints);
+        assert_eq!(load(&open(&disk).unwrap()), expected, "room {room}");
+    }
+}
+
+#[test]
+fn after_a_failed_sync_it_is_not() {
+    let disk = FaultyDisk::new();
+    let mut checkpoints = open(&disk).unwrap();
+    checkpoints.save(GroupId(1), &checkpoint(1, 100)).unwrap();
+    disk.fail_sync(0);
+    let error = checkpoints
+        .save(GroupId(1), &checkpoint(2, 100))
+        .unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error:?}");
+    for _ in 0..2 {
+        let error = checkpoints
+            .save(GroupId(1), &checkpoint(3, 100))
+            .unwrap_err();
+        assert!(matches!(error, Error::Poisoned { .. }), "{error:?}");
+    }
 }
