@@ -268,6 +268,10 @@ impl Checkpointer {
             true => self.saved,
             false => Some(wal),
         };
+        // What a checkpoint knows the log has for certain.
+        self.log.sync().map_err(|_| Error::Poisoned {
+            file: self.streams_dir.with_file_name("wal"),
+        })?;
         let (saved, done) = self.sync(described, wal);
         let records: Vec<_> = saved
             .iter()
@@ -383,7 +387,7 @@ impl fmt::Debug for CheckpointerThread {
 mod tests {
     use std::path::Path;
 
-    use hitherto_cluster::{Encode, Refusal, Refused};
+    use hitherto_cluster::{Durability, Encode, Refusal, Refused};
     use hitherto_jetstream::{Limits, Meta};
     use hitherto_platform::{FaultyDisk, SeededEntropy};
 
@@ -404,6 +408,12 @@ mod tests {
         fn open_group(&self, _: GroupId, _: LogIndex) {}
 
         fn close_group(&self, _: GroupId) {}
+
+        fn set_durability(&self, _: GroupId, _: Durability) {}
+
+        fn sync(&self) -> Result<(), Refusal> {
+            Ok(())
+        }
 
         fn release(&self, before: WalPosition) {
             *self.released.lock().unwrap() = Some(before.file);
@@ -520,6 +530,36 @@ mod tests {
             assert_eq!(checkpointer.checkpoint(&[stuck]).unwrap(), Done::All);
         });
         assert_eq!(*log.released.lock().unwrap(), Some(5));
+    }
+
+    #[test]
+    fn after_a_full_disk_checkpoints_go_on_without_a_restart() {
+        let (log, queue) = (Arc::new(Position::default()), Arc::new(ShardQueue::new()));
+        let mut checkpointer = checkpointer(&log, &queue);
+        let disk = FaultyDisk::new();
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let file = Path::new("/state.redb");
+        let opened = Checkpoints::open(&shared, file, &SeededEntropy::new(1));
+        checkpointer.checkpoints = opened.unwrap();
+        let activity = Arc::clone(&checkpointer.activity);
+        let large = Checkpoint {
+            applied: LogIndex(1),
+            wal: LOG_START,
+            state: vec![1; 10_000_000],
+            manifest: None,
+        };
+        for file in 1..4 {
+            *log.file.lock().unwrap() = file;
+            thread::scope(|scope| {
+                scope.spawn(|| answer(&queue, &activity, None, Vec::new()));
+                assert_eq!(checkpointer.checkpoint(&[]).unwrap(), Done::All);
+            });
+            assert_eq!(*log.released.lock().unwrap(), Some(file));
+            disk.set_capacity(Some(disk.used_bytes()));
+            let refused = checkpointer.checkpoints.save(GroupId(9), &large);
+            assert!(matches!(refused, Err(Error::Full { .. })), "{refused:?}");
+            disk.set_capacity(None);
+        }
     }
 
     #[test]

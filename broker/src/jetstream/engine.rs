@@ -5,11 +5,13 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use hitherto_cluster::{SoloLog, SoloOptions};
-use hitherto_jetstream::{GroupId, Limits, Meta};
+use hitherto_cluster::{Log, SoloLog, SoloOptions};
+use hitherto_jetstream::command::Control;
+use hitherto_jetstream::{Command, GroupId, Limits, Meta};
 use hitherto_platform::{Clock, Disk, Entropy};
 use hitherto_storage::Error;
 
@@ -27,6 +29,7 @@ use super::outlet::{ApiFigures, Outlet};
 use super::quota::Quota;
 use super::receipt::Receipt;
 use super::recovery::{self, Recovered, RecoveredStream};
+use super::replica::Record;
 use super::reserve::Reserve;
 use super::room::{self, WaitingRoom};
 use super::shard::{Shard, ShardParts};
@@ -260,6 +263,9 @@ impl JetStream {
         }
         // It asks the shards, so it ends before them.
         drop(keeper);
+        if with_checkpoint {
+            self.settle();
+        }
         self.log.shutdown();
         let checkpointer = checkpointer.and_then(|mut thread| thread.stop());
         let last = match checkpointer {
@@ -278,6 +284,21 @@ impl JetStream {
         // Whoever waits for room need not any more.
         self.waiting_room.notify();
         last
+    }
+
+    /// Lets the relaxed streams put into the log that everything before is synced, as the log's end makes it.
+    fn settle(&self) {
+        let (answer, answers) = sync_channel(self.shards.len());
+        for shard in &self.shards {
+            shard.push(Input::Settle(answer.clone()));
+        }
+        drop(answer);
+        // Ends early when a shard has ended.
+        for _ in &self.shards {
+            if answers.recv().is_err() {
+                return;
+            }
+        }
     }
 
     /// The numbers of the shards whose threads have ended.
@@ -327,7 +348,12 @@ impl Groups {
         for (group, RecoveredStream { stream, store, .. }) in self.streams {
             let shard = usize::try_from(group.0).unwrap_or_default() % shards.len();
             log.open_group(group, stream.applied());
-            let replica = order::open(group, stream, store, parts, &queues[shard]);
+            let resumes = stream.durability_to_resume();
+            let has_resumed = resumes.is_some_and(|control| propose_resume(&**log, group, control));
+            let mut replica = order::open(group, stream, store, parts, &queues[shard]);
+            if has_resumed {
+                replica.note_resumed();
+            }
             shards[shard].replicas.insert(group, replica);
         }
         for group in self.deleted {
@@ -337,6 +363,13 @@ impl Groups {
         shards[0].meta = Some(MetaOwner::new(self.meta, parts.clone(), queues.to_vec()));
         shards
     }
+}
+
+/// Puts it before everything the stream takes in; `false` when the log has ended, and then nothing is taken.
+fn propose_resume(log: &dyn Log<Receipt>, group: GroupId, control: Control) -> bool {
+    let command = Command::Control(control);
+    let record = Record::new(&command, &Receipt::Durability);
+    log.propose(group, &record, Receipt::Durability).is_ok()
 }
 
 impl Drop for JetStream {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub(crate) enum Input {
     Keep(KeepOrder),
     /// What became of the files of a group.
     Kept(GroupId, Box<Kept>),
+    /// The node ends in order: let every stream say that nothing it acknowledges is lost, then answer.
+    Settle(SyncSender<()>),
     /// Come to an end.
     Stop,
     /// Come to a bad end.

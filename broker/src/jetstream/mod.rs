@@ -12,6 +12,7 @@
 //! | `meta_owner` | group 0, on shard 0: which streams there are |
 //! | `order` | what it has decided, for the shard of the stream |
 //! | `refusals` | publishes nobody waits for, when they are refused |
+//! | `relaxation` | whether a stream acknowledges before the log syncs |
 //! | `receipt` | who waits for the fate of a record |
 //! | `pub_ack`, `outlet` | what is said to clients |
 //! | `checkpointer` | the thread that makes checkpoints and releases the log |
@@ -45,6 +46,7 @@ mod quota;
 mod receipt;
 mod recovery;
 mod refusals;
+mod relaxation;
 mod replica;
 mod reserve;
 mod room;

@@ -71,7 +71,8 @@ impl Opening {
         };
         let stream = Stream::new(*self.config, self.created);
         hands.log.open_group(self.group, LogIndex(0));
-        let replica = open(self.group, stream, store, parts, queue);
+        let mut replica = open(self.group, stream, store, parts, queue);
+        replica.follow_durability(hands);
         if let Some(receipt) = &self.receipt {
             let mut info = changes::stream_info(&replica, hands.now);
             info.did_create = true;

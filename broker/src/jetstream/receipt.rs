@@ -19,6 +19,8 @@ pub(crate) enum Receipt {
     PubAck(Subject),
     /// Nothing for itself: it is a copy of a message, whose own answer waits for it.
     Copy(HeldAnswer),
+    /// The stream itself wants to know that the log has its record about durability.
+    Durability,
     /// An empty message to each when it is committed: double acks.
     Processed(Vec<Subject>),
     /// The answer to a request of the JetStream API.
@@ -60,7 +62,7 @@ pub(crate) fn tell_gone(receipts: Vec<Receipt>, outlet: &mut Outlet) {
     let error = ApiError::stream_not_found();
     for receipt in receipts {
         match receipt {
-            Receipt::None | Receipt::Processed(_) => {}
+            Receipt::None | Receipt::Durability | Receipt::Processed(_) => {}
             Receipt::Copy(held) => outlet.let_go(held),
             Receipt::PubAck(reply) => {
                 // The stream has no name any more that the answer could tell.

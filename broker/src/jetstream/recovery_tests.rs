@@ -62,7 +62,7 @@ fn leave_without_checkpoint(disk: &Arc<dyn Disk>, changed: impl Fn(&mut StreamCo
         wal.append(&entries).unwrap();
     }
     let state_file = Path::new(DIR).join("state.redb");
-    let checkpoints = Checkpoints::open(disk, &state_file, &*entropy).unwrap();
+    let mut checkpoints = Checkpoints::open(disk, &state_file, &*entropy).unwrap();
     let checkpoint = Checkpoint {
         applied: meta.applied(),
         wal: wal.position(),

@@ -8,14 +8,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use hitherto_cluster::{Committed, Encode, Log, LogError, Refusal, Refused};
+use hitherto_cluster::{Committed, Durability, Encode, Log, LogError, Refusal, Refused};
 use hitherto_jetstream::ack_subject::{AckKind, AckSubject};
 use hitherto_jetstream::api::{ApiError, StreamInfo};
 use hitherto_jetstream::command::{Control, decode_all};
 use hitherto_jetstream::{
     Ack, AckPolicy, Command, Compression, ConsumerBounds, Delivery, LogIndex, Outcome, Output,
-    Republished,
-    StoredMessage, Stream, StreamConfig, StreamSeq, Watch,
+    Republished, StoredMessage, Stream, StreamConfig, StreamSeq, Watch,
 };
 use hitherto_platform::Entropy;
 use hitherto_protocol::{HeadersBuilder, Subject, Timestamp};
@@ -30,6 +29,7 @@ use super::input::Input;
 use super::outlet::Outlet;
 use super::pub_ack::PubAckForm;
 use super::receipt::{Receipt, failure_error, refusal_error};
+use super::relaxation::{Relaxation, Step};
 use super::reserve::Reserve;
 use super::state_record::StateSnapshot;
 use super::unreadable::Unreadable;
@@ -52,6 +52,8 @@ pub(crate) struct Replica {
     unproposed: VecDeque<(Command, Receipt)>,
     /// What the command applied last has published again; empty between commands.
     copies: Vec<Republished>,
+    /// Whether acks go before the sync.
+    relaxation: Relaxation,
     /// Interest in the deliver subjects of push consumers, by consumer.
     watches: BTreeMap<String, InterestWatch>,
     /// It is on the shard's list of those to look after.
@@ -79,7 +81,9 @@ impl Replica {
         report: DamageReport,
     ) -> Self {
         let pub_ack = PubAckForm::new(&entry.name);
+        let relaxation = Relaxation::new(stream.is_relaxed());
         Self {
+            relaxation,
             entry,
             stream,
             store,
@@ -115,6 +119,11 @@ impl Replica {
             if is_rare {
                 self.follow_config();
                 self.publish_usage();
+                if matches!(receipt, Receipt::Durability) {
+                    self.relaxation.applied();
+                }
+                // Before the answer: who has it may count on what the configuration says.
+                self.follow_durability(hands);
             }
             if self.captured.is_limited() {
                 self.captured.report_held(self.stream.state().bytes);
@@ -155,7 +164,9 @@ impl Replica {
             _ => None,
         };
         for again in &copies {
-            hands.outlet.republish(&self.entry.name, again, held.as_ref());
+            hands
+                .outlet
+                .republish(&self.entry.name, again, held.as_ref());
         }
         let is_answered = matches!(receipt, Receipt::PubAck(_)) && held.is_some();
         if let Some(held) = held {
@@ -173,6 +184,9 @@ impl Replica {
         }
         let error = failure_error(error);
         for receipt in receipts {
+            if matches!(receipt, Receipt::Durability) {
+                self.relaxation.failed(self.stream.is_relaxed());
+            }
             self.refuse(receipt, &error, hands.outlet);
         }
     }
@@ -183,9 +197,8 @@ impl Replica {
             self.unproposed.push_back((command, receipt));
             return;
         }
-        let refused = hands
-            .log
-            .propose(self.entry.group, &Record(&command), receipt);
+        let record = Record::new(&command, &receipt);
+        let refused = hands.log.propose(self.entry.group, &record, receipt);
         match refused {
             Ok(()) => {}
             Err(Refused {
@@ -416,7 +429,8 @@ impl Replica {
     fn answer(&mut self, receipt: Receipt, outcome: Outcome, hands: &mut Hands<'_>) {
         match (receipt, outcome) {
             // Whoever waits for a double ack learns by its time-out that it is not settled.
-            (Receipt::None, _) | (Receipt::Processed(_), Outcome::Premature) => {}
+            (Receipt::None | Receipt::Durability, _)
+            | (Receipt::Processed(_), Outcome::Premature) => {}
             (Receipt::Copy(held), _) => hands.outlet.let_go(held),
             (Receipt::PubAck(reply), Outcome::Published(published)) => {
                 let form = &self.pub_ack;
@@ -438,6 +452,38 @@ impl Replica {
         }
     }
 
+    /// Lets acks go before the sync, or not, as the configuration now in force says.
+    pub(crate) fn follow_durability(&mut self, hands: &mut Hands<'_>) {
+        let is_wanted = self.stream.config().is_relaxed();
+        let group = self.entry.group;
+        match self.relaxation.next(is_wanted, self.stream.is_relaxed()) {
+            Step::Nothing => {}
+            Step::Ask(relaxed) => {
+                if !relaxed {
+                    hands.log.set_durability(group, Durability::Synced);
+                }
+                self.relaxation.asked(relaxed);
+                let control = Control::Durability {
+                    relaxed,
+                    skip_to: None,
+                };
+                self.propose(Command::Control(control), Receipt::Durability, hands);
+            }
+            Step::Relax => hands.log.set_durability(group, Durability::Relaxed),
+        }
+    }
+
+    /// A record about durability was proposed before the stream takes anything in.
+    pub(crate) fn note_resumed(&mut self) {
+        self.relaxation.asked(self.stream.config().is_relaxed());
+    }
+
+    /// The node ends in order: nothing may be lost any more, and the stream says so.
+    pub(crate) fn end_relaxation(&mut self, hands: &mut Hands<'_>) {
+        self.relaxation.end();
+        self.follow_durability(hands);
+    }
+
     /// Takes in what the configuration now in force says.
     pub(crate) fn follow_config(&mut self) {
         let config = self.stream.config();
@@ -452,7 +498,7 @@ impl Replica {
     fn refuse(&self, receipt: Receipt, error: &ApiError, outlet: &mut Outlet) {
         match receipt {
             // A client that waits for a double ack learns by its time-out, as with nats-server.
-            Receipt::None | Receipt::Processed(_) => {}
+            Receipt::None | Receipt::Durability | Receipt::Processed(_) => {}
             Receipt::Copy(held) => outlet.let_go(held),
             Receipt::PubAck(reply) => {
                 outlet.reply_with(&reply, |buf| self.pub_ack.write_error(buf, error));
@@ -590,11 +636,29 @@ pub(crate) fn keep_body(store: &mut StreamStore, output: Output) {
 }
 
 /// A command of the state machine on its way into the log.
-pub(crate) struct Record<'a>(pub(crate) &'a Command);
+pub(crate) struct Record<'a> {
+    command: &'a Command,
+    needs_sync: bool,
+}
+
+impl<'a> Record<'a> {
+    /// A rare change is never answered before it is synced, nor is an acknowledgement that asks for it.
+    pub(crate) fn new(command: &'a Command, receipt: &Receipt) -> Self {
+        let is_awaited = matches!(receipt, Receipt::Processed(_));
+        Self {
+            command,
+            needs_sync: is_awaited || matches!(command, Command::Control(_)),
+        }
+    }
+}
 
 impl Encode for Record<'_> {
     fn encode(&self, buf: &mut BytesMut) {
-        self.0.encode(buf);
+        self.command.encode(buf);
+    }
+
+    fn needs_sync(&self) -> bool {
+        self.needs_sync
     }
 }
 

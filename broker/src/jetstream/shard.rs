@@ -9,6 +9,7 @@ use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -127,8 +128,10 @@ impl Shard {
         let now = self.now();
         for group in self.replicas.keys().copied().collect::<Vec<_>>() {
             if let Some(replica) = self.replicas.get_mut(&group) {
+                let hands = &mut hands(&self.parts, &mut self.outlet);
                 replica.stream.resume(now);
-                replica.carry_out(&mut hands(&self.parts, &mut self.outlet));
+                replica.carry_out(hands);
+                replica.follow_durability(hands);
             }
             self.touch(group);
         }
@@ -176,6 +179,7 @@ impl Shard {
             Input::CheckpointSaved(group, manifest) => self.checkpoint_saved(group, &manifest),
             Input::Keep(order) => self.name_work(&order),
             Input::Kept(group, kept) => self.keep(group, *kept),
+            Input::Settle(answer) => self.settle(&answer),
             Input::Stop => return true,
             #[cfg(test)]
             Input::Panic => panic!("a test wants it"),
@@ -518,6 +522,14 @@ impl Shard {
                 replica.store.return_shreds(shreds);
             }
         });
+    }
+
+    fn settle(&mut self, answer: &SyncSender<()>) {
+        for replica in self.replicas.values_mut() {
+            replica.end_relaxation(&mut hands(&self.parts, &mut self.outlet));
+        }
+        // Who asked may have given up.
+        answer.send(()).ok();
     }
 
     fn with_replica(&mut self, group: GroupId, act: impl FnOnce(&mut Replica, &mut Hands<'_>)) {

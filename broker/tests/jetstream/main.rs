@@ -16,6 +16,7 @@ mod harness;
 mod keeper;
 mod push;
 mod reads;
+mod relaxed;
 mod restarts;
 mod streams;
 #[path = "../support/mod.rs"]

@@ -8,8 +8,9 @@ use crate::{InFlight, LogError};
 
 /// Is told the fate of every record. Runs on the log's own thread between two syncs: it must not block.
 pub trait Commits<R>: Send + 'static {
-    /// An entry is committed: it will be there after any crash. Entries of a group come in order and
-    /// without gaps.
+    /// An entry is committed: it will be there after any crash, or, in a group of
+    /// [`Durability::Relaxed`](crate::Durability::Relaxed), after any crash but a power cut that comes soon.
+    /// Entries of a group come in order and without gaps.
     fn committed(&mut self, entry: Committed<R>);
 
     /// Records of a group are not committed, or nobody knows: the error says which.

@@ -16,5 +16,7 @@ mod solo;
 
 pub use budget::InFlight;
 pub use commits::{Commits, Committed};
-pub use log::{Encode, Log, LogError, Refusal, Refused};
-pub use solo::{ENTRY_BYTES_MAX, ENTRY_RECORDS_MAX, ROUND_BYTES_MAX, SoloLog, SoloOptions};
+pub use log::{Durability, Encode, Log, LogError, Refusal, Refused};
+pub use solo::{
+    ENTRY_BYTES_MAX, ENTRY_RECORDS_MAX, RELAXED_SYNC_WITHIN, ROUND_BYTES_MAX, SoloLog, SoloOptions,
+};

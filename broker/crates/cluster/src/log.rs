@@ -29,11 +29,22 @@ pub trait Log<R>: Send + Sync {
     /// Takes no more records of a group. Those not written yet come back as failed.
     fn close_group(&self, group: GroupId);
 
+    /// Says whether the records of a group are reported committed before they are synced. A group that was
+    /// opened is [`Durability::Synced`]. The change holds for every record proposed after the call.
+    fn set_durability(&self, group: GroupId, durability: Durability);
+
+    /// Waits until everything that was reported committed is synced. Blocks; returns at once when it is.
+    ///
+    /// # Errors
+    /// The log has ended, and what it did not sync may be lost.
+    fn sync(&self) -> Result<(), Refusal>;
+
     /// Allows the log to forget what lies wholly before a position.
     fn release(&self, before: WalPosition);
 
-    /// Tells where a replay begins that needs no entry committed so far: all of them lie before it and have been
-    /// handed to [`Commits`](crate::Commits).
+    /// Tells where a replay begins that needs no entry that is committed and synced so far: all of them lie before
+    /// it and have been handed to [`Commits`](crate::Commits). Of those handed over only entries of relaxed groups
+    /// that are not synced lie behind it.
     fn position(&self) -> WalPosition;
 
     /// Tells whether so much is under way that publishers should wait.
@@ -47,10 +58,27 @@ pub trait Log<R>: Send + Sync {
     fn end(&self);
 }
 
+/// When the records of a group are reported committed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When they survive any crash.
+    #[default]
+    Synced,
+    /// When they survive the end of the process; the sync follows within
+    /// [`RELAXED_SYNC_WITHIN`](crate::RELAXED_SYNC_WITHIN). Of what a power cut takes it takes the end: no
+    /// record is lost that has a later one of any group.
+    Relaxed,
+}
+
 /// Something that can be written into the log.
 pub trait Encode {
     /// Appends the record. It must delimit itself: records of one entry lie back to back.
     fn encode(&self, buf: &mut BytesMut);
+
+    /// Tells whether it is reported committed only when it is synced, also in a relaxed group.
+    fn needs_sync(&self) -> bool {
+        false
+    }
 }
 
 /// A record that was not taken.

@@ -3,23 +3,28 @@
 //! Proposers encode straight into the open batch of their group, under that group's lock. The lane (see
 //! [`lane`]) swaps the batches of all groups that have some, makes one write and one sync of them, and
 //! tells [`Commits`]. A batch is what arrived during the previous sync; there is no timer.
+//!
+//! A write of relaxed groups alone is told without a sync, which follows; see [`Durability`].
 
 mod group;
 mod lane;
+mod synced;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use hitherto_jetstream::{GroupId, LogIndex};
 use hitherto_storage::{Wal, WalPosition};
 
 use self::group::Group;
 use self::lane::Lane;
+use self::synced::Synced;
 use crate::budget::Budget;
-use crate::{Commits, Encode, Log, Refusal, Refused};
+use crate::{Commits, Durability, Encode, Log, Refusal, Refused};
 
 /// Size at which an entry is complete: 256 KiB. A larger record is an entry of its own.
 pub const ENTRY_BYTES_MAX: usize = 256 * 1024;
@@ -29,6 +34,10 @@ pub const ENTRY_RECORDS_MAX: usize = 4096;
 
 /// Size at which a write is complete: 4 MiB. What is left over goes with the next one.
 pub const ROUND_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Time within which the records of a relaxed group are synced after they were reported: 100 ms. The sync
+/// begins after half of it.
+pub const RELAXED_SYNC_WITHIN: Duration = Duration::from_millis(100);
 
 /// Limits of a [`SoloLog`].
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +69,7 @@ struct Shared<R> {
     lane_wake: Condvar,
     budget: Arc<Budget>,
     position: Mutex<WalPosition>,
+    synced: Synced,
 }
 
 struct Groups<R> {
@@ -73,6 +83,8 @@ struct Desk<R> {
     /// Groups with records.
     dirty: VecDeque<Arc<Group<R>>>,
     release: Option<WalPosition>,
+    /// Somebody waits for a sync.
+    wants_sync: bool,
     closing: bool,
     /// The lane sleeps: who leaves something wakes it, with one system call instead of one per record.
     lane_sleeps: bool,
@@ -92,12 +104,14 @@ impl<R: Send + 'static> SoloLog<R> {
             desk: Mutex::new(Desk {
                 dirty: VecDeque::new(),
                 release: None,
+                wants_sync: false,
                 closing: false,
                 lane_sleeps: false,
             }),
             lane_wake: Condvar::new(),
             budget: Budget::new(options.pending_bytes_max),
             position: Mutex::new(wal.replay_position()),
+            synced: Synced::default(),
         });
         let lane = Lane::new(Arc::clone(&shared), wal, commits);
         let thread = thread::Builder::new()
@@ -171,6 +185,27 @@ impl<R: Send + 'static> Log<R> for SoloLog<R> {
             drop(groups);
             // So that what it has comes back even if nobody proposes to it any more.
             self.shared.queue(group);
+        }
+    }
+
+    fn set_durability(&self, group: GroupId, durability: Durability) {
+        if let Some(group) = self.shared.groups().by_id.get(&group) {
+            group.set_durability(durability);
+        }
+    }
+
+    fn sync(&self) -> Result<(), Refusal> {
+        let Some(told) = self.shared.synced.is_behind() else {
+            return Ok(());
+        };
+        let mut desk = self.shared.desk();
+        desk.wants_sync = true;
+        desk.lane_sleeps = false;
+        drop(desk);
+        self.shared.lane_wake.notify_one();
+        match self.shared.synced.wait_for(told) {
+            true => Ok(()),
+            false => Err(self.ended().unwrap_or(Refusal::Failed)),
         }
     }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use hitherto_cluster::{
-    Commits, Committed, ENTRY_RECORDS_MAX, Encode, Log, LogError, Refusal, SoloLog, SoloOptions,
+    Commits, Committed, Durability, ENTRY_RECORDS_MAX, Encode, Log, LogError, RELAXED_SYNC_WITHIN,
+    Refusal, SoloLog, SoloOptions,
 };
 use hitherto_jetstream::{GroupId, LogIndex};
 use hitherto_platform::{Disk, FaultyDisk};
@@ -313,4 +314,120 @@ fn damage_of_the_last_entry_is_found_once_the_log_had_a_pause() {
     let opened = Wal::open(Arc::new(disk), Path::new("wal"), wal_options());
     let damaged = opened.map(drop).unwrap_err().to_string();
     assert!(damaged.contains("unreadable"), "{damaged}");
+}
+
+/// A record that is not reported before it is synced, in any group.
+struct Strict;
+
+impl Encode for Strict {
+    fn encode(&self, buf: &mut BytesMut) {
+        buf.put_slice(b"strict");
+    }
+
+    fn needs_sync(&self) -> bool {
+        true
+    }
+}
+
+/// A log with a group of each sort: 1 is relaxed, 2 is not.
+fn start_relaxed(disk: &FaultyDisk) -> (SoloLog<u32>, Receiver<Told>) {
+    let (log, told) = start(disk);
+    log.open_group(GroupId(1), LogIndex(0));
+    log.open_group(GroupId(2), LogIndex(0));
+    log.set_durability(GroupId(1), Durability::Relaxed);
+    (log, told)
+}
+
+#[test]
+fn records_of_a_relaxed_group_are_reported_before_the_sync_that_follows() {
+    let disk = FaultyDisk::new();
+    let (log, told) = start_relaxed(&disk);
+    let (syncs, start) = (disk.counters().syncs, log.position());
+    let before = std::time::Instant::now();
+    log.propose(GroupId(1), &Text("early"), 1).unwrap();
+    committed(&told);
+    let seen = (disk.counters().syncs, log.position());
+    // Unless this machine stood still for longer than the log waits.
+    if before.elapsed() < RELAXED_SYNC_WITHIN / 2 {
+        assert_eq!(seen, (syncs, start));
+    }
+    // Nobody asks for it.
+    while log.position() == start {
+        assert!(before.elapsed() < WAIT_MAX, "the sync follows by itself");
+        std::thread::yield_now();
+    }
+    assert_eq!(log.sync(), Ok(()));
+    disk.crash();
+    drop(log);
+    assert_eq!(on_disk(&disk).len(), 1);
+}
+
+#[test]
+fn waiting_for_the_sync_makes_what_was_reported_durable() {
+    let disk = FaultyDisk::new();
+    let (log, told) = start_relaxed(&disk);
+    for receipt in 0..20 {
+        log.propose(GroupId(1), &Text("early"), receipt).unwrap();
+        committed(&told);
+        assert_eq!(log.sync(), Ok(()));
+        let there = on_disk(&copy_after_power_cut(&disk));
+        assert_eq!(there.len(), usize::try_from(receipt).unwrap() + 1);
+    }
+}
+
+#[test]
+fn what_must_not_wait_is_reported_after_the_sync_and_so_is_what_stands_before_it() {
+    let disk = FaultyDisk::new();
+    let (log, told) = start_relaxed(&disk);
+    for (group, record) in [(2, &Text("durable") as &dyn Encode), (1, &Strict)] {
+        for receipt in 0..20 {
+            log.propose(GroupId(1), &Text("early"), receipt).unwrap();
+            committed(&told);
+            log.propose(GroupId(group), record, receipt).unwrap();
+            committed(&told);
+            let there = on_disk(&copy_after_power_cut(&disk));
+            let early = there.iter().filter(|(.., body)| body == "early").count();
+            let others = there.len() - early;
+            assert_eq!(
+                early, others,
+                "every other one is there with those before it"
+            );
+            assert_eq!(others % 20, (usize::try_from(receipt).unwrap() + 1) % 20);
+        }
+    }
+    log.set_durability(GroupId(1), Durability::Synced);
+    log.propose(GroupId(1), &Text("late"), 1).unwrap();
+    committed(&told);
+    let there = on_disk(&copy_after_power_cut(&disk));
+    assert_eq!(there.last().unwrap().2, "late");
+}
+
+#[test]
+fn an_end_syncs_what_was_reported() {
+    let disk = FaultyDisk::new();
+    let (log, told) = start_relaxed(&disk);
+    log.propose(GroupId(1), &Text("early"), 1).unwrap();
+    committed(&told);
+    log.shutdown();
+    assert_eq!(log.sync(), Ok(()));
+    disk.crash();
+    assert_eq!(on_disk(&disk).len(), 1);
+}
+
+#[test]
+fn a_failed_sync_of_what_was_reported_is_told_to_who_waits() {
+    let disk = FaultyDisk::new();
+    let (log, told) = start_relaxed(&disk);
+    disk.fail_sync(0);
+    log.propose(GroupId(1), &Text("early"), 1).unwrap();
+    committed(&told);
+    assert_eq!(log.sync(), Err(Refusal::Failed));
+    assert_eq!(log.ended(), Some(Refusal::Failed));
+}
+
+/// What a power cut right now would leave.
+fn copy_after_power_cut(disk: &FaultyDisk) -> FaultyDisk {
+    let copy = disk.snapshot();
+    copy.crash();
+    copy
 }

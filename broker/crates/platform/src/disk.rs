@@ -2,7 +2,8 @@
 //!
 //! Contract of every implementation, which storage relies on:
 //! * bytes written are durable after [`DiskFile::sync_data`] returned `Ok`, not before; those of a file
-//!   opened to [write durably](OpenMode::WriteDurably) after [`DiskFile::write_at`] returned `Ok`;
+//!   opened to [write durably](OpenMode::WriteDurably) after [`DiskFile::write_at`] returned `Ok`, which says
+//!   nothing about what [`DiskFile::write_later`] wrote before;
 //! * a created, renamed or removed name is durable after [`Disk::sync_dir`] of its directory;
 //! * after a failed `sync_data`, or durable write, nothing written since the last good one may be trusted, even if a
 //!   later call succeeds (the kernel marks the pages clean).
@@ -134,6 +135,15 @@ pub trait DiskFile: Send + Sync + Debug {
     /// # Errors
     /// `StorageFull` when the disk is full; part of the bytes may have been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// As [`DiskFile::write_at`], and never durable before [`DiskFile::sync_data`]: so a file opened to
+    /// [write durably](OpenMode::WriteDurably) takes what can wait.
+    ///
+    /// # Errors
+    /// As [`DiskFile::write_at`].
+    fn write_later(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_at(bytes, offset)
+    }
 
     /// Reads up to `buf.len()` bytes at `offset`; `0` means the end of the file.
     ///

@@ -51,5 +51,6 @@ pub use stream_store::{
     Shred, StreamStore, StreamStoreOptions,
 };
 pub use wal::{
-    Entry, Replay, Wal, WalEntry, WalFileSummary, WalOptions, WalPosition, WalRange, WalSummary,
+    Entry, Replay, UNSYNCED_BYTES_MAX, Wal, WalEntry, WalFileSummary, WalOptions, WalPosition,
+    WalRange, WalSummary,
 };

@@ -11,13 +11,15 @@
 //! file without zeros: writing everything twice would cost them more than the journal does.
 //!
 //! Rules, which the tests assert:
-//! * `append` returns `Ok` after the sync, never before.
+//! * `append` returns `Ok` after the sync, never before. [`Wal::append_unsynced`] does not sync; what it wrote
+//!   is durable with the next append, mark or [`Wal::sync`], and a frame says how many before it were not
+//!   known to be durable. Of those any may be missing after a power cut, and then all behind it are cut.
 //! * A failed write or sync poisons the log for good: the kernel may have dropped the pages and
 //!   would let a second sync "succeed". A full disk does not: the frame does not count, the next
 //!   append overwrites it. Nor does a next file that cannot be made, as when too many files are open:
 //!   the active file was not touched. Once that file has its name, every failure poisons.
-//! * Bad bytes behind the last good frame, with no later frame in the file, are a frame under way
-//!   at the crash: cut. Anything else that is bad is [`Error::Damaged`] and nothing is cut.
+//! * Bad bytes behind the last good frame, with no later frame in the file that says they were durable, are
+//!   a frame under way at the crash: cut. Anything else that is bad is [`Error::Damaged`] and nothing is cut.
 //! * A recycled file gets a new random generation, so its old frames never count.
 //!
 //! A bad *last* frame cannot be told from one under way by looking at the log alone. Three things
@@ -47,12 +49,15 @@ use self::file::{FileHeader, spare_path, wal_path};
 use self::frame::Link;
 use self::frame_buffer::FrameBuffer;
 use self::recovery::Recovered;
-use self::writer::ActiveFile;
+use self::writer::{ActiveFile, Sync};
 use crate::Error;
 use crate::files;
 
 pub use self::replay::{Entry, Replay};
 pub use self::verify::{WalFileSummary, WalSummary};
+
+/// Bytes of frames that may be written and not synced, see [`Wal::append_unsynced`]: 1 MiB.
+pub const UNSYNCED_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A place in the log: where a frame starts. Ordered as the log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -146,8 +151,12 @@ pub struct Wal {
     /// Complete files that may still be needed, oldest first.
     older: VecDeque<u64>,
     active: ActiveFile,
-    /// What the next frame carries. Moves only after a frame is durable.
+    /// What the next frame carries. Moves only after a frame is written.
     next: Link,
+    /// Frames before the next one that are not synced. All of them lie in the active file.
+    unsynced_frames: u16,
+    /// Where the first of them starts, or else the next frame.
+    durable_end: WalPosition,
     spares: Vec<PathBuf>,
     /// Reused by every append.
     buffer: FrameBuffer,
@@ -233,6 +242,44 @@ impl Wal {
         Ok(position)
     }
 
+    /// Appends entries as [`Wal::append`] does, but for the sync: they survive the end of the process and
+    /// not that of the machine, until something syncs. At most [`UNSYNCED_BYTES_MAX`] are left like that;
+    /// what would be more is synced with all before it.
+    ///
+    /// # Errors
+    /// As [`Wal::append`]. After [`Error::Full`] earlier entries still wait for their sync.
+    pub fn append_unsynced(&mut self, entries: &[WalEntry<'_>]) -> Result<WalPosition, Error> {
+        self.check_poisoned()?;
+        if entries.is_empty() {
+            return Ok(self.position());
+        }
+        let len = frame::measure(entries)? as u64;
+        let written = match self.unsynced_bytes().saturating_add(len) <= UNSYNCED_BYTES_MAX {
+            true => self.write_frame(entries, Sync::Later)?,
+            false => self.append_frame(entries)?,
+        };
+        self.marked = false;
+        self.trailing_mark = None;
+        Ok(written)
+    }
+
+    /// Makes everything appended durable. Nothing is done when it is.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`], or [`Error::Io`], which poisons the log.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        self.check_poisoned()?;
+        if self.unsynced_frames > 0 {
+            self.sync_frames()?;
+        }
+        Ok(())
+    }
+
+    /// Bytes appended that are not durable yet.
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.active.offset.saturating_sub(self.durable_end.offset)
+    }
+
     /// Recycles the files that lie wholly before `before`. The active file always stays.
     ///
     /// # Errors
@@ -257,14 +304,15 @@ impl Wal {
         }
     }
 
-    /// Returns where a replay may begin that needs nothing of what was appended so far: at the mark behind it
+    /// Returns where a replay may begin that needs nothing of what is durable so far: at the mark behind it
     /// when there is one. A frame there tells the next start how the log goes on, whatever became of those
-    /// before it.
+    /// before it. What is not synced lies behind it.
     pub fn replay_position(&self) -> WalPosition {
-        self.trailing_mark.unwrap_or_else(|| self.position())
+        self.trailing_mark.unwrap_or(self.durable_end)
     }
 
-    /// Writes a mark behind the last frame: an empty frame that says the one before it was durable.
+    /// Writes a mark behind the last frame: an empty frame that says the one before it was durable, which it
+    /// is from now on in any case.
     ///
     /// Without it damage of the last frame cannot be told from a write that was under way at a
     /// crash, which is cut. Call it when nothing has been appended for a while; nothing is written
@@ -273,7 +321,7 @@ impl Wal {
     /// # Errors
     /// As [`Wal::append`], except [`Error::Full`] and [`Error::NoNextFile`].
     pub fn mark(&mut self) -> Result<(), Error> {
-        self.check_poisoned()?;
+        self.sync()?;
         if std::mem::replace(&mut self.marked, true) {
             return Ok(());
         }
@@ -327,7 +375,7 @@ impl Wal {
             older,
             files,
             tail,
-            last_frame,
+            doubtful,
         } = recovered;
         let from = parts.options.replay_from;
         let replay = Replay::new(parts.disk.clone(), dir.to_owned(), files, from);
@@ -340,8 +388,8 @@ impl Wal {
             file: files::open(&*parts.disk, tail.path(), OpenMode::WriteDurably)?,
         };
         let mut wal = Self::assemble(parts, dir, older, (active, next));
-        if let Some(start) = last_frame {
-            wal.renew_last_frame(start)?;
+        if let Some(start) = doubtful {
+            wal.renew_frames(start)?;
         }
         wal.names
             .sync()
@@ -363,8 +411,13 @@ impl Wal {
             names: parts.names,
             options: parts.options,
             older,
+            durable_end: WalPosition {
+                file: active.number,
+                offset: active.offset,
+            },
             active,
             next,
+            unsynced_frames: 0,
             spares: parts.spares,
             buffer: FrameBuffer::default(),
             poisoned: false,
@@ -386,3 +439,5 @@ struct Parts {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unsynced_tests;

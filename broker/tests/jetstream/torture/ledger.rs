@@ -3,6 +3,9 @@
 //! An answer is definite or it is not. What was acknowledged is there, what was refused is not, and what
 //! nobody answered for may be there once. After a look the unanswered is known too: what was served once
 //! may not vanish later.
+//!
+//! A relaxed stream promises less: what was acknowledged since something last was on disk for certain may be
+//! lost, from some message on to the end and never in the middle, and its sequences name nothing else ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +39,12 @@ pub(super) struct Ledger {
     /// What it has acknowledged without an answer: it may come again or not.
     perhaps_settled: BTreeSet<u64>,
     last_seq: u64,
+    /// The stream is relaxed.
+    is_relaxed: bool,
+    /// Everything acknowledged up to here is on disk for certain. Only of use where it is relaxed.
+    safe_seq: u64,
+    /// Sequences of acknowledged messages that were lost.
+    burnt: BTreeSet<u64>,
     next_number: u64,
     acked: u64,
 }
@@ -53,6 +62,19 @@ impl Identity {
 }
 
 impl Ledger {
+    /// What a relaxed stream promises.
+    pub(super) fn relaxed() -> Self {
+        Self {
+            is_relaxed: true,
+            ..Self::default()
+        }
+    }
+
+    /// Everything acknowledged is on disk.
+    pub(super) fn is_safe(&mut self) {
+        self.safe_seq = self.last_seq;
+    }
+
     /// A number no message has had.
     pub(super) fn next_number(&mut self) -> u64 {
         self.next_number += 1;
@@ -65,6 +87,10 @@ impl Ledger {
             "sequence {seq} was given to {:?} and again to {content:?}",
             self.stored.get(&seq)
         );
+        assert!(
+            !self.burnt.contains(&seq),
+            "sequence {seq} was given to a lost message and again to {content:?}"
+        );
         self.last_seq = self.last_seq.max(seq);
         self.stored.insert(seq, content);
         self.acked += 1;
@@ -76,6 +102,9 @@ impl Ledger {
 
     /// Messages are asked to go; `is_done` when that was confirmed.
     pub(super) fn removed(&mut self, seqs: impl IntoIterator<Item = u64>, is_done: bool) {
+        if is_done {
+            self.is_safe();
+        }
         for seq in seqs {
             if is_done {
                 self.stored.remove(&seq);
@@ -89,6 +118,7 @@ impl Ledger {
     /// The consumer has acknowledged a message; `is_done` when that was confirmed.
     pub(super) fn settled(&mut self, seq: u64, is_done: bool) {
         if is_done {
+            self.is_safe();
             self.settled.insert(seq);
         } else {
             self.perhaps_settled.insert(seq);
@@ -136,8 +166,13 @@ impl Ledger {
             found.is_sorted_by(|(before, _), (after, _)| before < after),
             "sequences ascend: {found:?}"
         );
+        self.forget_lost_tail(found);
         let mut unknown = std::mem::take(&mut self.unknown);
         for (seq, content) in found {
+            assert!(
+                !self.burnt.contains(seq),
+                "sequence {seq} was lost: {content:?}"
+            );
             if let Some(promised) = self.stored.get(seq) {
                 assert_eq!(content, promised, "sequence {seq} has changed");
                 continue;
@@ -162,7 +197,25 @@ impl Ledger {
         self.stored = there;
         self.doubtful.clear();
         self.last_seq = self.stored.keys().copied().fold(self.last_seq, u64::max);
+        self.is_safe();
         self.check_order();
+    }
+
+    /// Of a relaxed stream the end may be missing.
+    fn forget_lost_tail(&mut self, found: &[(u64, Content)]) {
+        let is_there = |seq: &u64| found.binary_search_by_key(seq, |(seq, _)| *seq).is_ok();
+        let mut acked = self.stored.keys().copied();
+        let lost = acked.find(|seq| !is_there(seq) && !self.doubtful.contains(seq));
+        let Some(first) = lost.filter(|first| self.is_relaxed && *first > self.safe_seq) else {
+            return;
+        };
+        if let Some((seq, content)) = found.last() {
+            assert!(
+                *seq < first,
+                "{first} is lost, and behind it there is {seq}: {content:?}"
+            );
+        }
+        self.burnt.extend(self.stored.split_off(&first).into_keys());
     }
 
     /// Each writer's messages stand in the order they were sent in.

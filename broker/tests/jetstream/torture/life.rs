@@ -37,15 +37,26 @@ pub(super) enum Kept {
     Always,
     /// Until it is acknowledged.
     UntilAcked,
+    /// Until somebody removes it or the power goes: acks go before the sync.
+    Relaxed,
 }
 
 impl Kept {
-    pub(super) const ALL: [Self; 2] = [Self::Always, Self::UntilAcked];
+    pub(super) const ALL: [Self; 3] = [Self::Always, Self::UntilAcked, Self::Relaxed];
+
+    /// What is promised of it.
+    pub(super) fn ledger(self) -> Ledger {
+        match self {
+            Self::Always | Self::UntilAcked => Ledger::default(),
+            Self::Relaxed => Ledger::relaxed(),
+        }
+    }
 
     fn stream(self) -> &'static str {
         match self {
             Self::Always => "EVENTS",
             Self::UntilAcked => "WORK",
+            Self::Relaxed => "LOOSE",
         }
     }
 
@@ -55,7 +66,7 @@ impl Kept {
 
     fn retention(self) -> &'static str {
         match self {
-            Self::Always => "limits",
+            Self::Always | Self::Relaxed => "limits",
             Self::UntilAcked => "workqueue",
         }
     }
@@ -71,12 +82,15 @@ pub(super) struct Life<'a> {
 /// Makes the streams and their consumers, unless they are there.
 pub(super) async fn set_up(js: &JetStream) {
     for kept in Kept::ALL {
-        let config = json!({
+        let mut config = json!({
             "retention": kept.retention(),
             "allow_direct": true,
             "allow_atomic": true,
             "duplicate_window": 24_u64 * 3600 * 1_000_000_000,
         });
+        if kept == Kept::Relaxed {
+            config["metadata"] = json!({ "hitherto.durability": "relaxed" });
+        }
         let (stream, subjects) = (kept.stream(), format!("{}.*", kept.stream().to_lowercase()));
         js.stream(stream, &[&subjects], config).await;
         js.consumer(stream, "C", json!({ "ack_wait": 30_000_000_000_u64 }))

@@ -49,7 +49,7 @@ struct World {
     clock: Arc<ManualClock>,
     random: Rng,
     /// In the order of [`Kept::ALL`].
-    ledgers: [Ledger; 2],
+    ledgers: [Ledger; 3],
 }
 
 impl World {
@@ -60,7 +60,7 @@ impl World {
                 SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
             )),
             random: Rng::with_seed(seed),
-            ledgers: Default::default(),
+            ledgers: Kept::ALL.map(Kept::ledger),
         }
     }
 
@@ -107,14 +107,18 @@ impl World {
             life.step().await;
         }
         let end = End::random(&mut self.random);
-        self.end(js, end).await;
+        if self.end(js, end).await {
+            self.ledgers.iter_mut().for_each(Ledger::is_safe);
+        }
     }
 
-    async fn end(&mut self, js: JetStream, end: End) {
+    /// Ends a node; `true` when it says that all went well.
+    async fn end(&mut self, js: JetStream, end: End) -> bool {
+        let mut is_clean = false;
         match end {
             End::Shutdown => {
                 // Fails where the disk does.
-                js.node.shutdown().await.ok();
+                is_clean = js.node.shutdown().await.is_ok();
                 self.disk.kill();
             }
             End::Killed => {
@@ -133,6 +137,7 @@ impl World {
             }
         }
         self.disk.set_capacity(None);
+        is_clean
     }
 
     /// The last life: all is there, and the consumer gets what it has not acknowledged.

@@ -1,7 +1,7 @@
 //! One group of the solo log: the records that wait to be written.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -9,7 +9,7 @@ use hitherto_jetstream::{GroupId, LogIndex};
 
 use super::{ENTRY_BYTES_MAX, ENTRY_RECORDS_MAX};
 use crate::budget::Budget;
-use crate::{Encode, Refusal, Refused};
+use crate::{Durability, Encode, Refusal, Refused};
 
 /// Room a new batch starts with; then the size of the batch before it.
 const BATCH_BYTES_MIN: usize = 4 * 1024;
@@ -22,6 +22,8 @@ pub(super) struct Group<R> {
     id: GroupId,
     /// The last entry written; only the lane moves it.
     last: AtomicU64,
+    /// Its records are reported before they are synced.
+    is_relaxed: AtomicBool,
     waiting: Mutex<Waiting<R>>,
 }
 
@@ -44,6 +46,7 @@ struct OpenBatch<R> {
     records: BytesMut,
     /// One per record.
     receipts: Vec<R>,
+    needs_sync: bool,
 }
 
 /// Records that become one entry.
@@ -51,6 +54,8 @@ pub(super) struct Batch<R> {
     pub(super) records: Bytes,
     /// One per record.
     pub(super) receipts: Vec<R>,
+    /// One of them does, see [`Encode::needs_sync`].
+    pub(super) needs_sync: bool,
 }
 
 impl<R> Group<R> {
@@ -58,6 +63,7 @@ impl<R> Group<R> {
         Self {
             id,
             last: AtomicU64::new(last.0),
+            is_relaxed: AtomicBool::new(false),
             waiting: Mutex::new(Waiting {
                 complete: VecDeque::new(),
                 open: OpenBatch::with_capacity(0, 0),
@@ -79,6 +85,16 @@ impl<R> Group<R> {
         self.last.store(last.0, Ordering::Relaxed);
     }
 
+    /// Holds for every record added from now on: who takes one under the lock sees what was set before.
+    pub(super) fn set_durability(&self, durability: Durability) {
+        let is_relaxed = durability == Durability::Relaxed;
+        self.is_relaxed.store(is_relaxed, Ordering::Release);
+    }
+
+    pub(super) fn is_relaxed(&self) -> bool {
+        self.is_relaxed.load(Ordering::Acquire)
+    }
+
     /// Adds a record; says `true` when the caller must put the group before the lane.
     pub(super) fn push(
         &self,
@@ -96,6 +112,7 @@ impl<R> Group<R> {
         }
         let before = open.records.len();
         record.encode(&mut open.records);
+        open.needs_sync |= record.needs_sync();
         open.receipts.push(receipt);
         budget.take(open.records.len() - before);
         if open.is_complete() {
@@ -138,11 +155,13 @@ impl<R> OpenBatch<R> {
         Self {
             records: BytesMut::with_capacity(bytes),
             receipts: Vec::with_capacity(receipts),
+            needs_sync: false,
         }
     }
 
     /// Takes what was gathered; the next batch has the room this one needed.
     fn take(&mut self) -> Batch<R> {
+        let needs_sync = std::mem::take(&mut self.needs_sync);
         let bytes = self.records.len();
         let room = bytes.clamp(BATCH_BYTES_MIN, ENTRY_BYTES_MAX);
         if bytes <= self.records.capacity() / COPIED_PART {
@@ -153,13 +172,20 @@ impl<R> OpenBatch<R> {
             }
             let receipts = Vec::with_capacity(self.receipts.len());
             let receipts = std::mem::replace(&mut self.receipts, receipts);
-            return Batch { records, receipts };
+            return Batch {
+                records,
+                receipts,
+                needs_sync,
+            };
         }
         let next = Self::with_capacity(room, self.receipts.len());
-        let Self { records, receipts } = std::mem::replace(self, next);
+        let Self {
+            records, receipts, ..
+        } = std::mem::replace(self, next);
         Batch {
             records: records.freeze(),
             receipts,
+            needs_sync,
         }
     }
 

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hitherto_jetstream::{GroupId, LogIndex};
 use hitherto_storage::{Error, Wal, WalEntry, WalPosition};
 
 use super::group::{Batch, Group};
-use super::{ROUND_BYTES_MAX, Shared};
+use super::{RELAXED_SYNC_WITHIN, ROUND_BYTES_MAX, Shared};
 use crate::{Commits, Committed, InFlight, LogError, Refusal};
 
 /// The log gets a mark behind its last frame when nothing has come for so long: from then on damage of
@@ -23,6 +23,8 @@ pub(super) struct Lane<R, C> {
     backlog: VecDeque<Arc<Group<R>>>,
     /// The entries of one write. Reused.
     round: Vec<Entry<R>>,
+    /// When what was told of without a sync is synced; `None` when there is none.
+    sync_due: Option<Instant>,
 }
 
 struct Entry<R> {
@@ -34,6 +36,7 @@ struct Entry<R> {
 /// What the lane found on its desk.
 struct Errand {
     release: Option<WalPosition>,
+    wants_sync: bool,
     closing: bool,
     /// Nobody has written for [`MARK_AFTER`].
     is_idle: bool,
@@ -47,6 +50,7 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
             commits,
             backlog: VecDeque::new(),
             round: Vec::new(),
+            sync_due: None,
         }
     }
 
@@ -65,9 +69,15 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
     fn run_errand(&mut self, errand: &Errand) -> Result<(), Error> {
         if errand.is_idle {
             self.wal.mark()?;
-            *self.shared.position() = self.wal.replay_position();
+            self.publish_position();
         }
         self.write_round()?;
+        let is_due = self.sync_due.is_some_and(|due| due <= Instant::now());
+        if is_due || errand.wants_sync {
+            self.wal.sync()?;
+            self.note_synced();
+            self.publish_position();
+        }
         match errand.release {
             Some(before) => self.release(before),
             None => Ok(()),
@@ -79,21 +89,33 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
         let shared = Arc::clone(&self.shared);
         let mut desk = shared.desk();
         let mut is_idle = false;
-        while desk.dirty.is_empty() && self.backlog.is_empty() && !desk.closing && !is_idle {
+        while desk.dirty.is_empty()
+            && self.backlog.is_empty()
+            && !(desk.closing || desk.wants_sync || is_idle)
+        {
+            let pause = match self.sync_due {
+                Some(due) => Some(due.saturating_duration_since(Instant::now())),
+                None => self.wal.needs_mark().then_some(MARK_AFTER),
+            };
             desk.lane_sleeps = true;
-            if self.wal.needs_mark() {
-                let woken = shared.lane_wake.wait_timeout(desk, MARK_AFTER);
-                let (back, waited) = woken.unwrap_or_else(PoisonError::into_inner);
-                (desk, is_idle) = (back, waited.timed_out());
-            } else {
+            let Some(pause) = pause else {
                 let woken = shared.lane_wake.wait(desk);
                 desk = woken.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let woken = shared.lane_wake.wait_timeout(desk, pause);
+            let (back, waited) = woken.unwrap_or_else(PoisonError::into_inner);
+            desk = back;
+            if waited.timed_out() && self.sync_due.is_some() {
+                break;
             }
+            is_idle = waited.timed_out();
         }
         desk.lane_sleeps = false;
         self.backlog.append(&mut desk.dirty);
         Errand {
             release: desk.release.take(),
+            wants_sync: std::mem::take(&mut desk.wants_sync),
             closing: desk.closing,
             is_idle,
         }
@@ -105,9 +127,19 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
         if self.round.is_empty() {
             return Ok(());
         }
+        // Looked at after the records were taken: a group that is not relaxed any more has told so before.
+        let can_wait = |entry: &Entry<R>| entry.group.is_relaxed() && !entry.batch.needs_sync;
+        let is_relaxed = self.round.iter().all(can_wait);
         let entries: Vec<WalEntry<'_>> = self.round.iter().map(Entry::to_write).collect();
-        match self.wal.append(&entries) {
-            Ok(position) => self.tell_committed(position),
+        let written = match is_relaxed {
+            true => self.wal.append_unsynced(&entries),
+            false => self.wal.append(&entries),
+        };
+        match written {
+            Ok(position) => {
+                self.note_written();
+                self.tell_committed(position);
+            }
             Err(
                 source @ (Error::Full { .. } | Error::NoNextFile { .. } | Error::TooLarge { .. }),
             ) => {
@@ -168,7 +200,28 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
                 in_flight,
             });
         }
+        self.publish_position();
+    }
+
+    /// Only when everything before it has been told.
+    fn publish_position(&self) {
         *self.shared.position() = self.wal.replay_position();
+    }
+
+    /// Takes note of a write before anybody is told of it.
+    fn note_written(&mut self) {
+        if self.wal.unsynced_bytes() == 0 {
+            return self.note_synced();
+        }
+        self.shared.synced.tell();
+        let due = || Instant::now() + RELAXED_SYNC_WITHIN / 2;
+        self.sync_due.get_or_insert_with(due);
+    }
+
+    fn note_synced(&mut self) {
+        if self.sync_due.take().is_some() {
+            self.shared.synced.catch_up();
+        }
     }
 
     fn tell_failed(&mut self, error: &LogError) {
@@ -198,6 +251,7 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
         tracing::error!(%error, "the log failed; the node stores nothing any more until it is restarted");
         let source = Arc::new(error);
         let open = self.shared.end(Refusal::Failed);
+        self.shared.synced.end();
         self.tell_failed(&LogError::Unknown { source });
         self.backlog.append(&mut self.shared.desk().dirty);
         self.backlog.extend(open);
@@ -220,9 +274,14 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
                 return self.fail(error);
             }
         }
+        if let Err(error) = self.wal.sync() {
+            return self.fail(error);
+        }
+        self.note_synced();
         if let Err(error) = self.wal.mark() {
             tracing::warn!(%error, "the log was not closed cleanly; nothing is lost");
         }
+        self.shared.synced.end();
     }
 }
 

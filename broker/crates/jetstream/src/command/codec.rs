@@ -24,6 +24,9 @@ const KIND_EXHAUSTED: u8 = 23;
 /// Bytes of a message body that have a fixed place.
 const APPEND_FIXED_BYTES: usize = 8 + 2 + 4;
 
+/// The fewest bytes a message takes in the log: 19, as one of a batch with a subject of one byte.
+pub const APPEND_BYTES_MIN: usize = 4 + APPEND_FIXED_BYTES + 1;
+
 /// Bytes that cannot be decoded into a command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hitherto_protocol::{Headers, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use self::codec::{CommandError, Commands, decode_all, encode_append};
+pub use self::codec::{APPEND_BYTES_MIN, CommandError, Commands, decode_all, encode_append};
 pub use self::runs::{Run, Runs};
 use crate::{ConsumerConfig, ConsumerSeq, StreamConfig, StreamSeq};
 
@@ -87,6 +87,13 @@ pub enum Control {
         until: Option<Timestamp>,
         /// The leader's clock.
         at: Timestamp,
+    },
+    /// Say whether acks go before the sync from now on, see [`crate::Stream::is_relaxed`].
+    Durability {
+        /// They do. Otherwise everything before this record is synced with it.
+        relaxed: bool,
+        /// Go on behind this sequence: those up to it may have been given out, to messages that are lost.
+        skip_to: Option<StreamSeq>,
     },
     /// Let a consumer begin anew: nothing is delivered or pending any more from a place on.
     ResetConsumer {

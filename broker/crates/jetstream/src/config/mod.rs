@@ -11,10 +11,12 @@
 //! | [`names`] | which names streams and consumers may have |
 //! | [`placement`], [`transform`] | parts of a stream's configuration |
 //! | [`nanos`] | durations as integers |
+//! | [`durability`] | whether a stream acknowledges before it syncs |
 //! | [`ordered_by`] | the range of tokens that keeps messages in order |
 
 mod consumer;
 mod consumer_rules;
+mod durability;
 mod limits;
 mod metadata;
 mod names;
@@ -26,6 +28,7 @@ mod stream_rules;
 mod transform;
 
 pub use consumer::{AckPolicy, ConsumerConfig, DeliverPolicy, ReplayPolicy};
+pub use durability::DURABILITY;
 pub use limits::{ByStorage, ConsumerBounds, Limits};
 pub use metadata::{API_LEVEL, SERVER_VERSION};
 pub use ordered_by::ORDERED_BY;

@@ -221,7 +221,7 @@ pub enum Storage {
 
 /// When a publish may be acknowledged.
 ///
-/// Differs from nats-server: with `async` too an ack means that the message is on disk.
+/// See [`StreamConfig::is_relaxed`], which the metadata of a stream may ask for as well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PersistMode {
@@ -229,7 +229,7 @@ pub enum PersistMode {
     #[default]
     #[serde(alias = "")]
     Default,
-    /// Before.
+    /// Before it is synced, which follows soon.
     Async,
 }
 

@@ -53,6 +53,7 @@ impl StreamConfig {
         self.check_transforms()?;
         self.check_placement()?;
         self.check_persist_mode()?;
+        self.check_durability()?;
         self.check_account(limits)?;
         self.sources = None;
         self.pedantic = false;

@@ -53,6 +53,11 @@ impl Stream {
             Control::PauseConsumer { name, until, at } => {
                 Outcome::Paused(self.pause_consumer(&name, until, at))
             }
+            Control::Durability { relaxed, skip_to } => {
+                self.relaxed = relaxed;
+                self.index.skip_to(skip_to.unwrap_or_default());
+                Outcome::Recorded
+            }
             Control::ResetConsumer { name, seq, at } => {
                 Outcome::Reset(self.reset_consumer(&name, seq, at))
             }

@@ -66,6 +66,8 @@ pub struct Stream {
     consumers: Consumers,
     /// How many consumers there have ever been.
     consumers_created: u64,
+    /// See [`Stream::is_relaxed`].
+    relaxed: bool,
     applied: LogIndex,
     /// Entries up to here are part of the snapshot this stream was restored from.
     restored: LogIndex,
@@ -86,6 +88,10 @@ impl Stream {
     /// count on from there. Differs from nats-server, which takes any number.
     pub const FIRST_SEQ_MAX: StreamSeq = StreamSeq(u64::MAX / 2);
 
+    /// Sequences that may be given out in a relaxed stream and be lost by a power cut: 65,536. After one the
+    /// stream goes on so far behind its last message, so that no sequence ever names two messages.
+    pub const UNSYNCED_SEQS_MAX: u64 = 65_536;
+
     /// Consumers of a stream whose `max_consumers` says nothing: 1,000, as nats-server 2.15.
     pub const CONSUMERS_MAX: usize = 1_000;
 
@@ -104,6 +110,7 @@ impl Stream {
             last_msg_id: None,
             consumers: Consumers::default(),
             consumers_created: 0,
+            relaxed: false,
             applied: LogIndex::default(),
             restored: LogIndex::default(),
             expiry_asked: Timestamp::ZERO,

@@ -6,11 +6,28 @@ use hitherto_protocol::{SubjectFilter, Timestamp};
 
 use super::Stream;
 use crate::api::{ConsumerInfo, LostMessages, StreamInfo, StreamState};
+use crate::command::Control;
 use crate::consumer::Consumer;
 use crate::index::Selection;
 use crate::{LogIndex, StreamConfig, StreamSeq};
 
 impl Stream {
+    /// Tells whether sequences may have been given out that are not safe from a power cut: the node
+    /// acknowledges before it syncs, or has ended while it did.
+    pub fn is_relaxed(&self) -> bool {
+        self.relaxed
+    }
+
+    /// What says that a node owns the stream from now on: acks go before the sync or not, and sequences that
+    /// may be lost are left out. `None` when there is nothing to say.
+    pub fn durability_to_resume(&self) -> Option<Control> {
+        let last = self.index.last_seq().0;
+        self.relaxed.then(|| Control::Durability {
+            relaxed: self.config.is_relaxed(),
+            skip_to: Some(StreamSeq(last.saturating_add(Self::UNSYNCED_SEQS_MAX))),
+        })
+    }
+
     /// The configuration in force.
     pub fn config(&self) -> &StreamConfig {
         &self.config

@@ -33,6 +33,9 @@ pub struct StreamSnapshot {
     dedupe: Vec<Remembered>,
     consumers: Vec<ConsumerSnapshot>,
     consumers_created: u64,
+    /// Stores of earlier builds do not say it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    relaxed: bool,
 }
 
 impl StreamSnapshot {
@@ -79,6 +82,7 @@ impl Stream {
             dedupe: self.dedupe.snapshot(),
             consumers: self.consumers.recorded().map(Consumer::snapshot).collect(),
             consumers_created: self.consumers_created,
+            relaxed: self.relaxed,
         }
     }
 
@@ -224,6 +228,7 @@ impl Restoring {
             last_msg_id: snapshot.last_msg_id,
             consumers,
             consumers_created: snapshot.consumers_created,
+            relaxed: snapshot.relaxed,
             applied: snapshot.applied,
             restored: snapshot.applied,
             expiry_asked: Timestamp::ZERO,

@@ -20,6 +20,8 @@ pub(super) struct DurableFile {
     cached: File,
     /// `None` where the file system knows no direct writes.
     direct: Option<File>,
+    /// Goes into the page cache and stays there until a sync.
+    later: File,
     /// The drive wants a larger alignment than ours.
     refuses_direct: AtomicBool,
 }
@@ -34,6 +36,7 @@ impl DurableFile {
         };
         Ok(Self {
             cached: open(path, OFlags::DSYNC)?,
+            later: open(path, OFlags::empty())?,
             direct,
             refuses_direct: AtomicBool::new(false),
         })
@@ -78,6 +81,10 @@ impl DiskFile for DurableFile {
         self.cached.write_all_at(bytes, offset)
     }
 
+    fn write_later(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.later.write_all_at(bytes, offset)
+    }
+
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         loop {
             match self.cached.read_at(buf, offset) {
@@ -88,7 +95,7 @@ impl DiskFile for DurableFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.cached.sync_data()
+        self.later.sync_data()
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -130,6 +137,31 @@ mod tests {
         expected.extend([7; 1436 + 10]);
         assert_eq!(std::fs::read(&path).unwrap(), expected);
         assert_eq!(file.len().unwrap(), 1546);
+    }
+
+    /// Both ways in turn, within one page of the cache.
+    #[test]
+    fn writes_for_later_and_durable_ones_do_not_undo_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, [0; 4096]).unwrap();
+        let file = DurableFile::open(&path).unwrap();
+        let mut expected = Vec::new();
+        for sector in 0..8_u8 {
+            let (room, start) = aligned(&[sector + 1; 512]);
+            let bytes = &room[start..start + 512];
+            let offset = u64::from(sector) * 512;
+            match sector % 2 {
+                0 => file.write_later(bytes, offset).unwrap(),
+                _ => file.write_at(bytes, offset).unwrap(),
+            }
+            expected.extend_from_slice(bytes);
+            let mut read = vec![0; expected.len()];
+            file.read_exact_at(&mut read, 0).unwrap();
+            assert_eq!(read, expected);
+        }
+        file.sync_data().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), expected);
     }
 
     #[test]

@@ -436,6 +436,10 @@ impl DiskFile for FaultyFile {
         Ok(())
     }
 
+    fn write_later(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write(bytes, offset)
+    }
+
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.state()?;
         state.faults.check(FaultOn::Read, &self.path)?;

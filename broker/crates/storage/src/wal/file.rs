@@ -105,6 +105,9 @@ pub(super) struct FrameReader {
 #[derive(Debug)]
 pub(super) struct Frame<'a> {
     pub(super) offset: u64,
+    pub(super) number: u64,
+    /// The first frame that was not known to be durable when this one was written.
+    pub(super) first_doubtful: u64,
     pub(super) entries: u32,
     /// Header, payload and crc, without padding.
     pub(super) bytes: &'a [u8],
@@ -180,6 +183,8 @@ impl FrameReader {
         let bytes = &self.window[start..start + frame_len];
         Ok(Some(Frame {
             offset,
+            number: header.link.number,
+            first_doubtful: header.first_doubtful(),
             entries: header.entries,
             bytes,
         }))
@@ -228,13 +233,17 @@ impl FrameReader {
         header.link.generation == self.next.generation && header.link.number > self.next.number
     }
 
-    /// Tells whether a frame after the expected one was ever written to this file. Frames are
-    /// written one at a time, each after the sync of the one before: so if a later one is there,
-    /// the expected one was durable and acknowledged.
+    /// Tells whether a frame in this file says that the expected one was durable, and so acknowledged.
+    /// Frames are written one at a time, each after the sync of those before it but for the unsynced
+    /// ones it names. What is left over behind a cut tail says so of frames before the cut alone.
     pub(super) fn later_frame_exists(&mut self) -> Result<bool, Error> {
         let mut offset = self.offset;
         while let Some(header) = self.header_or_noise_at(offset)? {
-            if header.is_some_and(|header| self.is_later(&header)) {
+            let later = header.filter(|header| {
+                header.link.generation == self.next.generation
+                    && header.first_doubtful() > self.next.number
+            });
+            if later.is_some() {
                 return Ok(true);
             }
             offset += ALIGN as u64;

@@ -1,7 +1,7 @@
 //! The frame: what one append writes and one crc32c covers.
 //!
 //! ```text
-//! header (40 bytes)  magic u32, version u16, reserved u16, generation u64, number u64,
+//! header (40 bytes)  magic u32, version u16, unsynced frames u16, generation u64, number u64,
 //!                    payload length u32, entries u32, previous frame's crc u32, header crc u32
 //! payload            per entry: group u32, index u64, body length u32, body
 //! crc u32            of header and payload
@@ -9,6 +9,9 @@
 //! ```
 //! All numbers are little endian. Frames start at multiples of 512 bytes, the unit a drive writes
 //! whole, so a frame under way never shares a sector with one that was acknowledged.
+//!
+//! The unsynced frames are those directly before this one that were not known to be durable when it was
+//! written: 0 but behind [`Wal::append_unsynced`](super::Wal::append_unsynced). Everything before them was.
 
 use hitherto_jetstream::{GroupId, LogIndex};
 
@@ -46,6 +49,8 @@ pub(super) struct Link {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FrameHeader {
     pub(super) link: Link,
+    /// Frames before this one that may be missing although it is there.
+    pub(super) unsynced: u16,
     pub(super) entries: u32,
     payload_len: u32,
 }
@@ -64,6 +69,7 @@ impl FrameHeader {
                 number: u64_at(bytes, 16),
                 previous_crc: u32_at(bytes, 32),
             },
+            unsynced: u16::from_le_bytes([bytes[6], bytes[7]]),
             payload_len: u32_at(bytes, 24),
             entries: u32_at(bytes, 28),
         })
@@ -72,7 +78,7 @@ impl FrameHeader {
     fn encode_into(&self, bytes: &mut [u8]) {
         bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());
         bytes[4..6].copy_from_slice(&VERSION.to_le_bytes());
-        bytes[6..8].fill(0);
+        bytes[6..8].copy_from_slice(&self.unsynced.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.link.generation.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.link.number.to_le_bytes());
         bytes[24..28].copy_from_slice(&self.payload_len.to_le_bytes());
@@ -80,6 +86,11 @@ impl FrameHeader {
         bytes[32..36].copy_from_slice(&self.link.previous_crc.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..36]);
         bytes[36..40].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    /// The number of the first frame that was not known to be durable when this one was written.
+    pub(super) fn first_doubtful(&self) -> u64 {
+        self.link.number.saturating_sub(u64::from(self.unsynced))
     }
 
     /// Bytes of the frame without its padding.
@@ -113,8 +124,9 @@ pub(super) fn measure(entries: &[WalEntry<'_>]) -> Result<usize, Error> {
     Ok(len)
 }
 
-/// Encodes a frame into `buf`, which is as long as [`measure`] says, and returns the frame's crc.
-pub(super) fn encode(buf: &mut [u8], link: Link, entries: &[WalEntry<'_>]) -> u32 {
+/// Encodes a frame into `buf`, which is as long as [`measure`] says, behind so many frames that are not
+/// synced, and returns the frame's crc.
+pub(super) fn encode(buf: &mut [u8], link: Link, unsynced: u16, entries: &[WalEntry<'_>]) -> u32 {
     let mut end = HEADER_BYTES;
     let mut put = |bytes: &[u8]| {
         buf[end..end + bytes.len()].copy_from_slice(bytes);
@@ -128,6 +140,7 @@ pub(super) fn encode(buf: &mut [u8], link: Link, entries: &[WalEntry<'_>]) -> u3
     }
     let header = FrameHeader {
         link,
+        unsynced,
         entries: measured(entries.len()),
         payload_len: measured(end - HEADER_BYTES),
     };

@@ -28,8 +28,9 @@ pub(super) struct Recovered {
     pub(super) files: VecDeque<ReplayFile>,
     /// Reader of the last file, standing behind its last intact frame.
     pub(super) tail: FrameReader,
-    /// Where the last frame of the last file starts; `None` when it has none.
-    pub(super) last_frame: Option<u64>,
+    /// Where the first frame starts of which no later one says that it was durable; `None` when the last
+    /// file has no frame.
+    pub(super) doubtful: Option<u64>,
 }
 
 pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Listing, Error> {
@@ -79,7 +80,7 @@ pub(super) fn recover(
     }
     let mut tail = replay::open_at(disk, dir, *last, from)?;
     push_file(&mut files, dir, tail.header())?;
-    let last_frame = find_tail(&mut tail)?;
+    let doubtful = find_tail(&mut tail)?;
     if let Some(file) = files.back_mut() {
         file.end = tail.next_link();
     }
@@ -95,7 +96,7 @@ pub(super) fn recover(
         older: older.iter().copied().collect(),
         files,
         tail,
-        last_frame,
+        doubtful,
     })
 }
 
@@ -134,15 +135,20 @@ pub(super) fn check_files(
     }
 }
 
-/// Reads to the last intact frame and returns where it starts.
+/// Reads to the last intact frame and returns where the first one starts that may not be durable: it, or
+/// one of the unsynced before it.
 ///
 /// What follows it is either a frame that was under way at the crash, which nobody was promised
 /// and which the next append overwrites; or damage. A later frame tells: it was written only
 /// after the unreadable one was durable.
 fn find_tail(tail: &mut FrameReader) -> Result<Option<u64>, Error> {
-    let mut last_frame = None;
+    let mut doubtful = VecDeque::new();
     while let Some(frame) = tail.next_frame()? {
-        last_frame = Some(frame.offset);
+        while doubtful
+            .pop_front_if(|(number, _)| *number < frame.first_doubtful)
+            .is_some()
+        {}
+        doubtful.push_back((frame.number, frame.offset));
     }
     debug_assert!(
         tail.offset() >= FRAMES_START,
@@ -160,5 +166,5 @@ fn find_tail(tail: &mut FrameReader) -> Result<Option<u64>, Error> {
              or damage of it"
         );
     }
-    Ok(last_frame)
+    Ok(doubtful.front().map(|(_, offset)| *offset))
 }

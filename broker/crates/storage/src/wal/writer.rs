@@ -31,6 +31,13 @@ pub(super) struct ActiveFile {
     pub(super) len: u64,
 }
 
+/// Whether a frame is durable when it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sync {
+    Now,
+    Later,
+}
+
 impl Wal {
     pub(super) fn check_poisoned(&self) -> Result<(), Error> {
         if self.poisoned {
@@ -40,25 +47,57 @@ impl Wal {
         }
     }
 
+    /// Appends a frame and makes it durable with all before it.
     pub(super) fn append_frame(&mut self, entries: &[WalEntry<'_>]) -> Result<WalPosition, Error> {
+        if self.unsynced_frames == 0 {
+            return self.write_frame(entries, Sync::Now);
+        }
+        // One sync for all: a durable write would say nothing about those before it.
+        let position = self.write_frame(entries, Sync::Later)?;
+        self.sync_frames()?;
+        Ok(position)
+    }
+
+    pub(super) fn write_frame(
+        &mut self,
+        entries: &[WalEntry<'_>],
+        sync: Sync,
+    ) -> Result<WalPosition, Error> {
         let len = frame::measure(entries)?;
         let end = self.active.offset.saturating_add(len as u64);
         if end > self.options.file_bytes && self.active.offset > FRAMES_START {
+            self.sync_frames()?;
             self.roll()?;
         }
         let position = self.position();
         let zeros = self.zeros_behind(len);
         let buffer = self.buffer.take(len + zeros);
-        let crc = frame::encode(&mut buffer[..len], self.next, entries);
+        let crc = frame::encode(&mut buffer[..len], self.next, self.unsynced_frames, entries);
         buffer[len..].fill(0);
-        if let Err(error) = write(&mut self.active, buffer, len) {
+        if let Err(error) = write(&mut self.active, buffer, len, sync) {
             return Err(self.refuse(error));
         }
 
         self.active.offset += len as u64;
         self.next.number += 1;
         self.next.previous_crc = crc;
+        match sync {
+            Sync::Now => self.durable_end = self.position(),
+            // They fit: each has 512 bytes at least, and their bytes are bounded.
+            Sync::Later => self.unsynced_frames += 1,
+        }
         Ok(position)
+    }
+
+    /// Makes the frames durable that are not.
+    pub(super) fn sync_frames(&mut self) -> Result<(), Error> {
+        if self.unsynced_frames > 0 {
+            let synced = self.active.file.sync_data();
+            synced.map_err(|error| self.poison("sync", error))?;
+            self.unsynced_frames = 0;
+        }
+        self.durable_end = self.position();
+        Ok(())
     }
 
     /// How many zeros ride on the write of a frame that crosses the end of the file: up to the next step,
@@ -73,20 +112,20 @@ impl Wal {
         usize::try_from(zeros).unwrap_or(0)
     }
 
-    /// Writes the last frame once more and syncs it.
+    /// Writes the last frames once more, from `start` on, and syncs them.
     ///
     /// A frame that reads back need not be on the drive: the process may have been killed before
     /// its sync, or the sync may have failed and left the page marked clean. Written again it is
     /// dirty again, and the sync says the truth.
-    pub(super) fn renew_last_frame(&mut self, start: u64) -> Result<(), Error> {
+    pub(super) fn renew_frames(&mut self, start: u64) -> Result<(), Error> {
         let ActiveFile {
             path, file, offset, ..
         } = &self.active;
-        let len = usize::try_from(offset - start).expect("the frame was read into memory before");
-        let frame = self.buffer.take(len);
-        file.read_exact_at(frame, start)
+        let len = usize::try_from(offset - start).expect("the frames were read before");
+        let frames = self.buffer.take(len);
+        file.read_exact_at(frames, start)
             .map_err(|error| Error::io("read", path, error))?;
-        file.write_at(frame, start)
+        file.write_at(frames, start)
             .map_err(|error| Error::io("write", path, error))
     }
 
@@ -115,6 +154,7 @@ impl Wal {
         self.older.push_back(self.active.number);
         self.active = active;
         self.next = first;
+        self.durable_end = self.position();
         Ok(())
     }
 
@@ -190,14 +230,18 @@ impl Wal {
     }
 }
 
-/// Writes a frame with the zeros behind it; durable when it returns. On a disk too full for the zeros it
-/// is tried without.
-fn write(active: &mut ActiveFile, buffer: &[u8], frame_len: usize) -> io::Result<()> {
+/// Writes a frame with the zeros behind it; durable when it returns, if asked for. On a disk too full for the
+/// zeros it is tried without.
+fn write(active: &mut ActiveFile, buffer: &[u8], frame_len: usize, sync: Sync) -> io::Result<()> {
+    let write = |bytes: &[u8]| match sync {
+        Sync::Now => active.file.write_at(bytes, active.offset),
+        Sync::Later => active.file.write_later(bytes, active.offset),
+    };
     let mut bytes = buffer;
-    let mut written = active.file.write_at(bytes, active.offset);
+    let mut written = write(bytes);
     if written.as_ref().is_err_and(is_full) && bytes.len() > frame_len {
         bytes = &buffer[..frame_len];
-        written = active.file.write_at(bytes, active.offset);
+        written = write(bytes);
     }
     written?;
     active.len = active.len.max(active.offset + bytes.len() as u64);
