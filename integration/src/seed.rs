@@ -29,19 +29,14 @@ impl Seeded {
         }
     }
 
-    /// Takes the seed from `HITHERTO_SEED`, or `seed`: for what must be the same every time.
+    /// The seed in `HITHERTO_SEED`; `None` when it is not set.
     ///
     /// # Panics
     ///
     /// As [`from_env`](Self::from_env).
-    pub fn from_env_or(seed: u64) -> Self {
-        match std::env::var_os(VARIABLE) {
-            Some(_) => Self::from_env(),
-            None => Self {
-                seed,
-                random: fastrand::Rng::with_seed(seed),
-            },
-        }
+    pub fn fixed() -> Option<u64> {
+        std::env::var_os(VARIABLE)?;
+        Some(Self::from_env().seed)
     }
 
     /// The random source itself.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::{Bytes, BytesMut};
@@ -56,6 +56,8 @@ pub(crate) struct Capture {
     last_at: AtomicI64,
     no_ack: AtomicBool,
     allow_atomic: AtomicBool,
+    /// Headers and payload of one message, at most; below 1 means any.
+    max_msg_size: AtomicI32,
     /// There is something in `transform`; saves the lock.
     has_transform: AtomicBool,
     /// Under which subject messages are stored.
@@ -91,6 +93,7 @@ impl Captured {
             last_at: AtomicI64::new(last_at.unix_nanos()),
             no_ack: AtomicBool::new(false),
             allow_atomic: AtomicBool::new(false),
+            max_msg_size: AtomicI32::new(0),
             has_transform: AtomicBool::new(false),
             transform: RwLock::new(None),
             batches: Mutex::default(),
@@ -112,6 +115,9 @@ impl Captured {
         capture
             .allow_atomic
             .store(config.allow_atomic, Ordering::Relaxed);
+        capture
+            .max_msg_size
+            .store(config.max_msg_size, Ordering::Relaxed);
         capture.set_transform(config);
         let router = &capture.intake.router;
         let gone = self
@@ -276,6 +282,11 @@ impl Capture {
         headers: &Headers,
         held: Option<&HeldAnswer>,
     ) -> Result<(), ApiError> {
+        // Said of this message and not of its batch, so before it is one of it, as on nats-server.
+        let max = usize::try_from(self.max_msg_size.load(Ordering::Relaxed));
+        if max.is_ok_and(|max| max > 0 && message.body_bytes() > max) {
+            return Err(ApiError::message_too_large());
+        }
         if !self.allow_atomic.load(Ordering::Relaxed) {
             return Err(ApiError::atomic_publish_disabled());
         }

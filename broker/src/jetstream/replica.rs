@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hitherto_cluster::{Committed, Durability, Encode, Log, LogError, Refusal, Refused};
-use hitherto_jetstream::ack_subject::{AckKind, AckSubject};
+use hitherto_jetstream::ack_subject::AckSubject;
 use hitherto_jetstream::api::{ApiError, StreamInfo};
 use hitherto_jetstream::command::{Control, decode_all};
 use hitherto_jetstream::{
-    Ack, AckPolicy, Command, Compression, ConsumerBounds, Delivery, LogIndex, Outcome, Output,
-    Republished, StoredMessage, Stream, StreamConfig, StreamSeq, Watch,
+    Command, Compression, ConsumerBounds, Delivery, LogIndex, MessageLens, Outcome, Output,
+    Republished, StoredMessage, Stream, StreamConfig, StreamSeq, Surroundings, Watch,
 };
 use hitherto_platform::Entropy;
-use hitherto_protocol::{HeadersBuilder, Subject, Timestamp};
+use hitherto_protocol::{Headers, HeadersBuilder, Subject, Timestamp};
 use hitherto_storage::{
     Error, Finding, PendingCheckpoint, Rewrite, Rewritten, SegmentFile, StreamStore,
 };
@@ -33,7 +33,7 @@ use super::relaxation::{Relaxation, Step};
 use super::reserve::Reserve;
 use super::state_record::StateSnapshot;
 use super::unreadable::Unreadable;
-use crate::pubsub::{HeldAnswer, InterestWatch, Message};
+use crate::pubsub::{HeldAnswer, InterestWatch, Message, Router};
 use crate::services::changes;
 
 /// A stream with its bodies. Belongs to one shard.
@@ -234,8 +234,11 @@ impl Replica {
             self.stream.handle_timeout(hands.now);
         }
         let router = Arc::clone(hands.outlet.router());
-        self.stream
-            .deliver(hands.now, &|inbox| router.has_interest(inbox));
+        let around = Around {
+            router: &router,
+            store: &self.store,
+        };
+        self.stream.deliver(hands.now, &around);
         self.carry_out(hands);
         self.publish_usage();
     }
@@ -571,6 +574,27 @@ impl Replica {
     }
 }
 
+/// What the stream asks for in the middle of a round of deliveries.
+struct Around<'a> {
+    router: &'a Router,
+    store: &'a StreamStore,
+}
+
+impl Surroundings for Around<'_> {
+    fn has_interest(&self, inbox: &Subject) -> bool {
+        self.router.has_interest(inbox)
+    }
+
+    /// What is damaged is found again when it is read to be delivered, and reported then.
+    fn lens(&self, seq: StreamSeq) -> Option<MessageLens> {
+        let stored = self.store.get(seq).ok()??;
+        Some(MessageLens {
+            headers: stored.headers.as_ref().map_or(0, Headers::len),
+            payload: stored.payload.len(),
+        })
+    }
+}
+
 /// How long a consumer waits when a client that gets its messages is close to being a slow consumer.
 const HOLD_BACK: Duration = Duration::from_millis(5);
 
@@ -580,31 +604,16 @@ const READ_ATTEMPTS_MAX: u64 = 5;
 impl Replica {
     /// A message that cannot be read is not delivered. Damage does not go away, so its consumer gives it up
     /// as if the client had terminated it, with the advisory for that; other errors may, so it is tried
-    /// again after the ack wait. With ack policy `all` the next ack settles it.
+    /// again after the ack wait.
     fn pass_over(&mut self, delivery: &Delivery, error: &Error, now: Timestamp) {
         let Some(about) = AckSubject::parse(delivery.ack_subject.as_str()) else {
             return;
         };
         let is_damaged = matches!(error, Error::Damaged { .. });
-        let settles_others = self
-            .stream
-            .consumer(about.consumer)
-            .is_none_or(|consumer| consumer.config().ack_policy == AckPolicy::All);
-        if settles_others || !(is_damaged || about.deliveries >= READ_ATTEMPTS_MAX) {
-            return;
+        if is_damaged || about.deliveries >= READ_ATTEMPTS_MAX {
+            let reason = format!("the message cannot be read: {error}");
+            self.stream.give_up(now, &about, reason);
         }
-        let reason = format!("the message cannot be read: {error}");
-        let ack = Ack {
-            consumer: about.consumer.into(),
-            stream_seq: about.stream_seq,
-            consumer_seq: about.consumer_seq,
-            deliveries: about.deliveries,
-            kind: AckKind::Term {
-                reason: Some(reason),
-            },
-            reply: None,
-        };
-        self.stream.handle_ack(now, ack);
     }
 }
 

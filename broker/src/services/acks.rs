@@ -38,10 +38,6 @@ impl Handler for Acks {
         let Some(subject) = AckSubject::parse(message.subject.as_str()) else {
             return;
         };
-        // What is no acknowledgement is ignored, as by nats-server.
-        let Some(kind) = AckKind::parse(&message.payload) else {
-            return;
-        };
         let Some(entry) = self.parts.directory.get(subject.stream) else {
             return self.no_responders(message);
         };
@@ -50,7 +46,7 @@ impl Handler for Acks {
             stream_seq: subject.stream_seq,
             consumer_seq: subject.consumer_seq,
             deliveries: subject.deliveries,
-            kind,
+            kind: AckKind::parse(&message.payload),
             reply: message.reply.clone(),
         };
         if !entry.shard.push_ack(Input::Ack(entry.group, ack)) {

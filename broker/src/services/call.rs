@@ -72,6 +72,16 @@ pub(crate) enum ConsumerTarget {
     Named(String, Option<String>),
 }
 
+impl ConsumerTarget {
+    /// The place of the stream's name among the tokens of the subject.
+    pub(crate) fn stream_token(&self) -> usize {
+        match self {
+            Self::Ephemeral | Self::Named(..) => 4,
+            Self::Durable(_) => 5,
+        }
+    }
+}
+
 impl ApiCall {
     /// Reads the subject of a request; `None` when no such request exists.
     pub(crate) fn parse(subject: &str) -> Option<Self> {

@@ -26,13 +26,19 @@ pub(super) fn pull(
     hands: &mut Hands<'_>,
 ) {
     let reply = &request.asker.reply;
+    match replica.stream.consumer(consumer) {
+        None => return hands.outlet.no_responders(reply, Some(&request.subject)),
+        Some(consumer) if consumer.config().deliver_subject.is_some() => {
+            let description = Consumer::PUSH_BASED;
+            return hands.outlet.status(reply, 409, description, &[]);
+        }
+        Some(_) => {}
+    }
     match parse_next_request(&request.payload) {
         Ok(next) => {
             // A pull may wait for long: its subject must not keep a read buffer alive.
             let pull = next.into_pull(reply.detached());
-            if !replica.stream.handle_pull(hands.now, consumer, pull) {
-                hands.outlet.no_responders(reply, Some(&request.subject));
-            }
+            replica.stream.handle_pull(hands.now, consumer, pull);
         }
         Err(error) => {
             let description = format!("Bad Request - {}", error.description);
@@ -48,12 +54,8 @@ pub(super) fn create(
     request: &Request,
     hands: &Hands<'_>,
 ) -> Result<Control, ApiError> {
-    let create: ConsumerCreateRequest = parse_request(&request.payload)?;
-    if create.stream_name != replica.entry.name {
-        return Err(ApiError::stream_name_mismatch());
-    }
+    let create = read_create(&replica.entry.name, target, request)?;
     let mut config = create.config;
-    check_target(target, &mut config)?;
     if config.consumer_name().is_none() {
         config.name = Some(random_name(replica, hands.entropy));
     }
@@ -74,6 +76,23 @@ pub(super) fn create(
         },
         at: hands.now,
     }))
+}
+
+/// What a request to create a consumer of this stream says, with the name its subject has.
+pub(super) fn read_create(
+    stream: &str,
+    target: ConsumerTarget,
+    request: &Request,
+) -> Result<ConsumerCreateRequest, ApiError> {
+    let mut create: ConsumerCreateRequest = parse_request(&request.payload)?;
+    if create.stream_name != stream {
+        return Err(ApiError::stream_name_mismatch());
+    }
+    check_target(target, &mut create.config)?;
+    if create.config.num_replicas > 1 {
+        return Err(ApiError::replicas_not_supported());
+    }
+    Ok(create)
 }
 
 /// Holds a pull consumer to what the node lets one request ask for, which is also its default.
@@ -242,7 +261,10 @@ fn check_target(target: ConsumerTarget, config: &mut ConsumerConfig) -> Result<(
             Some(durable) if *durable != name => {
                 Err(ApiError::consumer_durable_not_match_subject())
             }
-            Some(_) => Ok(()),
+            Some(_) => {
+                config.name = Some(name);
+                Ok(())
+            }
         },
         ConsumerTarget::Named(name, filter) => {
             if config
@@ -252,9 +274,7 @@ fn check_target(target: ConsumerTarget, config: &mut ConsumerConfig) -> Result<(
             {
                 return Err(ApiError::consumer_durable_not_match_subject());
             }
-            if config.name.as_ref().is_some_and(|other| *other != name) {
-                return Err(ApiError::consumer_durable_and_name_mismatch());
-            }
+            // Another name in the body is passed over, as by nats-server.
             config.name = Some(name);
             filter.map_or(Ok(()), |filter| check_filter(&filter, config))
         }

@@ -12,11 +12,7 @@ use crate::jetstream::Replica;
 
 /// `STREAM.MSG.GET`.
 pub(super) fn get(replica: &Replica, request: &Request) -> Result<MsgGet, ApiError> {
-    let get: MsgGetRequest = parse_request(&request.payload)?;
-    if get.batch != 0 || get.max_bytes != 0 {
-        return Err(ApiError::bad_request());
-    }
-    let selector = Selector::of_get(&get).ok_or_else(ApiError::bad_request)?;
+    let (get, selector) = read_get(request)?;
     let seq = selector
         .find(&replica.stream)
         .ok_or_else(ApiError::no_message_found)?;
@@ -32,6 +28,16 @@ pub(super) fn get(replica: &Replica, request: &Request) -> Result<MsgGet, ApiErr
         time: stored.at,
     };
     Ok(MsgGet { message })
+}
+
+/// What a request for a message says, and which message it means.
+pub(super) fn read_get(request: &Request) -> Result<(MsgGetRequest, Selector), ApiError> {
+    let get: MsgGetRequest = parse_request(&request.payload)?;
+    if get.batch != 0 || get.max_bytes != 0 {
+        return Err(ApiError::bad_request());
+    }
+    let selector = Selector::of_get(&get).ok_or_else(ApiError::bad_request)?;
+    Ok((get, selector))
 }
 
 /// `STREAM.MSG.DELETE`.

@@ -1,8 +1,8 @@
 //! Requests to one stream, answered by its owner.
 
 use hitherto_jetstream::api::{
-    ApiError, Paged, PurgeRequest, ResponseKind, SUBJECTS_PAGE, StreamInfoPage, StreamInfoRequest,
-    parse_request,
+    ApiError, ConsumerPauseRequest, ConsumerResetRequest, ConsumersRequest, Paged, PurgeRequest,
+    ResponseKind, SUBJECTS_PAGE, StreamInfoPage, StreamInfoRequest, parse_request,
 };
 use hitherto_jetstream::command::{Control, Purge};
 use hitherto_jetstream::{Command, StreamSeq};
@@ -22,6 +22,44 @@ const SUBJECTS_BYTES_MAX: usize = 768 * 1024;
 pub(crate) struct StreamCall {
     pub(crate) api: StreamApi,
     pub(crate) request: Request,
+}
+
+impl StreamCall {
+    /// What is wrong with its body, whatever the stream holds.
+    fn fault(&self) -> Result<(), ApiError> {
+        let request = &self.request;
+        match &self.api {
+            // What does not begin like an object is not looked at, as by nats-server.
+            StreamApi::Info
+            | StreamApi::Purge
+            | StreamApi::ConsumerNames
+            | StreamApi::ConsumerList
+                if !request.payload.trim_ascii().starts_with(b"{") =>
+            {
+                Ok(())
+            }
+            StreamApi::Info => parse_request::<StreamInfoRequest>(&request.payload).map(drop),
+            StreamApi::Purge => read_purge(request).map(drop),
+            StreamApi::MessageGet => messages::read_get(request).map(drop),
+            StreamApi::MessageDelete => messages::delete(request).map(drop),
+            StreamApi::ConsumerNames | StreamApi::ConsumerList => {
+                parse_request::<ConsumersRequest>(&request.payload).map(drop)
+            }
+            StreamApi::ConsumerInfo(_) | StreamApi::ConsumerDelete(_) => request.expect_empty(),
+            StreamApi::ConsumerCreate(target) => {
+                let stream = request.subject.tokens().nth(target.stream_token());
+                let stream = stream.unwrap_or_default();
+                consumers::read_create(stream, target.clone(), request).map(drop)
+            }
+            StreamApi::ConsumerPause(_) => {
+                parse_request::<ConsumerPauseRequest>(&request.payload).map(drop)
+            }
+            StreamApi::ConsumerReset(_) => {
+                parse_request::<ConsumerResetRequest>(&request.payload).map(drop)
+            }
+            StreamApi::Next(_) | StreamApi::DirectGet(_) => Ok(()),
+        }
+    }
 }
 
 /// Answers a request, or proposes what it asks for.
@@ -89,8 +127,10 @@ pub(crate) fn handle(replica: &mut Replica, call: StreamCall, hands: &mut Hands<
     }
 }
 
-/// Answers a request to a stream that is not there or does not serve.
+/// Answers a request to a stream that is not there or does not serve. A request that no stream could
+/// answer is refused for what is wrong with it, as by nats-server.
 pub(crate) fn stream_is_gone(call: &StreamCall, error: ApiError, outlet: &mut Outlet) {
+    let error = call.fault().err().unwrap_or(error);
     let Request { subject, asker, .. } = &call.request;
     match call.api.response() {
         Some(kind) => changes::refuse_as(kind, asker, error, outlet),
@@ -164,16 +204,22 @@ fn fitting(mut subjects: Vec<(String, u64)>) -> Vec<(String, u64)> {
     subjects
 }
 
-fn purge(request: &Request) -> Result<Control, ApiError> {
-    let PurgeRequest { filter, seq, keep } = parse_request(&request.payload)?;
-    if seq > 0 && keep > 0 {
-        return Err(ApiError::bad_request());
+fn read_purge(request: &Request) -> Result<PurgeRequest, ApiError> {
+    let purge: PurgeRequest = parse_request(&request.payload)?;
+    match purge.seq > 0 && purge.keep > 0 {
+        true => Err(ApiError::bad_request()),
+        false => Ok(purge),
     }
+}
+
+fn purge(request: &Request) -> Result<Control, ApiError> {
+    let PurgeRequest { filter, seq, keep } = read_purge(request)?;
     if !filter.is_empty() && SubjectFilter::new(filter.as_str()).is_err() {
         return Err(ApiError::bad_request());
     }
+    let is_all = filter.is_empty() || filter == ">";
     Ok(Control::Purge(Purge {
-        filter: (!filter.is_empty()).then_some(filter),
+        filter: (!is_all).then_some(filter),
         before: (seq > 0).then_some(StreamSeq(seq)),
         keep: (keep > 0).then_some(keep),
     }))

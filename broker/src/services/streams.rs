@@ -48,7 +48,7 @@ pub(crate) fn handle_meta(meta: &mut MetaOwner, call: MetaCall, hands: &mut Hand
         ApiCall::StreamCreate(name) => read_config(&name, &request)
             .and_then(|config| meta.create(config, asker, hands))
             .map_err(|error| (ApiChange::StreamCreate, error)),
-        ApiCall::StreamUpdate(name) => read_config(&name, &request)
+        ApiCall::StreamUpdate(name) => read_update(&name, &request)
             .and_then(|config| check_online(meta, &name).map(|()| config))
             .and_then(|config| meta.update(config, asker, hands))
             .map_err(|error| (ApiChange::StreamUpdate, error)),
@@ -67,12 +67,17 @@ pub(crate) fn handle_meta(meta: &mut MetaOwner, call: MetaCall, hands: &mut Hand
 /// Whether the consumers of a stream fit into the limits of another configuration for it.
 ///
 /// Looked at before the change is proposed, as on nats-server: a consumer created at the same moment
-/// keeps what it was created with.
+/// keeps what it was created with. What is wrong with the configuration itself is said first.
 pub(crate) fn check_update(replica: &Replica, call: &MetaCall) -> Result<(), ApiError> {
     // What cannot be read is refused by the meta group, which knows the stream's name too.
     let Ok(config) = parse_stream_config(&call.request.payload) else {
         return Ok(());
     };
+    let existing = replica.stream.config();
+    match config.clone().checked(&Limits::default()) {
+        Ok(checked) if existing.can_update_to(&checked).is_ok() => {}
+        Ok(_) | Err(_) => return Ok(()),
+    }
     let limits = &config.consumer_limits;
     let threshold = limits.inactive_threshold;
     let too_large = replica
@@ -108,6 +113,16 @@ pub(crate) fn refuse_update(call: &MetaCall, error: ApiError, outlet: &mut Outle
 fn read_config(name: &str, request: &Request) -> Result<StreamConfig, ApiError> {
     let config = parse_stream_config(&request.payload)?;
     if config.name != name {
+        return Err(ApiError::stream_name_mismatch());
+    }
+    Ok(config)
+}
+
+/// As [`read_config`], but what is wrong with the configuration is said before its name, as by nats-server.
+fn read_update(name: &str, request: &Request) -> Result<StreamConfig, ApiError> {
+    let config = parse_stream_config(&request.payload)?;
+    if config.name != name {
+        config.checked(&Limits::default())?;
         return Err(ApiError::stream_name_mismatch());
     }
     Ok(config)

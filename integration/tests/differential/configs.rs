@@ -19,19 +19,21 @@ pub(crate) fn stream(random: &mut Rng, name: &str, wild: bool) -> Value {
         "allow_rollup_hdrs": random.bool(),
         "allow_msg_ttl": random.bool(),
     });
-    let fields = stream_fields();
+    let bad_one_in = wild.then_some(3);
+    vary(random, &mut config, &stream_fields(), bad_one_in);
+    config
+}
+
+/// Changes up to three fields; to a bad value once in so many times, `None` means never.
+fn vary(random: &mut Rng, config: &mut Value, fields: &[Field], bad_one_in: Option<u32>) {
     for _ in 0..random.u32(0..4) {
         let (field, good, bad) = &fields[random.usize(0..fields.len())];
-        let from = if wild && !bad.is_empty() && random.u32(0..3) == 0 {
-            bad
-        } else {
-            good
-        };
+        let is_bad = bad_one_in.is_some_and(|times| random.u32(0..times) == 0);
+        let from = if is_bad && !bad.is_empty() { bad } else { good };
         if !from.is_empty() {
             config[*field] = from[random.usize(0..from.len())].clone();
         }
     }
-    config
 }
 
 type Field = (&'static str, Vec<Value>, Vec<Value>);
@@ -156,18 +158,7 @@ pub(crate) fn consumer(random: &mut Rng, name: &str) -> Value {
         Some("last_per_subject") => config["filter_subject"] = json!("@.a.*"),
         _ => {}
     }
-    let fields = consumer_fields();
-    for _ in 0..random.u32(0..4) {
-        let (field, good, bad) = &fields[random.usize(0..fields.len())];
-        let from = if !bad.is_empty() && random.u32(0..4) == 0 {
-            bad
-        } else {
-            good
-        };
-        if !from.is_empty() {
-            config[*field] = from[random.usize(0..from.len())].clone();
-        }
-    }
+    vary(random, &mut config, &consumer_fields(), Some(4));
     config
 }
 

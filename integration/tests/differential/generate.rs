@@ -1,5 +1,7 @@
 //! Random rounds: mostly what clients do, now and then what nobody should.
 
+use std::collections::BTreeMap;
+
 use fastrand::Rng;
 use serde_json::{Value, json};
 
@@ -16,6 +18,9 @@ const CONSUMERS: &[&str] = &["C0", "C1", "C2"];
 const SUBJECTS: &[&str] = &[
     "@.a.x", "@.a.y", "@.a.z.w", "@.b.x", "@.b.y", "@.c", "@.none.x",
 ];
+
+/// How long a pull waits that does: 30 ms.
+const SHORT_NS: u64 = 30_000_000;
 
 /// The operations of one round.
 pub(crate) fn round(random: &mut Rng, count: usize) -> Vec<Op> {
@@ -40,6 +45,21 @@ pub(crate) fn round(random: &mut Rng, count: usize) -> Vec<Op> {
             95..98 => ops.push(purge(random)),
             _ => ops.push(listing(random)),
         }
+    }
+    ops
+}
+
+/// A look at everything a round has left behind.
+pub(crate) fn look() -> Vec<Op> {
+    let mut ops = Vec::new();
+    for stream in STREAMS {
+        let everything = json!({"deleted_details": true, "subjects_filter": ">"});
+        ops.push(api(format!("STREAM.INFO.{stream}"), &everything));
+        ops.push(api(format!("CONSUMER.LIST.{stream}"), &Value::Null));
+        ops.push(Op::Direct {
+            call: (*stream).to_owned(),
+            body: json!({"seq": 1, "batch": 100}),
+        });
     }
     ops
 }
@@ -124,14 +144,25 @@ fn consumer_change(random: &mut Rng) -> Op {
 fn consumer_read(random: &mut Rng) -> Op {
     let (stream, name) = (pick(random, STREAMS), pick(random, CONSUMERS));
     match random.u32(0..8) {
-        0 => api(format!("CONSUMER.NAMES.{stream}"), &Value::Null),
+        0 => api(
+            format!("CONSUMER.NAMES.{stream}"),
+            &pick_value(
+                random,
+                &[Value::Null, json!({"offset": 1}), json!({"bogus": 1})],
+            ),
+        ),
         1 => api(format!("CONSUMER.LIST.{stream}"), &Value::Null),
+        2 if random.u32(0..4) == 0 => {
+            api(format!("CONSUMER.INFO.{stream}.{name}"), &json!({"a": 1}))
+        }
         _ => api(format!("CONSUMER.INFO.{stream}.{name}"), &Value::Null),
     }
 }
 
 fn stream_info(random: &mut Rng) -> Op {
-    let body = match random.u32(0..4) {
+    let body = match random.u32(0..5) {
+        4 if random.bool() => json!({"bogus": 1}),
+        4 => json!({"offset": random.i32(-1..3), "subjects_filter": ">"}),
         0 => json!({"deleted_details": true}),
         1 => json!({"subjects_filter": pick(random, &[">", "@.a.*", "@.c", "@.zz"])}),
         _ => Value::Null,
@@ -221,28 +252,21 @@ fn direct(random: &mut Rng) -> Op {
 }
 
 fn publish(random: &mut Rng) -> Op {
-    let mut headers = Vec::new();
+    let mut headers = BTreeMap::new();
     while random.u32(0..5) < 2 && headers.len() < 3 {
-        let header = header(random);
-        if !headers
-            .iter()
-            .any(|(name, _): &(&str, String)| *name == header.0)
-        {
-            headers.push(header);
-        }
+        headers.extend([header(random)]);
     }
-    let payload = "p".repeat([0, 5, 5, 40, 200][random.usize(0..5)]);
     Op::Publish {
         subject: pick(random, SUBJECTS).into(),
         headers,
-        payload,
+        len: [0, 5, 5, 40, 200][random.usize(0..5)],
     }
 }
 
-fn header(random: &mut Rng) -> (&'static str, String) {
+fn header(random: &mut Rng) -> (String, String) {
     let number = random.u64(0..6).to_string();
     let text = |text: &str| text.to_owned();
-    match random.u32(0..9) {
+    let (name, value) = match random.u32(0..9) {
         0 | 1 => ("Nats-Msg-Id", format!("m{}", random.u32(0..4))),
         2 => (
             "Nats-Expected-Stream",
@@ -266,7 +290,8 @@ fn header(random: &mut Rng) -> (&'static str, String) {
                 &["1h", "3600", "never", "0", "-1", "100ms", "abc"],
             )),
         ),
-    }
+    };
+    (name.to_owned(), value)
 }
 
 /// An atomic batch, sometimes with a gap or without its end.
@@ -280,20 +305,20 @@ fn batch(random: &mut Rng) -> Vec<Op> {
             } else {
                 number
             };
-            let mut headers = vec![
-                ("Nats-Batch-Id", id.clone()),
-                ("Nats-Batch-Sequence", place.to_string()),
-            ];
+            let mut headers = BTreeMap::from([
+                ("Nats-Batch-Id".to_owned(), id.clone()),
+                ("Nats-Batch-Sequence".to_owned(), place.to_string()),
+            ]);
             if number == count && random.u32(0..6) > 0 {
-                headers.push(("Nats-Batch-Commit", "1".into()));
+                headers.insert("Nats-Batch-Commit".to_owned(), "1".to_owned());
             }
             if random.u32(0..6) == 0 {
-                headers.push(header(random));
+                headers.extend([header(random)]);
             }
             Op::Publish {
                 subject: pick(random, &SUBJECTS[..4]).into(),
                 headers,
-                payload: "batch".into(),
+                len: 5,
             }
         })
         .collect()
@@ -302,16 +327,22 @@ fn batch(random: &mut Rng) -> Vec<Op> {
 fn pull(random: &mut Rng) -> Op {
     let batch = random.usize(1..6);
     let mut body = json!({"batch": batch, "no_wait": true});
-    match random.u32(0..12) {
+    match random.u32(0..14) {
         0 => body["max_bytes"] = json!(random.u32(1..300)),
-        2 => body["idle_heartbeat"] = json!(1_000_000_000_u64),
+        1 => body["idle_heartbeat"] = json!(1_000_000_000_u64),
+        // Waits for what does not come.
+        2 => body = json!({"batch": batch, "expires": SHORT_NS}),
+        3 => body = json!({"batch": batch, "expires": SHORT_NS, "max_bytes": random.u32(1..300)}),
+        4 => body["expires"] = json!(SHORT_NS),
+        5 => body["priority"] = json!(random.i32(-1..11)),
+        6 if random.bool() => body["batch"] = json!("many"),
+        6 => body["min_pending"] = json!(1),
         _ => {}
     }
     Op::Pull {
         stream: pick(random, STREAMS).into(),
         consumer: pick(random, CONSUMERS).into(),
-        body,
-        batch,
+        body: body.to_string(),
     }
 }
 
@@ -320,9 +351,21 @@ fn ack(random: &mut Rng) -> Op {
         0..5 => "+ACK",
         5 => "",
         6 => "-NAK",
-        7 => "-NAK {\"delay\": 3600000000000}",
+        7 => pick(
+            random,
+            &["-NAK {\"delay\": 3600000000000}", "-NAK 1h", "-NAK bogus"],
+        ),
         8 => "+WPI",
-        _ => pick(random, &["+TERM", "+TERM a reason", "+BOGUS"]),
+        _ => pick(
+            random,
+            &[
+                "+TERM",
+                "+TERM a reason",
+                "+BOGUS",
+                "+OK",
+                "+NXT {\"batch\": 1, \"no_wait\": true}",
+            ],
+        ),
     };
     Op::Ack {
         delivery: random.usize(..),

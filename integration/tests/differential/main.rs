@@ -1,12 +1,14 @@
 //! The same random calls to our broker and to nats-server 2.15, and the same answers from both.
 //!
 //! A round is a few dozen operations: calls of the JetStream API with good and bad configurations,
-//! publishes with every header, direct gets, pulls and acks. [`generate`] makes them from a seed,
-//! [`peer`] carries them out on one server, [`normal`] leaves out what must differ (times, names of
-//! servers), and whatever else differs is a fault or a line in [`known`] and in the book's page of
-//! compatibility. A round that differs is made as short as it can be before it is shown.
+//! publishes with every header, direct gets, pulls and acks; it ends with looking at everything there
+//! is. [`generate`] makes them from a seed, [`peer`] carries them out on one server, [`normal`] leaves
+//! out what must differ (times, names of servers), and whatever else differs is a fault or a line in
+//! [`known`] and in the book's page of compatibility. A round that differs is made as short as it can
+//! be before it is shown; what it has found is kept in [`stories`].
 //!
-//! `HITHERTO_DIFFERENTIAL_ROUNDS` sets how many rounds are run, `HITHERTO_SEED` from which seed:
+//! Every run takes the seeds of a fixed list, and one that nobody has seen, which it prints.
+//! `HITHERTO_SEED` names the only seed to run, `HITHERTO_DIFFERENTIAL_ROUNDS` the rounds of each:
 //!
 //! ```text
 //! HITHERTO_SEED=$RANDOM HITHERTO_DIFFERENTIAL_ROUNDS=5000 cargo test -p hitherto-integration --test differential
@@ -18,6 +20,7 @@ mod known;
 mod normal;
 mod op;
 mod peer;
+mod stories;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -36,12 +39,11 @@ use peer::Peer;
 /// Sets how many rounds are run.
 const ROUNDS_VARIABLE: &str = "HITHERTO_DIFFERENTIAL_ROUNDS";
 
-/// How many rounds are run when nobody asks for more: some 10 s.
-const ROUNDS: u32 = 40;
+/// How many rounds are run of each seed when nobody asks for more.
+const ROUNDS: u32 = 20;
 
-/// The seed when nobody names one: what CI runs is the same every time, and the search for more is a
-/// command.
-const SEED: u64 = 1;
+/// What every run takes, so that a change is held against what others were.
+const SEEDS: &[u64] = &[1, 2, 3, 4, 5, 6, 7, 8];
 
 /// How many operations a round has.
 const OPS: usize = 40;
@@ -67,6 +69,7 @@ struct Difference {
     index: usize,
     ours: Value,
     theirs: Value,
+    is_known: bool,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -98,66 +101,119 @@ fn compare(mut pair: Pair) -> Result<()> {
         Ok(text) => text.parse()?,
         Err(_) => ROUNDS,
     };
-    let mut seeded = Seeded::from_env_or(SEED);
-    let (mut known, mut ops) = (0, 0);
-    // By what differs, so that one fault is shown once.
-    let mut faults = BTreeMap::new();
-    for round in 0..rounds {
-        let all = generate::round(seeded.random(), OPS);
-        let Some(found) = pair.run(&all)? else {
-            ops += all.len();
-            continue;
-        };
-        ops += found.index;
-        if known::reason(&all[found.index], &found.ours, &found.theirs).is_some() {
-            known += 1;
-            continue;
-        }
-        let what = what_differs(&all[found.index], &found);
-        if let Entry::Vacant(place) = faults.entry(what) {
-            let (shortest, found) = pair.shorten(all, found)?;
-            let text = format!(
-                "round {round} at {}\n{}",
-                place.key(),
-                shown(&shortest, &found)?
-            );
-            skip::note(&text);
-            place.insert(text);
-        }
-        if faults.len() == FAULTS_MAX {
-            break;
+    let mut findings = Findings::default();
+    for story in stories::all()? {
+        let all = looked_at(story.ops);
+        pair.compare(&story.name, all, &mut findings)?;
+    }
+    let seeds = match Seeded::fixed() {
+        Some(seed) => vec![seed],
+        None => [SEEDS, &[fastrand::u64(..)]].concat(),
+    };
+    for seed in seeds {
+        skip::note(&format!("HITHERTO_SEED={seed}"));
+        let mut random = fastrand::Rng::with_seed(seed);
+        for round in 0..rounds {
+            let all = looked_at(generate::round(&mut random, OPS));
+            let name = format!("HITHERTO_SEED={seed} round {round}");
+            pair.compare(&name, all, &mut findings)?;
+            if findings.faults.len() == FAULTS_MAX {
+                return findings.judge();
+            }
         }
     }
-    skip::note(&format!(
-        "{rounds} rounds, {ops} operations answered alike, {known} rounds ended early by a known difference"
-    ));
-    let texts: Vec<String> = faults.into_values().collect();
-    ensure!(texts.is_empty(), "{seeded}\n{}", texts.join("\n"));
-    ensure!(known * 2 < rounds, "known differences end most rounds");
-    Ok(())
+    findings.judge()
+}
+
+/// The operations, and a look at what is there after them.
+fn looked_at(mut ops: Vec<Op>) -> Vec<Op> {
+    ops.extend(generate::look());
+    ops
+}
+
+/// What all rounds have shown.
+#[derive(Default)]
+struct Findings {
+    rounds: u32,
+    /// Operations answered alike.
+    ops: usize,
+    /// Rounds that a known difference has ended early.
+    cut_short: u32,
+    /// How often each known difference was seen, by its phrase.
+    known: BTreeMap<&'static str, u32>,
+    /// By what differs, so that one fault is shown once.
+    faults: BTreeMap<String, String>,
+}
+
+impl Findings {
+    fn judge(self) -> Result<()> {
+        let Self {
+            rounds,
+            ops,
+            cut_short,
+            ..
+        } = self;
+        skip::note(&format!(
+            "{rounds} rounds, {ops} operations answered alike, {cut_short} rounds ended early by a known difference"
+        ));
+        for (phrase, times) in &self.known {
+            skip::note(&format!("{times} times: {phrase}"));
+        }
+        let texts: Vec<String> = self.faults.into_values().collect();
+        ensure!(texts.is_empty(), "{}", texts.join("\n"));
+        ensure!(cut_short * 4 < rounds, "known differences end many rounds");
+        Ok(())
+    }
 }
 
 /// The kind of operation and the first place where the answers differ.
 fn what_differs(op: &Op, found: &Difference) -> String {
-    let op = op.to_string();
-    let mut words = op.split([' ', '.']).take(4).collect::<Vec<_>>();
-    words.truncate(if words[0] == "$JS" { 4 } else { 1 });
-    format!(
-        "{} {}",
-        words.join("."),
-        normal::first_difference(&found.ours, &found.theirs)
-    )
+    let place = normal::first_difference(&found.ours, &found.theirs);
+    format!("{} {place}", op.kind())
 }
 
 impl Pair {
-    /// Runs a round on both servers, until its end or the first difference.
-    fn run(&mut self, ops: &[Op]) -> Result<Option<Difference>> {
+    /// Runs a round and notes what it shows.
+    fn compare(&mut self, name: &str, ops: Vec<Op>, findings: &mut Findings) -> Result<()> {
+        findings.rounds += 1;
+        let Some(found) = self.run(&ops, Some(&mut findings.known))? else {
+            findings.ops += ops.len();
+            return Ok(());
+        };
+        findings.ops += found.index;
+        if found.is_known {
+            findings.cut_short += 1;
+            return Ok(());
+        }
+        let what = what_differs(&ops[found.index], &found);
+        if let Entry::Vacant(place) = findings.faults.entry(what) {
+            let (shortest, found) = self.shorten(ops, found)?;
+            let text = format!("{name} at {}\n{}", place.key(), shown(&shortest, &found)?);
+            skip::note(&text);
+            place.insert(text);
+        }
+        Ok(())
+    }
+
+    /// Runs a round on both servers, until its end or the first difference that is unknown or leaves
+    /// them with different states. Counts the known ones.
+    fn run(
+        &mut self,
+        ops: &[Op],
+        mut count: Option<&mut BTreeMap<&'static str, u32>>,
+    ) -> Result<Option<Difference>> {
         self.rounds += 1;
         let prefix = format!("r{}", self.rounds);
         self.ours.start_round(&prefix);
         self.theirs.start_round(&prefix);
         let mut difference = None;
         for (index, op) in ops.iter().enumerate() {
+            if let Op::Pull {
+                stream, consumer, ..
+            } = op
+            {
+                self.settle(stream, consumer)?;
+            }
             let reads = if op.only_reads() { READS_MAX } else { 1 };
             let mut answers = self.both(op)?;
             for _ in 1..reads {
@@ -167,11 +223,19 @@ impl Pair {
                 answers = self.both(op)?;
             }
             let (ours, theirs) = answers;
-            if ours != theirs && !known::leaves_both_alike(op, &ours, &theirs) {
+            if ours == theirs {
+                continue;
+            }
+            let known = known::difference(op, &ours, &theirs);
+            if let (Some(known), Some(counts)) = (known, count.as_deref_mut()) {
+                *counts.entry(known.phrase).or_default() += 1;
+            }
+            if known.is_none() || !known::leaves_both_alike(op, &ours, &theirs) {
                 difference = Some(Difference {
                     index,
                     ours,
                     theirs,
+                    is_known: known.is_some(),
                 });
                 break;
             }
@@ -179,6 +243,22 @@ impl Pair {
         self.ours.end_round()?;
         self.theirs.end_round()?;
         Ok(difference)
+    }
+
+    /// Waits until a consumer of both servers says the same of itself, or does not for other reasons:
+    /// nats-server counts what was just published in the background, and a delivery tells the count.
+    fn settle(&mut self, stream: &str, consumer: &str) -> Result<()> {
+        let info = Op::Api {
+            call: format!("CONSUMER.INFO.{stream}.{consumer}"),
+            body: String::new(),
+        };
+        for _ in 0..READS_MAX {
+            let (ours, theirs) = self.both(&info)?;
+            if ours["num_pending"] == theirs["num_pending"] {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn both(&mut self, op: &Op) -> Result<(Value, Value)> {
@@ -199,9 +279,9 @@ impl Pair {
             candidate -= 1;
             let mut fewer = ops.clone();
             fewer.remove(candidate);
-            if let Some(again) = self.run(&fewer)?
+            if let Some(again) = self.run(&fewer, None)?
                 && again.index + 1 == fewer.len()
-                && known::reason(&fewer[again.index], &again.ours, &again.theirs).is_none()
+                && !again.is_known
             {
                 ops = fewer;
                 found = again;

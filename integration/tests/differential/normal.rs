@@ -43,13 +43,28 @@ fn clean(value: &mut Value) {
                 if (name == "streams" || name == "consumers")
                     && let Value::Array(items) = field
                 {
-                    items.sort_by_key(Value::to_string);
+                    items.sort_by_key(name_of);
                 }
             }
         }
         Value::Array(items) => items.iter_mut().for_each(clean),
+        // As above, in a status.
+        Value::String(text) if is_json_fault(text) => {
+            *text = "400 Bad Request - invalid JSON".into();
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+/// What an item of a list is called.
+fn name_of(item: &Value) -> String {
+    let name = item["config"]["name"].as_str();
+    name.map_or_else(|| item.to_string(), str::to_owned)
+}
+
+fn is_json_fault(text: &str) -> bool {
+    let fault = text.strip_prefix("400 Bad Request - ");
+    fault.is_some_and(|fault| fault.starts_with("json: ") || fault.starts_with("invalid JSON"))
 }
 
 /// The path of the first value that differs; errors are told apart by their codes.

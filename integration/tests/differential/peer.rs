@@ -1,5 +1,6 @@
 //! One of the two servers: carries out operations and gathers what comes back.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -8,16 +9,20 @@ use hitherto_integration::raw::RawClient;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Map, Value, json};
 
-use crate::op::{Op, ROUND};
+use crate::op::{DIRECT_PREFIX, Op, ROUND, pull_batch};
 
 /// How long a server may take to answer what is always answered.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long one waits for the ack of a publish, which a stream with `no_ack` does not send.
-const ACK_PATIENCE: Duration = Duration::from_millis(500);
+const ACK_PATIENCE: Duration = Duration::from_millis(250);
 
-/// How long one waits for what may not be answered.
+/// How long one waits for the answer to an ack, which may not come.
 const SILENCE: Duration = Duration::from_millis(100);
+
+/// How long one waits for the next message of a pull: messages of a consumer with `replay_policy` original
+/// come with the gaps they were published at.
+const PULL_PATIENCE: Duration = Duration::from_millis(700);
 
 /// A connection to one server, and what it delivered in this round.
 pub(crate) struct Peer {
@@ -32,7 +37,7 @@ pub(crate) struct Peer {
 #[derive(Clone, Copy)]
 struct Request<'a> {
     subject: &'a str,
-    headers: &'a [(&'static str, String)],
+    headers: Option<&'a BTreeMap<String, String>>,
     body: &'a str,
     /// How long to wait for each next answer.
     patience: Duration,
@@ -82,11 +87,11 @@ impl Peer {
             Op::Publish {
                 subject,
                 headers,
-                payload,
+                len,
             } => self.call(Request {
                 subject,
-                headers,
-                body: payload,
+                headers: Some(headers).filter(|headers| !headers.is_empty()),
+                body: &"p".repeat(*len),
                 patience: ACK_PATIENCE,
             }),
             Op::Direct { call, body } => self.direct(call, body),
@@ -94,8 +99,7 @@ impl Peer {
                 stream,
                 consumer,
                 body,
-                batch,
-            } => self.pull(stream, consumer, body, *batch),
+            } => self.pull(stream, consumer, body),
             Op::Ack { delivery, kind } => self.ack(*delivery, kind),
         }
     }
@@ -122,7 +126,7 @@ impl Peer {
         } else {
             body.to_string()
         };
-        let subject = format!("$JS.API.DIRECT.GET.{call}");
+        let subject = format!("{DIRECT_PREFIX}{call}");
         let last = |came: &Came| !several || is_status(&came.headers);
         let request = Request {
             body: &body,
@@ -132,27 +136,24 @@ impl Peer {
         Ok(came.iter().map(|came| self.message(came)).collect())
     }
 
-    fn pull(&mut self, stream: &str, consumer: &str, body: &Value, batch: usize) -> Result<Value> {
+    fn pull(&mut self, stream: &str, consumer: &str, body: &str) -> Result<Value> {
         let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
+        let batch = pull_batch(body);
         let mut count = 0;
+        // Bytes that were asked for and did not come are said behind the last message.
+        let ends_with_status = body.contains("max_bytes");
         let last = |came: &Came| {
             count += 1;
-            count == batch || is_status(&came.headers)
+            (count == batch && !ends_with_status) || is_status(&came.headers)
         };
         let request = Request {
-            body: &body.to_string(),
-            patience: SILENCE,
+            body,
+            patience: PULL_PATIENCE,
             ..Request::to(&subject)
         };
-        let mut came = self.exchange(request, last)?;
-        // Differs from nats-server, which may send a status after the last message asked for.
-        came.truncate(batch);
+        let came = self.exchange(request, last)?;
         let answer = came.iter().map(|came| self.message(came)).collect();
-        let acks = came
-            .into_iter()
-            .map(|came| came.reply)
-            .filter(|reply| !reply.is_empty());
-        self.deliveries.extend(acks);
+        self.keep_deliveries(came);
         Ok(answer)
     }
 
@@ -167,7 +168,15 @@ impl Peer {
             ..Request::to(&subject)
         };
         let came = self.exchange(request, |_| true)?;
-        Ok(came.iter().map(|came| self.message(came)).collect())
+        let answer = came.iter().map(|came| self.message(came)).collect();
+        self.keep_deliveries(came);
+        Ok(answer)
+    }
+
+    fn keep_deliveries(&mut self, came: Vec<Came>) {
+        let replies = came.into_iter().map(|came| came.reply);
+        let acks = replies.filter(|reply| reply.starts_with("$JS.ACK."));
+        self.deliveries.extend(acks);
     }
 
     /// Sends a request and gathers its answers until `last` says so or nothing comes any more.
@@ -181,23 +190,30 @@ impl Peer {
         let subject = request.subject.replace(ROUND, &self.prefix);
         let body = request.body.replace(ROUND, &self.prefix);
         self.client.subscribe(&inbox, self.inboxes);
-        if request.headers.is_empty() {
-            self.client.publish(&subject, &inbox, body.as_bytes());
-        } else {
-            let block: String = request
-                .headers
-                .iter()
-                .map(|(name, value)| format!("{name}: {}\r\n", value.replace(ROUND, &self.prefix)))
-                .collect();
-            let block = format!("NATS/1.0\r\n{block}\r\n");
-            self.client
-                .publish_with_headers(&subject, &inbox, block.as_bytes(), body.as_bytes());
+        match request.headers {
+            None => self.client.publish(&subject, &inbox, body.as_bytes()),
+            Some(headers) => {
+                let block: String = headers
+                    .iter()
+                    .map(|(name, value)| {
+                        format!("{name}: {}\r\n", value.replace(ROUND, &self.prefix))
+                    })
+                    .collect();
+                let block = format!("NATS/1.0\r\n{block}\r\n");
+                self.client.publish_with_headers(
+                    &subject,
+                    &inbox,
+                    block.as_bytes(),
+                    body.as_bytes(),
+                );
+            }
         }
         self.client.flush()?;
         let mut came = Vec::new();
-        let deadline = Instant::now() + request.patience;
+        let mut deadline = Instant::now() + request.patience;
         let mut done = false;
         while !done && wait_for_input(&self.client, deadline)? {
+            let before = came.len();
             self.client.receive(|message| {
                 let message = Came {
                     subject: message.subject.to_owned(),
@@ -209,9 +225,17 @@ impl Peer {
                 done |= last(&message);
                 came.push(message);
             })?;
+            // A PING of the server is no answer.
+            if came.len() > before {
+                deadline = Instant::now() + request.patience;
+            }
         }
         self.client
             .queue(format!("UNSUB {}\r\n", self.inboxes).as_bytes());
+        if !done {
+            // What comes too late is not taken for the answer to the next request.
+            self.client.ping()?;
+        }
         Ok(came)
     }
 
@@ -265,7 +289,7 @@ impl<'a> Request<'a> {
     fn to(subject: &'a str) -> Self {
         Self {
             subject,
-            headers: &[],
+            headers: None,
             body: "",
             patience: PATIENCE,
         }

@@ -114,27 +114,29 @@ pub enum AckKind {
     },
     /// Done, and a pull request: `+NXT`, with the body of the request behind it.
     Next(Bytes),
+    /// Anything else. Says nothing, but is answered, as by nats-server.
+    Unknown,
 }
 
 impl AckKind {
-    /// Reads the payload of an acknowledgement; `None` for what is none, which is ignored.
-    pub fn parse(payload: &Bytes) -> Option<Self> {
+    /// Reads the payload of an acknowledgement.
+    pub fn parse(payload: &Bytes) -> Self {
         if let Some(rest) = payload.strip_prefix(b"+NXT") {
-            return Some(Self::Next(payload.slice_ref(rest)));
+            return Self::Next(payload.slice_ref(rest));
         }
         if let Some(rest) = payload.strip_prefix(b"-NAK") {
             let delay = nak_delay(rest.trim_ascii());
-            return Some(Self::Nak { delay });
+            return Self::Nak { delay };
         }
         if let Some(rest) = payload.strip_prefix(b"+TERM") {
             let reason = String::from_utf8_lossy(rest.trim_ascii()).into_owned();
             let reason = Some(reason).filter(|reason| !reason.is_empty());
-            return Some(Self::Term { reason });
+            return Self::Term { reason };
         }
         match &payload[..] {
-            b"" | b"+ACK" | b"+OK" => Some(Self::Ack),
-            b"+WPI" => Some(Self::Progress),
-            _ => None,
+            b"" | b"+ACK" | b"+OK" => Self::Ack,
+            b"+WPI" => Self::Progress,
+            _ => Self::Unknown,
         }
     }
 }
@@ -198,30 +200,27 @@ mod tests {
         }
     }
 
-    fn parse(payload: &'static str) -> Option<AckKind> {
+    fn parse(payload: &'static str) -> AckKind {
         AckKind::parse(&Bytes::from_static(payload.as_bytes()))
     }
 
     #[test]
     fn payloads_say_what_to_do() {
         for payload in ["", "+ACK", "+OK"] {
-            assert_eq!(parse(payload), Some(AckKind::Ack));
+            assert_eq!(parse(payload), AckKind::Ack);
         }
-        assert_eq!(parse("+WPI"), Some(AckKind::Progress));
-        assert_eq!(parse("+TERM"), Some(AckKind::Term { reason: None }));
+        assert_eq!(parse("+WPI"), AckKind::Progress);
+        assert_eq!(parse("+TERM"), AckKind::Term { reason: None });
         let reason = Some("bad input".into());
-        assert_eq!(parse("+TERM bad input"), Some(AckKind::Term { reason }));
-        assert_eq!(
-            parse("+NXT 5"),
-            Some(AckKind::Next(Bytes::from_static(b" 5")))
-        );
-        assert_eq!(parse("hello"), None);
+        assert_eq!(parse("+TERM bad input"), AckKind::Term { reason });
+        assert_eq!(parse("+NXT 5"), AckKind::Next(Bytes::from_static(b" 5")));
+        assert_eq!(parse("hello"), AckKind::Unknown);
     }
 
     #[test]
     fn a_nak_may_name_a_delay() {
         let nak = |payload| match parse(payload) {
-            Some(AckKind::Nak { delay }) => delay,
+            AckKind::Nak { delay } => delay,
             other => panic!("{other:?}"),
         };
         assert_eq!(nak("-NAK"), None);

@@ -9,6 +9,7 @@
 //! | `output` | [`Outcome`] of a command, [`Output`]: an effect for the owner to carry out |
 //! | `index` | the messages of a stream by sequence, subject and time, without bodies |
 //! | `meta` | [`Meta`]: which streams there are |
+//! | `surroundings` | [`Surroundings`]: what the owner looks up in the middle of a round |
 //! | `config` | [`StreamConfig`] and [`ConsumerConfig`] with their checks |
 //! | [`api`] | requests and responses of the JetStream API, and its error table |
 //! | [`ack_subject`] | the text form of a delivery's reply subject |
@@ -42,6 +43,7 @@ mod message;
 mod meta;
 mod output;
 mod stream;
+mod surroundings;
 
 pub use command::Command;
 pub use config::*;
@@ -53,7 +55,9 @@ pub use index::{
     Unreadable, catch_unreadable,
 };
 pub use lifetime::Lifetime;
+pub(crate) use message::MESSAGE_RECORD_BYTES;
 pub use message::{MessageMeta, StoredMessage, message_bytes};
 pub use meta::*;
 pub use output::{ConsumerKey, Delivery, Outcome, Output, Republished, Status, Stored, Watch};
 pub use stream::{OpenTables, RestoreError, Restoring, Stream, StreamSnapshot};
+pub use surroundings::{MessageLens, Surroundings};

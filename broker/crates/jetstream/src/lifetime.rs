@@ -45,7 +45,7 @@ pub(crate) struct InvalidTtl;
 pub(crate) fn parse_ttl(text: &str) -> Result<Option<Option<Duration>>, InvalidTtl> {
     let ttl = match text {
         "" => return Ok(None),
-        "never" => return Ok(Some(None)),
+        text if text.eq_ignore_ascii_case("never") => return Ok(Some(None)),
         text => match text.parse::<u64>() {
             Ok(seconds) => Duration::from_secs(seconds),
             Err(_) => parse_go_duration(text).ok_or(InvalidTtl)?,
@@ -68,6 +68,7 @@ mod tests {
             assert_eq!(parse_ttl(text), Ok(Some(Some(ttl))), "{text}");
         }
         assert_eq!(parse_ttl("never"), Ok(Some(None)));
+        assert_eq!(parse_ttl("NEVER"), Ok(Some(None)));
         assert_eq!(parse_ttl(""), Ok(None));
         for text in ["0", "-1", "500ms", "999ms", "-5s", "x", "never ", "1 s"] {
             assert_eq!(parse_ttl(text), Err(InvalidTtl), "{text}");

@@ -59,16 +59,17 @@ impl StoredMessage {
     }
 }
 
+/// The fixed part of a message's size: that of a record in nats-server's file store.
+pub(crate) const MESSAGE_RECORD_BYTES: u64 = 22 + 8;
+
 /// The size a message counts with against `max_bytes`: that of nats-server's file store
 /// (`server/filestore.go` 2.15, `fileStoreMsgSize`), so that limits cut at the same message.
 pub fn message_bytes(subject: usize, headers: usize, payload: usize) -> u64 {
-    /// Fixed part of a record in nats-server's file store.
-    const RECORD_BYTES: u64 = 22 + 8;
     /// Length field of the headers, present only with headers.
     const HEADERS_LEN_BYTES: u64 = 4;
     let headers_bytes = match headers {
         0 => 0,
         len => HEADERS_LEN_BYTES + len as u64,
     };
-    RECORD_BYTES + subject as u64 + headers_bytes + payload as u64
+    MESSAGE_RECORD_BYTES + subject as u64 + headers_bytes + payload as u64
 }

@@ -328,7 +328,7 @@ impl World {
                 stream_seq,
                 consumer_seq: ConsumerSeq(0),
                 deliveries,
-                kind: AckKind::parse(&Bytes::copy_from_slice(payload.as_bytes())).unwrap(),
+                kind: AckKind::parse(&Bytes::copy_from_slice(payload.as_bytes())),
                 reply,
             },
         );
@@ -380,7 +380,7 @@ impl World {
         loop {
             let deaf = &self.deaf;
             self.stream
-                .deliver(self.now, &|inbox| !deaf.contains(inbox.as_str()));
+                .deliver(self.now, &|inbox: &Subject| !deaf.contains(inbox.as_str()));
             let mut any = false;
             while let Some(output) = self.stream.poll_output() {
                 any = true;

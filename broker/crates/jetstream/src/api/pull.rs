@@ -35,15 +35,19 @@ pub struct MsgNextRequest {
     pub min_ack_pending: i64,
     /// Which request is served first; likewise.
     pub priority: i64,
+    /// Which client is pinned; likewise.
+    pub id: String,
 }
 
 impl MsgNextRequest {
     /// The request as the consumer takes it, answered to `reply`.
     pub fn into_pull(self, reply: Subject) -> PullRequest {
-        let priority_fault = if !(0..=9).contains(&self.priority) {
-            Some("Priority must be between 0 and 9")
-        } else if self.min_pending > 0 || self.min_ack_pending > 0 {
+        let priority_fault = if self.min_pending != 0 || self.min_ack_pending != 0 {
             Some("Not a Overflow Priority consumer")
+        } else if !self.id.is_empty() {
+            Some("Not a Pinned Client Priority consumer")
+        } else if !(0..=9).contains(&self.priority) {
+            Some("Priority must be between 0 and 9")
         } else {
             None
         };

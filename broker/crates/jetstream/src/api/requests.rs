@@ -42,22 +42,29 @@ pub fn parse_stream_config(body: &[u8]) -> Result<StreamConfig, ApiError> {
 }
 
 fn negative_fault(body: &[u8]) -> Option<ApiError> {
-    let config: Value = serde_json::from_slice(body).ok()?;
-    let is_negative = |field: &str| config.get(field)?.as_i64().filter(|number| *number < 0);
-    if is_negative("num_replicas").is_some() {
-        return Some(ApiError::replicas_negative());
-    }
-    [
+    const DURATIONS: [(&str, &str); 3] = [
         ("max_age", "max age can not be negative"),
         ("duplicate_window", "duplicates window can not be negative"),
         (
             "subject_delete_marker_ttl",
             "subject delete marker TTL must not be negative",
         ),
-    ]
-    .into_iter()
-    .find(|(field, _)| is_negative(field).is_some())
-    .map(|(_, text)| ApiError::stream_invalid_config(text))
+    ];
+    let mut config: Value = serde_json::from_slice(body).ok()?;
+    let mut take_negative = |field: &str| {
+        let value = config.get_mut(field)?;
+        let is_negative = value.as_i64().is_some_and(|number| number < 0);
+        is_negative.then(|| *value = Value::Null)
+    };
+    let replicas = take_negative("num_replicas").map(|()| ApiError::replicas_negative());
+    let durations = DURATIONS.into_iter().filter_map(|(field, text)| {
+        take_negative(field).map(|()| ApiError::stream_invalid_config(text))
+    });
+    let faults: Vec<_> = replicas.into_iter().chain(durations).collect();
+    // What cannot be read for another reason is no configuration at all.
+    let rest = serde_json::to_vec(&config).ok()?;
+    parse_request::<StreamConfig>(&rest).ok()?;
+    faults.into_iter().next()
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {

@@ -117,7 +117,7 @@ pub struct ConsumerConfig {
     #[serde(with = "nanos", skip_serializing_if = "Duration::is_zero")]
     pub inactive_threshold: Duration,
     /// On how many nodes its state lives; 0 means as its stream.
-    pub num_replicas: u32,
+    pub num_replicas: i32,
     /// Its state was asked to live in memory. Differs from nats-server: that of a durable consumer, and
     /// of one that waits for acknowledgements, is kept on disk like any other.
     #[serde(skip_serializing_if = "is_false")]

@@ -32,6 +32,11 @@ impl ConsumerConfig {
     pub fn checked(mut self, stream: &StreamConfig) -> Result<Self, ApiError> {
         let asked_max_waiting = self.max_waiting;
         self.fill_defaults(stream);
+        if self.num_replicas < 0 {
+            return Err(ApiError::replicas_negative());
+        }
+        self.check_name()?;
+        self.check_description()?;
         self.check_names()?;
         match self.deliver_subject.clone() {
             Some(subject) => self.check_push(&subject, asked_max_waiting, stream)?,
@@ -44,8 +49,14 @@ impl ConsumerConfig {
         self.check_queue(stream)?;
         self.check_ordered_by()?;
         self.check_texts()?;
-        metadata::set_required_level(&mut self.metadata, 0);
+        self.note_required_level();
         Ok(self)
+    }
+
+    /// Writes the API level its features came with into its metadata (ADR-44): a pause is of level 1.
+    pub(crate) fn note_required_level(&mut self) {
+        let level = u32::from(self.pause_until.is_some());
+        metadata::set_required_level(&mut self.metadata, level);
     }
 
     /// Tells whether an existing consumer of this configuration can take the new one. Both are
@@ -107,8 +118,14 @@ impl ConsumerConfig {
         self.opt_start_time.take_if(|time| time.is_zero());
         self.pause_until.take_if(|time| time.is_zero());
         self.priority_policy.take_if(|policy| policy == "none");
+        if self.max_ack_pending == 0 {
+            self.max_ack_pending = stream.consumer_limits.max_ack_pending.max(0);
+        }
         if self.ack_policy != AckPolicy::None {
-            self.fill_ack_defaults(stream);
+            self.fill_ack_defaults();
+        }
+        if let Some(first) = self.backoff.first() {
+            self.ack_wait = *first;
         }
         if self.inactive_threshold.is_zero() {
             self.inactive_threshold = match stream.consumer_limits.inactive_threshold {
@@ -119,28 +136,26 @@ impl ConsumerConfig {
         }
     }
 
-    fn fill_ack_defaults(&mut self, stream: &StreamConfig) {
+    fn fill_ack_defaults(&mut self) {
         if self.ack_wait.is_zero() {
             self.ack_wait = ACK_WAIT_DEFAULT;
         }
-        if let Some(first) = self.backoff.first() {
-            self.ack_wait = *first;
-        }
         if self.max_ack_pending == 0 {
-            self.max_ack_pending = match stream.consumer_limits.max_ack_pending {
-                limit if limit > 0 => limit,
-                _ => MAX_ACK_PENDING_DEFAULT,
-            };
+            self.max_ack_pending = MAX_ACK_PENDING_DEFAULT;
         }
         self.max_ack_pending = self.max_ack_pending.max(-1);
     }
 
     fn check_names(&self) -> Result<(), ApiError> {
-        if let (Some(durable), Some(name)) = (&self.durable_name, &self.name)
-            && durable != name
-        {
-            return Err(ApiError::consumer_durable_and_name_mismatch());
+        match (&self.durable_name, &self.name) {
+            (Some(durable), Some(name)) if durable != name => {
+                Err(ApiError::consumer_durable_and_name_mismatch())
+            }
+            _ => Ok(()),
         }
+    }
+
+    fn check_name(&self) -> Result<(), ApiError> {
         let Some(name) = self.consumer_name() else {
             return Ok(());
         };
@@ -253,7 +268,8 @@ impl ConsumerConfig {
     }
 
     fn check_replicas(&self, stream: &StreamConfig) -> Result<(), ApiError> {
-        if self.num_replicas <= stream.num_replicas.max(1) {
+        let replicas = u32::try_from(self.num_replicas).unwrap_or(0);
+        if replicas <= stream.num_replicas.max(1) {
             return Ok(());
         }
         Err(match stream.num_replicas {
@@ -346,16 +362,16 @@ impl ConsumerConfig {
         }
     }
 
-    fn check_texts(&self) -> Result<(), ApiError> {
-        if self
-            .description
-            .as_ref()
-            .is_some_and(|text| text.len() > DESCRIPTION_BYTES_MAX)
-        {
-            return Err(ApiError::consumer_description_too_long(
-                DESCRIPTION_BYTES_MAX,
-            ));
+    fn check_description(&self) -> Result<(), ApiError> {
+        match &self.description {
+            Some(text) if text.len() > DESCRIPTION_BYTES_MAX => Err(
+                ApiError::consumer_description_too_long(DESCRIPTION_BYTES_MAX),
+            ),
+            Some(_) | None => Ok(()),
         }
+    }
+
+    fn check_texts(&self) -> Result<(), ApiError> {
         if let Some(text) = &self.sample_freq
             && let Err(fault) = parse_percent(text)
         {

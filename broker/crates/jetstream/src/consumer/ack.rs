@@ -9,11 +9,11 @@ use hitherto_protocol::{Subject, Timestamp};
 
 use super::Consumer;
 use super::advisory::{About, MAX_DELIVERIES, NAKED, TERMINATED};
-use crate::ack_subject::AckKind;
+use crate::ack_subject::{AckKind, AckSubject};
 use crate::api;
 use crate::command::Settlement;
 use crate::output::{Output, Status};
-use crate::{ConsumerSeq, StreamSeq};
+use crate::{AckPolicy, ConsumerSeq, StreamSeq};
 
 /// What a client says about a delivery.
 ///
@@ -59,13 +59,41 @@ impl Consumer {
                     };
                     out.push_back(self.advise(now, TERMINATED, about));
                 }
-                self.settle(ack.stream_seq, Settlement::Dropped, ack.reply, out);
+                // With ack policy `all` it counts for every message before, as an ack does.
+                let how = match self.config.ack_policy {
+                    AckPolicy::All => Settlement::Acked,
+                    AckPolicy::None | AckPolicy::Explicit | AckPolicy::FlowControl => {
+                        Settlement::Dropped
+                    }
+                };
+                self.settle(ack.stream_seq, how, ack.reply, out);
             }
             AckKind::Nak { delay } => {
                 self.handle_nak(now, *delay, &ack, out);
                 reply_empty(ack.reply, out);
             }
             AckKind::Progress => self.handle_progress(now, &ack, out),
+            AckKind::Unknown => reply_empty(ack.reply, out),
+        }
+    }
+
+    /// Gives up one delivery, whatever the ack policy: no client can ever have the message.
+    pub(crate) fn give_up(
+        &mut self,
+        now: Timestamp,
+        delivery: &AckSubject<'_>,
+        reason: String,
+        out: &mut VecDeque<Output>,
+    ) {
+        if self.progress.pending.contains_key(&delivery.stream_seq) {
+            let about = About {
+                consumer_seq: Some(delivery.consumer_seq),
+                stream_seq: delivery.stream_seq,
+                deliveries: delivery.deliveries,
+                reason: Some(reason),
+            };
+            out.push_back(self.advise(now, TERMINATED, about));
+            self.settle(delivery.stream_seq, Settlement::Dropped, None, out);
         }
     }
 

@@ -17,7 +17,8 @@ use super::progress;
 use crate::command::{Command, Delivered, Runs, Settlement};
 use crate::index::Index;
 use crate::output::{Delivery, Output, Status};
-use crate::{ConsumerSeq, StreamSeq, message_bytes};
+use crate::surroundings::digits;
+use crate::{ConsumerSeq, MESSAGE_RECORD_BYTES, StreamSeq, Surroundings};
 
 /// Messages of one round.
 const ROUND_MESSAGES_MAX: u64 = 1_000;
@@ -68,7 +69,7 @@ impl Consumer {
         &mut self,
         now: Timestamp,
         index: &Index,
-        interest: &dyn Fn(&Subject) -> bool,
+        around: &dyn Surroundings,
         out: &mut VecDeque<Output>,
     ) -> bool {
         if !self.propose_again(now, out) {
@@ -78,7 +79,7 @@ impl Consumer {
         if self.push.is_some() {
             self.serve_push(now, index, out);
         } else {
-            self.serve_pulls(now, index, interest, out);
+            self.serve_pulls(now, index, around, out);
         }
         // What the search has found to be gone from the stream.
         self.propose_settled(now, out);
@@ -157,25 +158,6 @@ impl Consumer {
         }));
     }
 
-    /// What a delivery takes of the `max_bytes` of a request: subject, reply subject, headers and payload
-    /// (`processNextMsgRequest` in nats-server 2.15 `server/consumer.go`). Differs from it by 4 bytes more
-    /// for a message with headers, which the index does not tell from one without.
-    pub(super) fn delivery_bytes(&self, candidate: &Candidate) -> u64 {
-        let digits = |number: u64| u64::from(number.checked_ilog10().unwrap_or(0)) + 1;
-        let is_new = candidate.deliveries == 1;
-        let numbers = [
-            candidate.deliveries,
-            candidate.seq.0,
-            self.progress.delivered.consumer_seq.next().0,
-            candidate.stored_at.unix_nanos().unsigned_abs(),
-            self.progress.undelivered.saturating_sub(u64::from(is_new)),
-        ];
-        let points = numbers.len() as u64 - 1;
-        let ack_subject =
-            self.ack_prefix.len() as u64 + points + numbers.map(digits).iter().sum::<u64>();
-        candidate.bytes.saturating_sub(message_bytes(0, 0, 0)) + ack_subject
-    }
-
     /// The text of [`AckSubject`](crate::ack_subject::AckSubject), written without a string of its own and
     /// without the machinery of formatting: there is one per delivery.
     fn ack_subject(&mut self, delivery: progress::Delivery, stored_at: Timestamp) -> Subject {
@@ -201,6 +183,42 @@ impl Consumer {
         encode::integer(text, self.progress.undelivered);
         let text = text.split().freeze();
         Subject::from_bytes(text).expect("names of streams and consumers are tokens")
+    }
+
+    /// What `max_bytes` of a pull counts of a message: subject, ack subject, headers and payload, as
+    /// clients count them (`server/consumer.go` of nats-server 2.15, `loopAndGatherMsgs`).
+    pub(super) fn delivered_bytes(
+        &self,
+        candidate: &Candidate,
+        index: &Index,
+        around: &dyn Surroundings,
+    ) -> u64 {
+        let ack_subject = self.ack_subject_len(candidate) as u64;
+        let lens = around.lens(candidate.seq);
+        match (lens, index.subject(candidate.seq)) {
+            (Some(lens), Some(subject)) => {
+                let subject = subject.as_str().len() as u64;
+                subject + ack_subject + lens.delivered(self.config.headers_only)
+            }
+            // What cannot be read is not delivered either.
+            _ => candidate.bytes.saturating_sub(MESSAGE_RECORD_BYTES) + ack_subject,
+        }
+    }
+
+    /// The length of the ack subject the candidate will have.
+    fn ack_subject_len(&self, candidate: &Candidate) -> usize {
+        let undelivered = self.progress.undelivered;
+        let pending = undelivered.saturating_sub(u64::from(candidate.deliveries == 1));
+        let nanos = candidate.stored_at.unix_nanos();
+        let numbers = [
+            candidate.deliveries,
+            candidate.seq.0,
+            self.progress.delivered.consumer_seq.next().0,
+            nanos.unsigned_abs(),
+            pending,
+        ];
+        let digits: usize = numbers.into_iter().map(digits).sum();
+        self.ack_prefix.len() + digits + (numbers.len() - 1) + usize::from(nanos < 0)
     }
 
     /// The message to deliver next, if it may be now.

@@ -291,10 +291,14 @@ impl Consumer {
         !self.waiting.is_empty() || self.is_bound()
     }
 
-    /// A message that matches was removed from the stream.
+    /// A message that matches was removed from the stream. Nobody can acknowledge it any more, so it does
+    /// not count as awaiting that: otherwise it could hold others up until its ack wait has passed.
     pub(crate) fn message_removed(&mut self, seq: StreamSeq, subject: &str) {
-        self.progress.forget_undelivered(seq);
-        self.recorded.forget_undelivered(seq);
+        let is_ordered = self.keys.is_some();
+        self.recorded.message_removed(seq, is_ordered);
+        if let Some(pending) = self.progress.message_removed(seq, is_ordered) {
+            self.forget_pending(seq, pending);
+        }
         if let Some(keys) = &mut self.keys {
             keys.removed(seq, subject);
         }
@@ -337,7 +341,7 @@ impl Consumer {
         }
     }
 
-    fn needs_acks(&self) -> bool {
+    pub(crate) fn needs_acks(&self) -> bool {
         self.config.ack_policy != AckPolicy::None
     }
 

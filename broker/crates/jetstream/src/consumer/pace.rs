@@ -17,6 +17,9 @@ pub(super) struct Pace {
     waits_until: Option<Timestamp>,
 }
 
+/// Gaps up to this long are not kept: 1 ms, as in nats-server.
+const GAP_MIN: Duration = Duration::from_millis(1);
+
 /// What the rate may be exceeded by in a burst: 10 ms' worth, so that a high rate needs no timer per
 /// message.
 const BURST: Duration = Duration::from_millis(10);
@@ -34,7 +37,11 @@ impl Pace {
         let by_replay = match (self.last, replayed_to) {
             (Some((stored_at, sent_at)), Some(end)) if candidate.stored_at < end => {
                 let gap = candidate.stored_at.saturating_duration_since(stored_at);
-                sent_at.saturating_add(gap)
+                if gap > GAP_MIN {
+                    sent_at.saturating_add(gap)
+                } else {
+                    Timestamp::ZERO
+                }
             }
             _ => Timestamp::ZERO,
         };

@@ -143,11 +143,25 @@ impl Progress {
         self.delivered.stream_seq = seq;
     }
 
-    /// Takes in a delivery from a record, unless it is known.
-    fn replay(&mut self, delivery: Delivery, needs_ack: bool, counted: bool) {
-        if delivery.consumer_seq > self.delivered.consumer_seq {
-            self.deliver(delivery, needs_ack, counted);
+    /// A message that matches was removed from the stream: it is neither delivered nor answered for any
+    /// more. Returns what was pending of it.
+    pub(super) fn message_removed(&mut self, seq: StreamSeq, is_ordered: bool) -> Option<Pending> {
+        if self.forget_undelivered(seq) {
+            return None;
         }
+        let pending = self.pending.remove(&seq)?;
+        self.raise_floor(is_ordered);
+        Some(pending)
+    }
+
+    /// Takes in a delivery from a record, unless it is known. Returns whether it is over already, since
+    /// the message was removed before the record came out of the log.
+    fn replay(&mut self, delivery: Delivery, needs_ack: bool, exists: bool) -> bool {
+        if delivery.consumer_seq <= self.delivered.consumer_seq {
+            return false;
+        }
+        self.deliver(delivery, needs_ack, exists);
+        !exists && self.pending.remove(&delivery.stream_seq).is_some()
     }
 
     /// Takes in from a record that a message was passed over, unless it is known. One that was removed
@@ -185,7 +199,7 @@ impl Progress {
 
     /// Moves the floor to just below the first pending message, as nats-server does
     /// (`server/consumer.go` 2.15, `processAckMsgLocked`).
-    fn raise_floor(&mut self, is_ordered: bool) {
+    pub(super) fn raise_floor(&mut self, is_ordered: bool) {
         let mut floor = match self.pending.first_key_value() {
             None => self.delivered,
             Some((seq, pending)) => Place {
@@ -235,6 +249,7 @@ impl Consumer {
         }
         let needs_ack = self.needs_acks();
         let mut consumer_seq = delivered.first;
+        let mut gone = false;
         for run in delivered.messages.iter() {
             for stream_seq in run.seqs() {
                 let exists = index.contains(stream_seq);
@@ -249,13 +264,17 @@ impl Consumer {
                     deliveries: run.deliveries,
                     at: delivered.at,
                 };
-                self.recorded.replay(delivery, needs_ack, exists);
-                self.progress.replay(delivery, needs_ack, exists);
+                gone |= self.recorded.replay(delivery, needs_ack, exists);
+                gone |= self.progress.replay(delivery, needs_ack, exists);
                 consumer_seq = consumer_seq.next();
             }
         }
         self.unrecorded
             .forget_through(self.recorded.delivered.consumer_seq);
+        if gone {
+            self.recorded.raise_floor(self.keys.is_some());
+            self.progress.raise_floor(self.keys.is_some());
+        }
         if needs_ack {
             return Vec::new();
         }
@@ -279,13 +298,8 @@ impl Consumer {
             return applied;
         }
         for (seq, _) in &gone {
-            let Some(pending) = self.progress.pending.remove(seq) else {
-                continue;
-            };
-            self.deadlines.forget(*seq);
-            self.settling.forget(pending.lease);
-            if let Some(keys) = &mut self.keys {
-                keys.settled(*seq);
+            if let Some(pending) = self.progress.pending.remove(seq) {
+                self.forget_pending(*seq, pending);
             }
         }
         for progress in [&mut self.recorded, &mut self.progress] {
@@ -297,6 +311,15 @@ impl Consumer {
             Settlement::Exhausted => Vec::new(),
         };
         applied
+    }
+
+    /// What the owner knew of a delivery that is not pending any more is forgotten.
+    pub(super) fn forget_pending(&mut self, seq: StreamSeq, pending: Pending) {
+        self.deadlines.forget(seq);
+        self.settling.forget(pending.lease);
+        if let Some(keys) = &mut self.keys {
+            keys.settled(seq);
+        }
     }
 
     /// Tells whether a message that matches the filters is still to be delivered or answered for, by

@@ -10,6 +10,7 @@ use hitherto_protocol::{Subject, Timestamp, format_go_duration};
 
 use super::Consumer;
 use super::deliver::Candidate;
+use crate::Surroundings;
 use crate::index::Index;
 use crate::output::{Output, Status};
 
@@ -155,6 +156,9 @@ impl Waiting {
 }
 
 impl Consumer {
+    /// What a push consumer answers to a pull request, with the status 409.
+    pub const PUSH_BASED: &str = "Consumer is push based";
+
     /// Takes a pull request, or answers why not.
     pub(crate) fn handle_pull(
         &mut self,
@@ -165,7 +169,7 @@ impl Consumer {
         self.active_at = now;
         if self.push.is_some() {
             let request = Request::new(now, pull);
-            out.push_back(request.status(409, "Consumer is push based"));
+            out.push_back(request.status(409, Self::PUSH_BASED));
             return;
         }
         let refusal = self.refusal(&pull);
@@ -190,17 +194,19 @@ impl Consumer {
         &mut self,
         now: Timestamp,
         index: &Index,
-        interest: &dyn Fn(&Subject) -> bool,
+        around: &dyn Surroundings,
         out: &mut VecDeque<Output>,
     ) {
-        self.waiting.retain(|request| interest(&request.reply));
+        self.waiting
+            .retain(|request| around.has_interest(&request.reply));
         while !self.waiting.is_empty() {
             let Some(candidate) = self.candidate(now, index) else {
                 break;
             };
-            self.serve_first(now, (candidate, index), out);
+            self.serve_first(now, (candidate, index), around, out);
         }
-        if !self.round.is_spent() {
+        // A message whose time to be replayed has not come is waited for by everybody.
+        if !self.round.is_spent() && self.pace.waits_until().is_none() {
             self.end_no_wait(out);
         }
     }
@@ -210,9 +216,17 @@ impl Consumer {
         &mut self,
         now: Timestamp,
         (candidate, index): (Candidate, &Index),
+        around: &dyn Surroundings,
         out: &mut VecDeque<Output>,
     ) {
-        let bytes = self.delivery_bytes(&candidate);
+        let is_bounded = self
+            .waiting
+            .first()
+            .is_some_and(|request| request.bytes.is_some());
+        let bytes = match is_bounded {
+            true => self.delivered_bytes(&candidate, index, around),
+            false => 0,
+        };
         let Some(request) = self.waiting.first() else {
             return;
         };
@@ -226,9 +240,9 @@ impl Consumer {
         let to = request.reply.clone();
         let done = request.messages == 0;
         let spent = request.bytes == Some(0);
-        // Who set bytes cannot tell by itself that no more will come, unless they are used up.
-        let has_bytes_left = done && request.bytes.is_some_and(|left| left > 0);
-        let batch_end = has_bytes_left.then(|| request.status_pending(409, "Batch Completed"));
+        // Bytes that were asked for and will not come are said; messages are counted by the client.
+        let bytes_left = done && request.bytes.is_some() && !spent;
+        let batch_end = bytes_left.then(|| request.status_pending(409, "Batch Completed"));
         if done || spent {
             self.waiting.pop();
         } else {

@@ -16,6 +16,7 @@ impl Consumer {
     /// Delivers nothing until then; `None` goes on at once.
     pub(crate) fn pause(&mut self, until: Option<Timestamp>, at: Timestamp) {
         self.config.pause_until = until;
+        self.config.note_required_level();
         self.watch_pause(at);
     }
 

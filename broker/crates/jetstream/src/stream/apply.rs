@@ -74,9 +74,14 @@ impl Stream {
         {
             return Ok(Stored::single(first, true));
         }
-        self.check_expectations(&expected, &append.subject, 0)?;
+        self.check_size(&append)?;
+        self.check_expectations(&expected, &append.subject)?;
         let rollup = self.check_rollup(expected.rollup)?;
-        self.check_limits(&append)?;
+        // What is not kept needs no room, and no lifetime.
+        if self.has_interest(append.subject.as_str()) {
+            expected.check_lifetime()?;
+            self.check_room(std::slice::from_ref(&append))?;
+        }
         let msg_id = expected.msg_id.map(str::to_owned);
         let seq = self.store(append, msg_id, rollup);
         Ok(Stored::single(seq, false))

@@ -49,22 +49,19 @@ impl Stream {
         let mut checked = Vec::with_capacity(batch.len());
         for (place, append) in batch.iter().enumerate() {
             let expected = Expectations::read(append.headers.as_ref())?;
-            if let Some(id) = expected.msg_id
-                && (!seen.insert(id) || self.dedupe.get(id, append.at).is_some())
-            {
-                return Err(ApiError::atomic_publish_duplicate_id());
-            }
             if expected.last_msg_id.is_some() {
                 return Err(ApiError::atomic_publish_unsupported_header(
                     header::EXPECTED_LAST_MSG_ID,
                 ));
             }
-            if expected.last_subject_seq.is_some()
-                && expected.filter_is_written(&append.subject, &subjects)?
+            self.check_size(append)?;
+            self.check_batch_stream(&expected)?;
+            if let Some(id) = expected.msg_id
+                && (!seen.insert(id) || self.dedupe.get(id, append.at).is_some())
             {
-                return Err(ApiError::wrong_last_sequence_in_process());
+                return Err(ApiError::atomic_publish_duplicate_id());
             }
-            self.check_expectations(&expected, &append.subject, place as u64)?;
+            self.check_batch_sequences(&expected, &append.subject, place as u64, &subjects)?;
             let rollup = self.check_rollup(expected.rollup)?;
             match rollup {
                 Some(Rollup::Subject) if subjects.contains(append.subject.as_str()) => {
@@ -81,7 +78,7 @@ impl Stream {
                 rollup,
             });
         }
-        self.check_batch_limits(batch)?;
+        self.check_room(batch)?;
         Ok(checked)
     }
 }

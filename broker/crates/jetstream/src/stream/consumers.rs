@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 
-use hitherto_protocol::{Subject, SubjectFilter, SubjectTree, Timestamp};
+use hitherto_protocol::{SubjectFilter, SubjectTree, Timestamp};
 
-use crate::StreamSeq;
 use crate::consumer::Consumer;
 use crate::index::Index;
 use crate::output::{ConsumerKey, Output};
+use crate::{StreamSeq, Surroundings};
 
 /// The consumers of one stream.
 #[derive(Default)]
@@ -186,7 +186,7 @@ impl Consumers {
         &mut self,
         now: Timestamp,
         index: &Index,
-        interest: &dyn Fn(&Subject) -> bool,
+        around: &dyn Surroundings,
         out: &mut VecDeque<Output>,
     ) {
         for place in mem::take(&mut self.ready) {
@@ -194,7 +194,7 @@ impl Consumers {
                 continue;
             };
             slot.is_ready = false;
-            let has_more = slot.consumer.deliver(now, index, interest, out);
+            let has_more = slot.consumer.deliver(now, index, around, out);
             let due = slot.consumer.next_timeout();
             if due != slot.alarm {
                 if let Some(old) = slot.alarm {

@@ -113,6 +113,7 @@ impl Stream {
         let consumer = consumer.ok_or_else(ApiError::consumer_not_found)?;
         // Only a request of its own changes it, as on nats-server.
         put.config.pause_until = consumer.config().pause_until;
+        put.config.note_required_level();
         if !consumer.has_config(&put.config) {
             if put.action == PutAction::Create {
                 return Err(ApiError::consumer_already_exists());

@@ -1,6 +1,7 @@
 //! The conditions in a message's headers, checked against the state the message would join.
 //!
-//! Order and texts follow nats-server 2.15 `server/stream.go`, `processJetStreamMsg`.
+//! Order and texts follow nats-server 2.15 `server/stream.go`, `processJetStreamMsg` for single messages
+//! and `checkMsgHeadersPreClusteredProposal` for batches, asked on the running server.
 //! Differs from nats-server: the duplicate window is asked first, also on one replica, so that the
 //! retry of an append that was committed gets its first acknowledgement and not a conflict.
 
@@ -77,50 +78,91 @@ impl<'a> Expectations<'a> {
     }
 
     /// Tells whether an earlier message of the same batch has written what the condition looks at.
-    pub(super) fn filter_is_written(
-        &self,
-        subject: &Subject,
-        written: &HashSet<&str>,
-    ) -> Result<bool, ApiError> {
+    pub(super) fn filter_is_written(&self, subject: &Subject, written: &HashSet<&str>) -> bool {
         match self.last_subject_seq_subject {
-            None => Ok(written.contains(subject.as_str())),
-            Some(filter) => {
-                let filter = parse_filter(filter)?;
-                Ok(written.iter().any(|subject| filter.matches(subject)))
-            }
+            None => written.contains(subject.as_str()),
+            Some(filter) => parse_filter(filter)
+                .is_some_and(|filter| written.iter().any(|subject| filter.matches(subject))),
         }
+    }
+
+    /// Refuses a lifetime that cannot be read.
+    pub(super) fn check_lifetime(&self) -> Result<(), ApiError> {
+        match self.ttl.map(parse_ttl) {
+            Some(Err(_)) => Err(ApiError::message_ttl_invalid()),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+
+    /// Tells whether it names a lifetime that can be read.
+    fn has_lifetime(&self) -> bool {
+        self.ttl.is_some_and(|ttl| parse_ttl(ttl).is_ok())
     }
 }
 
 impl Stream {
-    /// Checks what a message expects. `place` is how many messages come before it in its batch: the
-    /// last sequence of the stream counts them, everything else is the state before the batch.
+    /// Checks what a message on its own expects.
     pub(super) fn check_expectations(
         &self,
         expected: &Expectations<'_>,
         subject: &Subject,
-        place: u64,
     ) -> Result<(), ApiError> {
-        if expected.stream.is_some_and(|name| name != self.config.name) {
-            return Err(ApiError::expected_stream_mismatch());
+        self.check_expected_stream(expected)?;
+        if expected.has_lifetime() && !self.config.allow_msg_ttl {
+            return Err(ApiError::message_ttl_disabled());
         }
-        if let Some(ttl) = expected.ttl {
-            if !self.config.allow_msg_ttl {
-                return Err(ApiError::message_ttl_disabled());
-            }
-            parse_ttl(ttl).map_err(|_| ApiError::message_ttl_invalid())?;
-        }
+        self.check_subject_expectation(expected, subject)?;
+        self.check_last_seq(expected, 0)?;
         if let Some(id) = expected.last_msg_id
             && self.last_msg_id.as_deref() != Some(id)
         {
             let last = self.last_msg_id.as_deref().unwrap_or_default();
             return Err(ApiError::wrong_last_msg_id(last));
         }
-        if let Some(last) = expected.last_seq {
-            let before = self.index.last_seq().0.saturating_add(place);
-            expect_seq(last, StreamSeq(before))?;
+        Ok(())
+    }
+
+    /// Checks what a message of a batch expects of the stream and says of its own lifetime.
+    pub(super) fn check_batch_stream(&self, expected: &Expectations<'_>) -> Result<(), ApiError> {
+        self.check_expected_stream(expected)?;
+        if expected.ttl.is_some() && !self.config.allow_msg_ttl {
+            return Err(ApiError::message_ttl_disabled());
+        }
+        expected.check_lifetime()
+    }
+
+    /// Checks what a message of a batch expects of the sequences. `place` is how many messages come
+    /// before it, and `written` their subjects: the last sequence of the stream counts them, those of
+    /// subjects are the state before the batch.
+    pub(super) fn check_batch_sequences(
+        &self,
+        expected: &Expectations<'_>,
+        subject: &Subject,
+        place: u64,
+        written: &HashSet<&str>,
+    ) -> Result<(), ApiError> {
+        self.check_last_seq(expected, place)?;
+        if expected.last_subject_seq.is_some() && expected.filter_is_written(subject, written) {
+            return Err(ApiError::wrong_last_sequence_in_process());
         }
         self.check_subject_expectation(expected, subject)
+    }
+
+    fn check_expected_stream(&self, expected: &Expectations<'_>) -> Result<(), ApiError> {
+        match expected.stream {
+            Some(name) if name != self.config.name => Err(ApiError::expected_stream_mismatch()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn check_last_seq(&self, expected: &Expectations<'_>, place: u64) -> Result<(), ApiError> {
+        match expected.last_seq {
+            Some(last) => {
+                let before = self.index.last_seq().0.saturating_add(place);
+                expect_seq(last, StreamSeq(before))
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_subject_expectation(
@@ -131,20 +173,19 @@ impl Stream {
         let last = match (expected.last_subject_seq, expected.last_subject_seq_subject) {
             (None, None) => return Ok(()),
             (None, Some(_)) => return Err(ApiError::expected_subject_sequence_missing()),
-            (Some(last), None) => {
-                return expect_seq(
-                    last,
-                    self.index.last_on(subject.as_str()).unwrap_or_default(),
-                );
+            (Some(last), None) => (last, self.index.last_on(subject.as_str())),
+            (Some(last), Some(filter)) => {
+                let filter = parse_filter(filter);
+                (last, filter.and_then(|filter| self.index.last(&filter)))
             }
-            (Some(last), Some(filter)) => (last, parse_filter(filter)?),
         };
-        expect_seq(last.0, self.index.last(&last.1).unwrap_or_default())
+        expect_seq(last.0, last.1.unwrap_or_default())
     }
 }
 
-fn parse_filter(filter: &str) -> Result<SubjectFilter, ApiError> {
-    SubjectFilter::new(filter.to_owned()).map_err(|_| ApiError::expected_subject_sequence_missing())
+/// What is no filter matches nothing, as on nats-server.
+fn parse_filter(filter: &str) -> Option<SubjectFilter> {
+    SubjectFilter::new(filter.to_owned()).ok()
 }
 
 fn expect_seq(expected: &str, actual: StreamSeq) -> Result<(), ApiError> {

@@ -12,21 +12,8 @@ use crate::{Discard, message_bytes};
 const HEADERS_BYTES_MAX: usize = u16::MAX as usize;
 
 impl Stream {
-    /// Refuses a message the stream may not take.
-    pub(super) fn check_limits(&self, append: &Append) -> Result<(), ApiError> {
-        self.check_size(append)?;
-        self.check_room(std::slice::from_ref(append))
-    }
-
-    /// As `check_limits`, for messages that come together.
-    pub(super) fn check_batch_limits(&self, batch: &[Append]) -> Result<(), ApiError> {
-        batch
-            .iter()
-            .try_for_each(|append| self.check_size(append))?;
-        self.check_room(batch)
-    }
-
-    fn check_size(&self, append: &Append) -> Result<(), ApiError> {
+    /// Refuses a message the stream never takes.
+    pub(super) fn check_size(&self, append: &Append) -> Result<(), ApiError> {
         let headers = append.headers.as_ref().map_or(0, |h| h.as_bytes().len());
         if headers > HEADERS_BYTES_MAX {
             return Err(ApiError::headers_too_large());
@@ -43,7 +30,7 @@ impl Stream {
     /// then the stream. A message that takes the place of an older one on its full subject is not one
     /// more, and has room when it is smaller (`server/filestore.go` of nats-server 2.15,
     /// `storeRawMsg`).
-    fn check_room(&self, batch: &[Append]) -> Result<(), ApiError> {
+    pub(super) fn check_room(&self, batch: &[Append]) -> Result<(), ApiError> {
         if self.config.discard != Discard::New {
             return Ok(());
         }

@@ -40,10 +40,11 @@ use self::consumers::Consumers;
 use self::dedupe::Dedupe;
 use self::lifetimes::Lifetimes;
 pub use self::snapshot::{OpenTables, RestoreError, Restoring, StreamSnapshot};
+use crate::ack_subject::AckSubject;
 use crate::consumer::{Ack, Consumer, PullRequest};
 use crate::index::Index;
 use crate::output::{ConsumerKey, Output};
-use crate::{LogIndex, StreamConfig, StreamSeq};
+use crate::{LogIndex, StreamConfig, StreamSeq, Surroundings};
 
 /// The state machine of one stream.
 ///
@@ -135,13 +136,22 @@ impl Stream {
         true
     }
 
-    /// Takes what a client says about a delivery. Returns `false` when there is no such consumer.
+    /// Takes what a client says about a delivery. Returns `false` when there is no such consumer, or
+    /// it asks for no acknowledgements: then nobody listens for them, as on nats-server.
     pub fn handle_ack(&mut self, now: Timestamp, ack: Ack) -> bool {
-        let Some(consumer) = self.consumers.get_mut(&ack.consumer) else {
+        let consumer = self.consumers.get_mut(&ack.consumer);
+        let Some(consumer) = consumer.filter(|consumer| consumer.needs_acks()) else {
             return false;
         };
         consumer.handle_ack(now, ack, &mut self.outputs);
         true
+    }
+
+    /// A message that was to be delivered can never be read: its consumer is done with it.
+    pub fn give_up(&mut self, now: Timestamp, delivery: &AckSubject<'_>, reason: String) {
+        if let Some(consumer) = self.consumers.get_mut(delivery.consumer) {
+            consumer.give_up(now, delivery, reason, &mut self.outputs);
+        }
     }
 
     /// Takes whether anybody listens on the deliver subject of a push consumer: the answer to
@@ -188,12 +198,9 @@ impl Stream {
 
     /// Proposes what clients have acknowledged, and delivers what consumers have for those who wait, one
     /// round of each consumer something has changed for.
-    ///
-    /// `interest` tells whether anybody listens on an inbox; a request nobody listens for is dropped
-    /// instead of a message being sent into the void.
-    pub fn deliver(&mut self, now: Timestamp, interest: &dyn Fn(&Subject) -> bool) {
+    pub fn deliver(&mut self, now: Timestamp, around: &dyn Surroundings) {
         self.consumers
-            .deliver(now, &self.index, interest, &mut self.outputs);
+            .deliver(now, &self.index, around, &mut self.outputs);
     }
 
     /// Tells whether [`Stream::deliver`] has more to do right away.
