@@ -438,6 +438,8 @@ struct Parts {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod unsynced_tests;

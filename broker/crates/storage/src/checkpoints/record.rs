@@ -92,7 +92,42 @@ fn checksum(record: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        /// A wrong length of the head asks for no memory, and what is read is written the same.
+        #[test]
+        fn noise_under_a_right_checksum_is_read_or_refused(
+            noise in prop::collection::vec(any::<u8>(), 0..80),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let checkpoint = Checkpoint {
+                applied: LogIndex(7),
+                wal: WalPosition { file: 3, offset: 512 },
+                state: noise.clone(),
+                manifest: None,
+            };
+            let mut changed = encode(&checkpoint);
+            for (at, byte) in changes {
+                let at = at.index(changed.len());
+                changed[at] = byte;
+            }
+            for mut record in [changed, noise] {
+                if record.len() >= PREFIX_BYTES {
+                    record[..4].copy_from_slice(&VERSION.to_le_bytes());
+                    let crc = checksum(&record);
+                    record[4..8].copy_from_slice(&crc.to_le_bytes());
+                }
+                if let Ok(read) = decode(&record) {
+                    prop_assert_eq!(decode(&encode(&read)), Ok(read));
+                }
+            }
+        }
+    }
 
     #[test]
     fn record_reads_back_and_every_flipped_bit_is_noticed() {

@@ -1,7 +1,6 @@
 //! The log against a list, on a disk that crashes, tears, fills up, fails and rots.
 
 use hitherto_platform::{FaultyDisk, OpenMode, SeededEntropy};
-use proptest::prelude::*;
 
 use super::writer::GROWING_FRAME_BYTES;
 use super::*;
@@ -553,80 +552,6 @@ fn open_after_crash(disk: &FaultyDisk, seed: u64, wal: Wal) -> Vec<Appended> {
     disk.crash_torn(seed);
     drop(wal);
     open(disk, seed + 1).1
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Append(Vec<usize>),
-    Release(usize),
-    Reopen,
-    Crash,
-    CrashTorn(u64),
-    Capacity(Option<u64>),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        12 => prop::collection::vec(0_usize..3000, 1..4).prop_map(Step::Append),
-        2 => any::<usize>().prop_map(Step::Release),
-        1 => Just(Step::Reopen),
-        1 => Just(Step::Crash),
-        1 => any::<u64>().prop_map(Step::CrashTorn),
-        1 => prop::option::of(4096_u64..80_000).prop_map(Step::Capacity),
-    ];
-    prop::collection::vec(step, 1..60)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..Default::default() })]
-
-    #[test]
-    fn behaves_like_a_list(steps in steps()) {
-        let disk = FaultyDisk::new();
-        let (mut wal, _) = open(&disk, 1);
-        let mut model: Vec<(Appended, WalPosition)> = Vec::new();
-        let mut index = 0_u64;
-        for (number, step) in steps.into_iter().enumerate() {
-            match step {
-                Step::Append(sizes) => {
-                    let entries: Vec<_> = sizes
-                        .iter()
-                        .map(|size| { index += 1; (7, index, vec![index.to_le_bytes()[0]; *size]) })
-                        .collect();
-                    match append(&mut wal, &entries) {
-                        Ok(position) => model.extend(entries.into_iter().map(|entry| (entry, position))),
-                        Err(Error::Full { .. }) => {}
-                        Err(error) => panic!("{error}"),
-                    }
-                    continue;
-                }
-                Step::Release(at) => {
-                    let at = model.get(at % model.len().max(1)).map(|(_, position)| *position);
-                    if let Some(at) = at {
-                        wal.release(at).unwrap();
-                        model.retain(|(_, position)| position.file >= at.file);
-                    }
-                    continue;
-                }
-                Step::Capacity(bytes) => {
-                    disk.set_capacity(bytes);
-                    continue;
-                }
-                Step::Reopen => {}
-                Step::Crash => disk.crash(),
-                Step::CrashTorn(seed) => disk.crash_torn(seed),
-            }
-            drop(wal);
-            let (opened, replay) =
-                Wal::open(Arc::new(disk.clone()), Path::new(DIR), options(number as u64)).unwrap();
-            let recovered: Vec<_> = replay
-                .map(Result::unwrap)
-                .map(|entry| ((entry.group.0, entry.index.0, entry.body.to_vec()), entry.position))
-                .collect();
-            prop_assert_eq!(&recovered, &model);
-            wal = opened;
-        }
-    }
 }
 
 #[test]
