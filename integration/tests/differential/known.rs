@@ -124,6 +124,15 @@ const ALL: &[Known] = &[
         },
     },
     Known {
+        phrase: "`mirror_direct` is refused without a mirror also in an update",
+        holds: |op, ours, theirs| {
+            let asks =
+                matches!(op, Op::Api { body, .. } if body.contains("\"mirror_direct\":true"));
+            let is_update = called(op, "STREAM.UPDATE") && code(ours) == Some(10052);
+            asks && is_update && code(theirs).is_none()
+        },
+    },
+    Known {
         phrase: "An update of a stream that does not exist may be refused for its configuration",
         holds: |op, ours, theirs| {
             let is_ours = matches!(code(ours), Some(10052 | 10074));

@@ -132,7 +132,8 @@ impl World {
                 });
                 self.acked.extend(kept);
             }
-            Err(Error::Full { .. }) => {}
+            // Nothing was written.
+            Err(Error::Full { .. } | Error::NoNextFile { .. }) => {}
             Err(_) if self.is_dead => {}
             Err(_) => {
                 self.is_dead = true;
