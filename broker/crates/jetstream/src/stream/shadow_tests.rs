@@ -351,7 +351,8 @@ impl World {
     fn serve(&mut self) -> Vec<Output> {
         let mut bodies = self.take_outputs();
         loop {
-            self.owner.deliver(self.now, &|_| true);
+            self.owner
+                .deliver(self.now, &|_: &hitherto_protocol::Subject| true);
             bodies.extend(self.take_outputs());
             if !self.owner.has_ready() {
                 return bodies;
