@@ -4,7 +4,7 @@
 //! the operator raise it; here the process raises it itself, as far as the hard limit lets it. Clients may not
 //! take all of it: without a descriptor the store cannot make files.
 
-use hitherto_broker::config::ServerOptions;
+use hitherto_broker::config::{MAX_CONNECTIONS, ServerOptions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Of the open files so many parts of 4 are for clients; the rest is for the store, monitoring, and clients
@@ -42,11 +42,16 @@ impl OpenFiles {
             return;
         };
         let room = usize::try_from(limit / 4 * CLIENT_QUARTERS).unwrap_or(usize::MAX);
-        if let Some(wanted) = options.limit_connections(room.max(1)) {
-            tracing::warn!(
+        match options.limit_connections(room.max(1)) {
+            None => {}
+            // Nobody asked for so many.
+            Some(MAX_CONNECTIONS) => {
+                tracing::info!("{limit} open files leave room for {room} client connections");
+            }
+            Some(wanted) => tracing::warn!(
                 "{limit} open files leave room for {room} client connections, not for the {wanted} of max_connections; \
                  raise the hard limit, for example by `ulimit -Hn` or LimitNOFILE"
-            );
+            ),
         }
     }
 }

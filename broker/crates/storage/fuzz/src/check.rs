@@ -108,6 +108,7 @@ fn log_options(seed: u64) -> WalOptions {
         spare_files: 1,
         entropy: Arc::new(SeededEntropy::new(seed)),
         checkpointed: None,
+        replay_from: None,
     }
 }
 
@@ -279,7 +280,7 @@ pub(crate) fn segment(input: &[u8]) {
             "an intact file is damaged"
         );
     }
-    let shared = Arc::new(disk.clone());
+    let shared = Arc::new(disk);
     let Ok(store) = StreamStore::open(shared, dir, segment_options(), manifest.clone()) else {
         assert!(!is_intact, "an intact store is refused");
         return;

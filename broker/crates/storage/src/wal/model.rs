@@ -196,6 +196,7 @@ impl World {
             spare_files: self.spare_files,
             entropy: Arc::new(SeededEntropy::new(self.lives)),
             checkpointed: self.checkpointed,
+            replay_from: None,
         };
         let disk = Arc::new(self.disk.clone());
         let (wal, replay) = Wal::open(disk, Path::new(DIR), options)?;
