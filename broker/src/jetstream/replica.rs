@@ -631,7 +631,11 @@ fn published_subject(records: Bytes) -> Option<Subject> {
 pub(crate) fn keep_body(store: &mut StreamStore, output: Output) {
     match output {
         Output::Store(message) => store.append(message),
-        Output::Remove(seq) => store.remove(seq),
+        Output::Remove(ranges) => {
+            for range in ranges.iter() {
+                store.remove_range(range);
+            }
+        }
         Output::Erase(seq) => store.erase(seq),
         Output::Deliver(_)
         | Output::Status(_)

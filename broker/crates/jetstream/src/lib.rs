@@ -42,6 +42,7 @@ mod lifetime;
 mod message;
 mod meta;
 mod output;
+mod ranges;
 mod stream;
 mod surroundings;
 
@@ -59,5 +60,6 @@ pub(crate) use message::MESSAGE_RECORD_BYTES;
 pub use message::{MessageMeta, StoredMessage, message_bytes};
 pub use meta::*;
 pub use output::{ConsumerKey, Delivery, Outcome, Output, Republished, Status, Stored, Watch};
+pub use ranges::SeqRanges;
 pub use stream::{OpenTables, RestoreError, Restoring, Stream, StreamSnapshot};
 pub use surroundings::{MessageLens, Surroundings};

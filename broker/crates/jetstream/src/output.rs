@@ -7,7 +7,7 @@ use hitherto_protocol::Subject;
 
 use crate::api::{ApiError, ConsumerInfo, ConsumerPaused};
 use crate::command::Command;
-use crate::{StoredMessage, StreamSeq};
+use crate::{SeqRanges, StoredMessage, StreamSeq};
 
 /// What a command led to; the answer for whoever proposed it.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,8 +63,8 @@ impl Stored {
 pub enum Output {
     /// Keep this body. Comes before anything that refers to it.
     Store(StoredMessage),
-    /// The body is needed no longer.
-    Remove(StreamSeq),
+    /// The bodies are needed no longer. However many go at once, they are one output.
+    Remove(SeqRanges),
     /// The body is needed no longer, and its bytes are to be overwritten.
     Erase(StreamSeq),
     /// Publish a message again that was just stored.

@@ -354,7 +354,12 @@ fn consumer_of(delivery: &Delivery) -> &str {
 fn keep(stored: &mut BTreeMap<u64, MessageMeta>, output: Output) {
     match output {
         Output::Store(message) => drop(stored.insert(message.seq.0, message.meta())),
-        Output::Remove(seq) | Output::Erase(seq) => {
+        Output::Remove(ranges) => {
+            for seq in ranges.seqs() {
+                assert!(stored.remove(&seq.0).is_some(), "{seq} goes once");
+            }
+        }
+        Output::Erase(seq) => {
             assert!(stored.remove(&seq.0).is_some(), "{seq} goes once");
         }
         _ => {}

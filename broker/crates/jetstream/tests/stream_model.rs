@@ -421,8 +421,10 @@ impl World {
                 Output::Store(message) => {
                     self.stored.insert(message.seq.0, message.meta());
                 }
-                Output::Remove(seq) => {
-                    assert!(self.stored.remove(&seq.0).is_some(), "{seq} goes once");
+                Output::Remove(ranges) => {
+                    for seq in ranges.seqs() {
+                        assert!(self.stored.remove(&seq.0).is_some(), "{seq} goes once");
+                    }
                 }
                 other => panic!("nobody asked for {other:?}"),
             }

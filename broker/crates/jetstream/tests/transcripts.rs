@@ -398,9 +398,11 @@ impl World {
                 self.stored.push(message.meta());
                 return;
             }
-            Output::Remove(seq) => {
-                self.stored.retain(|meta| meta.seq != seq);
-                format!("removed {seq}")
+            Output::Remove(ranges) => {
+                let seqs: Vec<_> = ranges.seqs().collect();
+                self.stored.retain(|meta| !seqs.contains(&meta.seq));
+                let lines = seqs.iter().map(|seq| format!("removed {seq}"));
+                lines.collect::<Vec<_>>().join("\n")
             }
             Output::Erase(seq) => {
                 self.stored.retain(|meta| meta.seq != seq);

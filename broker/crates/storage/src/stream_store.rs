@@ -35,6 +35,7 @@ mod unreadable;
 mod verify;
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -228,9 +229,23 @@ impl StreamStore {
 
     /// Removes one message, if it is there.
     pub fn remove(&mut self, seq: StreamSeq) {
-        if seq > self.floor && seq <= self.last_seq {
-            self.deletes.insert(seq.0);
-            self.raise_floor(self.floor);
+        self.remove_range(seq.0..=seq.0);
+    }
+
+    /// Removes the messages of a range, as [`StreamStore::remove`] does each. At the old end of the stream it
+    /// takes no memory, however many they are.
+    pub fn remove_range(&mut self, range: RangeInclusive<u64>) {
+        let (first, last) = range.into_inner();
+        let last = last.min(self.last_seq.0);
+        if last <= self.floor.0 {
+            return;
+        }
+        if first <= self.floor.0 + 1 {
+            self.raise_floor(StreamSeq(last));
+            return;
+        }
+        for seq in first..=last {
+            self.deletes.insert(seq);
         }
     }
 

@@ -6,10 +6,10 @@ use super::expectations::Expectations;
 use super::rollup::Rollup;
 use super::{Stream, republish_of};
 use crate::api::ApiError;
-use crate::command::{Append, Command, Control, Delivered, Settled};
+use crate::command::{Append, Command, Control, Delivered, Purge, Settled};
 use crate::index::Selection;
 use crate::output::{Outcome, Output, Republished, Stored};
-use crate::{LogIndex, StoredMessage, StreamConfig, StreamSeq};
+use crate::{LogIndex, SeqRanges, StoredMessage, StreamConfig, StreamSeq};
 
 impl Stream {
     /// Applies one command of the entry at `index`: the only way replicated state changes.
@@ -160,17 +160,24 @@ impl Stream {
 
     /// Removes one message that exists.
     pub(super) fn remove(&mut self, seq: StreamSeq) {
-        self.remove_with(seq, Output::Remove);
+        if !self.forget(seq) {
+            return;
+        }
+        match self.outputs.back_mut() {
+            Some(Output::Remove(ranges)) => ranges.push(seq),
+            _ => self.outputs.push_back(Output::Remove(SeqRanges::one(seq))),
+        }
     }
 
-    fn remove_with(&mut self, seq: StreamSeq, output: impl FnOnce(StreamSeq) -> Output) {
+    /// Forgets all about a message; `false` when it does not exist.
+    fn forget(&mut self, seq: StreamSeq) -> bool {
         let Some(removed) = self.index.remove(seq) else {
-            return;
+            return false;
         };
         self.lifetimes.remove(seq);
         self.consumers
             .message_removed(seq, removed.subject.as_str());
-        self.outputs.push_back(output(seq));
+        true
     }
 
     fn configure(&mut self, config: StreamConfig, at: Timestamp) {
@@ -189,19 +196,39 @@ impl Stream {
         }
     }
 
-    fn purge(&mut self, purge: &crate::command::Purge) -> Result<u64, ApiError> {
+    fn purge(&mut self, purge: &Purge) -> Result<u64, ApiError> {
         self.check_open()?;
         if self.config.deny_purge {
             return Err(ApiError::purge_not_permitted());
         }
-        let selection = match &purge.filter {
-            None => Selection::all(),
-            Some(filter) => {
-                Selection::new(vec![SubjectFilter::new(filter.as_str()).map_err(
-                    |error| ApiError::stream_invalid_config(&error.to_string()),
-                )?])
-            }
+        let gone = match &purge.filter {
+            None => self.purge_oldest(purge),
+            Some(filter) => self.purge_subjects(filter, purge)?,
         };
+        if let (None, Some(before)) = (&purge.filter, purge.before)
+            && before <= Self::FIRST_SEQ_MAX
+        {
+            // The stream goes on from there, also from beyond its end, as on nats-server 2.15.
+            self.index.skip_to(before.previous());
+        }
+        Ok(gone)
+    }
+
+    /// Removes from the old end; returns how many.
+    fn purge_oldest(&mut self, purge: &Purge) -> u64 {
+        let behind = |before| self.index.count(before, &Selection::all());
+        let before = self.index.messages() - purge.before.map_or(0, behind);
+        let gone = before.saturating_sub(purge.keep.unwrap_or(0));
+        for _ in 0..gone {
+            self.remove(self.index.first_seq());
+        }
+        gone
+    }
+
+    fn purge_subjects(&mut self, filter: &str, purge: &Purge) -> Result<u64, ApiError> {
+        let filter = SubjectFilter::new(filter)
+            .map_err(|error| ApiError::stream_invalid_config(&error.to_string()))?;
+        let selection = Selection::new(vec![filter]);
         let mut doomed = self.index.selected(&selection, purge.before);
         if let Some(keep) = purge.keep {
             let keep = usize::try_from(keep).unwrap_or(usize::MAX);
@@ -209,12 +236,6 @@ impl Stream {
         }
         for seq in &doomed {
             self.remove(*seq);
-        }
-        if let (None, Some(before)) = (&purge.filter, purge.before)
-            && before <= Self::FIRST_SEQ_MAX
-        {
-            // The stream goes on from there, also from beyond its end, as on nats-server 2.15.
-            self.index.skip_to(before.previous());
         }
         Ok(doomed.len() as u64)
     }
@@ -230,7 +251,11 @@ impl Stream {
         if !self.index.contains(seq) {
             return Err(ApiError::no_message_to_delete());
         }
-        self.remove_with(seq, if erase { Output::Erase } else { Output::Remove });
+        if erase && self.forget(seq) {
+            self.outputs.push_back(Output::Erase(seq));
+        } else {
+            self.remove(seq);
+        }
         Ok(())
     }
 

@@ -341,7 +341,10 @@ impl World {
         for body in bodies {
             match body {
                 Output::Store(message) => drop(self.stored.insert(message.seq, message.meta())),
-                Output::Remove(seq) | Output::Erase(seq) => drop(self.stored.remove(&seq)),
+                Output::Remove(ranges) => self
+                    .stored
+                    .retain(|seq, _| ranges.seqs().all(|gone| gone != *seq)),
+                Output::Erase(seq) => drop(self.stored.remove(&seq)),
                 _ => {}
             }
         }

@@ -198,7 +198,13 @@ impl World {
                     Output::Store(message) => {
                         self.stored.insert(message.seq, message.meta());
                     }
-                    Output::Remove(seq) | Output::Erase(seq) => {
+                    Output::Remove(ranges) => {
+                        for seq in ranges.seqs() {
+                            self.stored.remove(&seq);
+                            self.removed.insert(seq);
+                        }
+                    }
+                    Output::Erase(seq) => {
                         self.stored.remove(&seq);
                         self.removed.insert(seq);
                     }
@@ -485,4 +491,71 @@ fn messages_passed_over_before_a_restart_are_known_to_a_replica_of_the_log() {
         world.run(&Step::Ack { nth: 0 });
     }
     assert_eq!(world.delivered.len(), 3, "what was passed over comes too");
+}
+
+/// A stream of so many messages on two subjects in turn, one second apart, whose outputs were taken.
+fn filled(messages: u8, max_age: Duration) -> Stream {
+    let config = StreamConfig {
+        name: "S".into(),
+        subjects: vec!["s.>".into()],
+        max_age,
+        ..StreamConfig::default()
+    };
+    let config = config.checked(&Limits::default()).unwrap();
+    let mut stream = Stream::new(config, Timestamp::UNIX_EPOCH);
+    for number in 0..messages {
+        append_at(&mut stream, number);
+        stream.outputs.clear();
+    }
+    stream
+}
+
+fn append_at(stream: &mut Stream, seconds: u8) {
+    let append = Append {
+        at: Timestamp::UNIX_EPOCH.saturating_add(Duration::from_secs(seconds.into())),
+        subject: subject_of(seconds),
+        headers: None,
+        payload: Bytes::new(),
+    };
+    stream.apply(stream.applied().next(), Command::Append(append));
+}
+
+#[test]
+fn what_goes_at_once_is_one_output() {
+    let purge = |filter: Option<&str>, before, keep| {
+        let mut stream = filled(200, Duration::ZERO);
+        let purge = Purge {
+            filter: filter.map(Into::into),
+            before: Some(before).filter(|before| *before > 0).map(StreamSeq),
+            keep: Some(keep).filter(|keep| *keep > 0),
+        };
+        let command = Command::Control(Control::Purge(purge));
+        let outcome = stream.apply(stream.applied().next(), command);
+        let Some(Output::Remove(ranges)) = stream.poll_output() else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(stream.poll_output(), None);
+        let Outcome::Purged(Ok(gone)) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(ranges.seqs().count() as u64, gone);
+        assert_eq!(stream.state().messages, 200 - gone);
+        let all: Vec<_> = ranges.iter().collect();
+        (all.first().cloned().unwrap(), all.len())
+    };
+    assert_eq!(purge(None, 0, 0), (1..=200, 1));
+    assert_eq!(purge(None, 151, 0), (1..=150, 1));
+    assert_eq!(purge(None, 151, 20), (1..=130, 1));
+    assert_eq!(purge(None, 0, 50), (1..=150, 1));
+    assert_eq!(purge(None, 900, 0), (1..=200, 1));
+    assert_eq!(purge(Some("s.even.*"), 0, 0), (1..=1, 100));
+
+    let mut aged = filled(200, Duration::from_secs(100));
+    let expired = aged.state().first_seq - 1;
+    append_at(&mut aged, 250);
+    let Some(Output::Remove(ranges)) = aged.poll_output() else {
+        panic!("what is old goes first");
+    };
+    assert_eq!(ranges.iter().collect::<Vec<_>>(), [expired + 1..=151]);
+    assert!(matches!(aged.poll_output(), Some(Output::Store(_))));
 }

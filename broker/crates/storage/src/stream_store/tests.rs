@@ -507,6 +507,7 @@ enum Step {
     Append { gap: u64, payload_bytes: usize },
     Remove(u64),
     RemoveThrough(u64),
+    RemoveRange(u64, u64),
     Flush,
     Prepare,
     Checkpoint,
@@ -521,6 +522,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         20 => append,
         4 => any::<u64>().prop_map(Step::Remove),
         1 => any::<u64>().prop_map(Step::RemoveThrough),
+        2 => (any::<u64>(), 0..40_u64).prop_map(|(pick, more)| Step::RemoveRange(pick, more)),
         2 => Just(Step::Flush),
         1 => Just(Step::Prepare),
         2 => Just(Step::Checkpoint),
@@ -548,6 +550,11 @@ fn replay(step: &Step, store: &mut StreamStore, model: &mut BTreeMap<u64, Stored
             store.remove_through(StreamSeq(seq));
             model.retain(|other, _| *other > seq);
         }
+        Step::RemoveRange(pick, more) => {
+            let first = pick % (last + 2);
+            store.remove_range(first..=first + more);
+            model.retain(|seq, _| !(first..=first + more).contains(seq));
+        }
         Step::Flush | Step::Prepare | Step::Checkpoint | Step::Crash(_) => {}
     }
 }
@@ -566,7 +573,10 @@ proptest! {
             replay(&step, &mut store, &mut model);
             since.push(step.clone());
             match step {
-                Step::Append { .. } | Step::Remove(_) | Step::RemoveThrough(_) => {}
+                Step::Append { .. }
+| Step::Remove(_)
+| Step::RemoveThrough(_)
+| Step::RemoveRange(..) => {}
                 Step::Flush => store.flush().unwrap(),
                 Step::Prepare => drop(store.prepare_checkpoint().unwrap()),
                 Step::Checkpoint => {
