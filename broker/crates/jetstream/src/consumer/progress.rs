@@ -178,7 +178,7 @@ impl Progress {
     }
 
     /// Tells whether a message that matches the filters has not been delivered for the first time.
-    fn is_undelivered(&self, seq: StreamSeq) -> bool {
+    pub(super) fn is_undelivered(&self, seq: StreamSeq) -> bool {
         seq >= self.next_from()
             || self.held.contains(&seq)
             || self.initial.binary_search(&seq).is_ok()

@@ -62,10 +62,12 @@ impl Settling {
 
 impl Consumer {
     /// Has the log settle a message; the client's answer waits for it. What is settled already is
-    /// answered at once.
+    /// answered at once. What is still to be delivered cannot be settled and is not answered, as on
+    /// nats-server 2.15 (`server/consumer.go`, `processAckMsg`): after a crash a client may speak of a
+    /// delivery that is going to be made again.
     ///
-    /// With ack policy `all` a client may name a message it was never given. What is recorded is the
-    /// last one it was: later deliveries are not meant.
+    /// With ack policy `all` the last message that is pending by now is recorded: later deliveries are
+    /// not meant.
     pub(super) fn settle(
         &mut self,
         seq: StreamSeq,
@@ -73,6 +75,9 @@ impl Consumer {
         reply: Option<Subject>,
         out: &mut VecDeque<Output>,
     ) {
+        if self.progress.is_undelivered(seq) {
+            return;
+        }
         let all_before = how == Settlement::Acked && self.config.ack_policy == AckPolicy::All;
         let from = if all_before { StreamSeq(0) } else { seq };
         let mut last_pending = None;

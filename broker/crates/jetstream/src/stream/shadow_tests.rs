@@ -500,11 +500,19 @@ fn an_acknowledgement_is_not_for_what_is_delivered_after_it() {
     world.run(&Step::Commit(3));
     world.run(&Step::Pull(0, 2));
     world.run(&Step::Commit(1));
-    world.run(&Step::AckAnything(0, u64::MAX));
+    let seen = |world: &World| {
+        let info = world.owner.consumer_info("c", world.now).unwrap();
+        (info.num_ack_pending, info.ack_floor.stream_seq)
+    };
+    for never_given in [3, u64::MAX] {
+        world.run(&Step::AckAnything(0, never_given));
+    }
     world.run(&Step::Pull(0, 1));
-    world.run(&Step::Commit(2));
-    let info = world.owner.consumer_info("c", world.now).unwrap();
-    assert_eq!((info.num_ack_pending, info.ack_floor.stream_seq), (1, 2));
+    world.run(&Step::Commit(9));
+    assert_eq!(seen(&world), (3, 0));
+    world.run(&Step::AckAnything(0, 2));
+    world.run(&Step::Commit(9));
+    assert_eq!(seen(&world), (1, 2));
 }
 
 #[test]
