@@ -144,23 +144,46 @@ async fn a_damaged_block_is_reported_with_its_messages() {
 }
 
 #[tokio::test]
-async fn damage_of_the_log_means_that_no_node_would_start() {
+async fn damage_of_log_that_no_checkpoint_holds_means_that_no_node_would_start() {
     let disk = FaultyDisk::new();
     fill(&disk).await;
-    let wal = Path::new("/memory/jetstream/wal/wal-0000000001.log");
-    let file = disk.open(wal, OpenMode::Read).unwrap();
-    let mut content = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
-    file.read_exact_at(&mut content, 0).unwrap();
-    let frames = (0..content.len()).step_by(512);
-    let frames: Vec<_> = frames
-        .filter(|at| content[*at..].starts_with(b"HWFR"))
-        .collect();
-    disk.flip_bit(wal, frames[frames.len() / 2] as u64 + 45, 1)
-        .unwrap();
+    let frames = log_frames(&disk);
+    // Of what was published after the clean stop there are ten frames at the least.
+    flip_in_body(&disk, frames[frames.len() - 5]);
     let report = check(&disk);
-    assert_eq!(report.damage[0].file, wal, "{report:?}");
+    assert_eq!(report.damage[0].file, Path::new(LOG), "{report:?}");
     assert!(report.start_error.is_some(), "{report:?}");
     assert!(store(&disk).inspect().is_err());
+}
+
+#[tokio::test]
+async fn damage_of_log_behind_every_checkpoint_is_reported_and_stops_no_start() {
+    let disk = FaultyDisk::new();
+    fill(&disk).await;
+    let frames = log_frames(&disk);
+    flip_in_body(&disk, frames[frames.len() / 2]);
+    let report = check(&disk);
+    assert_eq!(report.damage[0].file, Path::new(LOG), "{report:?}");
+    assert!(!report.is_intact(), "{report:?}");
+    assert_eq!(report.start_error, None);
+    assert_eq!(inspect(&disk).streams[0].info.state.messages, 100);
+}
+
+const LOG: &str = "/memory/jetstream/wal/wal-0000000001.log";
+
+/// Where the frames of the log begin.
+fn log_frames(disk: &FaultyDisk) -> Vec<usize> {
+    let file = disk.open(Path::new(LOG), OpenMode::Read).unwrap();
+    let mut content = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+    file.read_exact_at(&mut content, 0).unwrap();
+    let sectors = (0..content.len()).step_by(512);
+    sectors
+        .filter(|at| content[*at..].starts_with(b"HWFR"))
+        .collect()
+}
+
+fn flip_in_body(disk: &FaultyDisk, frame: usize) {
+    disk.flip_bit(Path::new(LOG), frame as u64 + 45, 1).unwrap();
 }
 
 #[tokio::test]

@@ -117,6 +117,9 @@ fn text(report: &CheckReport) -> String {
 
 fn place_text(place: &DamagedPlace) -> String {
     let lost = match (&place.stream, place.first_seq, place.last_seq) {
+        (Some(stream), Some(first), Some(last)) if first == last => {
+            format!("stream {stream}: message {first} cannot be read")
+        }
         (Some(stream), Some(first), Some(last)) => {
             format!("stream {stream}: messages {first} to {last} cannot be read")
         }

@@ -38,7 +38,10 @@ fn listen(port: u16) -> io::Result<Option<BufReader<TcpStream>>> {
     let mut input = BufReader::new(socket.try_clone()?);
     let mut line = String::new();
     input.read_line(&mut line)?;
-    let info = line.strip_prefix("INFO ").unwrap_or_default();
+    // Who wants the handshake first says nothing before it, and gives up.
+    let Some(info) = line.strip_prefix("INFO ") else {
+        return Ok(None);
+    };
     let info: serde_json::Value = serde_json::from_str(info)?;
     let says = |field: &str| info[field].as_bool().unwrap_or(false);
     if !says("jetstream") || says("auth_required") || says("tls_required") {
