@@ -9,6 +9,7 @@
 //! | `input` | [`ShardQueue`](input::ShardQueue) and what waits in it |
 //! | `shard` | the thread that owns the streams of some groups |
 //! | `replica` | one stream there: state machine, bodies, answers |
+//! | `fetcher` | messages read for their delivery |
 //! | `meta_owner` | group 0, on shard 0: which streams there are |
 //! | `order` | what it has decided, for the shard of the stream |
 //! | `refusals` | publishes nobody waits for, when they are refused |
@@ -35,6 +36,7 @@ mod commits;
 mod damage;
 mod directory;
 mod engine;
+mod fetcher;
 mod input;
 mod keeper;
 mod meta_owner;

@@ -9,15 +9,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hitherto_cluster::{Committed, Durability, Encode, Log, LogError, Refusal, Refused};
-use hitherto_jetstream::ack_subject::AckSubject;
 use hitherto_jetstream::api::{ApiError, StreamInfo};
 use hitherto_jetstream::command::{Control, decode_all};
 use hitherto_jetstream::{
-    Command, Compression, ConsumerBounds, Delivery, LogIndex, MessageLens, Outcome, Output,
-    Republished, StoredMessage, Stream, StreamConfig, StreamSeq, Surroundings, Watch,
+    Command, Compression, ConsumerBounds, Delivery, LogIndex, Outcome, Output, Republished,
+    StoredMessage, Stream, StreamConfig, StreamSeq, Watch,
 };
 use hitherto_platform::Entropy;
-use hitherto_protocol::{Headers, HeadersBuilder, Subject, Timestamp};
+use hitherto_protocol::{HeadersBuilder, Subject, Timestamp};
 use hitherto_storage::{
     Error, Finding, PendingCheckpoint, Rewrite, Rewritten, SegmentFile, StreamStore,
 };
@@ -25,6 +24,7 @@ use hitherto_storage::{
 use super::capture::Captured;
 use super::damage::{Damage, DamageReport};
 use super::directory::StreamEntry;
+use super::fetcher::{self, Fetcher};
 use super::input::Input;
 use super::outlet::Outlet;
 use super::pub_ack::PubAckForm;
@@ -33,7 +33,7 @@ use super::relaxation::{Relaxation, Step};
 use super::reserve::Reserve;
 use super::state_record::StateSnapshot;
 use super::unreadable::Unreadable;
-use crate::pubsub::{HeldAnswer, InterestWatch, Message, Router};
+use crate::pubsub::{HeldAnswer, InterestWatch, Message};
 use crate::services::changes;
 
 /// A stream with its bodies. Belongs to one shard.
@@ -54,6 +54,8 @@ pub(crate) struct Replica {
     copies: Vec<Republished>,
     /// Whether acks go before the sync.
     relaxation: Relaxation,
+    /// Read for deliveries; empty between rounds.
+    fetched: VecDeque<StoredMessage>,
     /// Interest in the deliver subjects of push consumers, by consumer.
     watches: BTreeMap<String, InterestWatch>,
     /// It is on the shard's list of those to look after.
@@ -93,6 +95,7 @@ impl Replica {
             unreadable: RefCell::default(),
             unproposed: VecDeque::new(),
             copies: Vec::new(),
+            fetched: VecDeque::new(),
             watches: BTreeMap::new(),
             touched: false,
             due: None,
@@ -234,12 +237,13 @@ impl Replica {
             self.stream.handle_timeout(hands.now);
         }
         let router = Arc::clone(hands.outlet.router());
-        let around = Around {
-            router: &router,
-            store: &self.store,
-        };
-        self.stream.deliver(hands.now, &around);
+        let mut fetcher = Fetcher::new(&self.store, &router, &mut self.fetched);
+        self.stream.deliver(hands.now, &mut fetcher);
+        for (seq, error) in fetcher.into_failed() {
+            self.note_unreadable(seq, &error);
+        }
         self.carry_out(hands);
+        self.fetched.clear();
         self.publish_usage();
     }
 
@@ -285,15 +289,16 @@ impl Replica {
             Ok(None) if self.stream.contains(seq) => Err(self.store.missing(seq)),
             stored => stored,
         };
-        stored.inspect_err(|error| match error {
-            Error::Damaged { .. } => {
-                self.note_damage(self.store.unreadable_with(seq), &error.to_string());
-            }
-            error => {
-                let stream = &self.entry.name;
-                tracing::error!(%stream, %seq, %error, "a stored message cannot be read");
-            }
-        })
+        stored.inspect_err(|error| self.note_unreadable(seq, error))
+    }
+
+    fn note_unreadable(&self, seq: StreamSeq, error: &Error) {
+        if let Error::Damaged { .. } = error {
+            self.note_damage(self.store.unreadable_with(seq), &error.to_string());
+        } else {
+            let stream = &self.entry.name;
+            tracing::error!(%stream, %seq, %error, "a stored message cannot be read");
+        }
     }
 
     /// Notes that these sequences cannot be read, and reports it the first time.
@@ -523,11 +528,8 @@ impl Replica {
     }
 
     fn deliver(&mut self, delivery: &Delivery, hands: &mut Hands<'_>) {
-        let stored = match self.read(delivery.stream_seq) {
-            Ok(Some(stored)) => stored,
-            Ok(None) => return,
-            Err(error) => return self.pass_over(delivery, &error, hands.now),
-        };
+        let stored = fetcher::take(&mut self.fetched, delivery.stream_seq);
+        let stored = stored.expect("what is delivered was fetched");
         let outlet = &mut *hands.outlet;
         let reply = Some(delivery.ack_subject.clone());
         let message = if delivery.headers_only {
@@ -574,48 +576,8 @@ impl Replica {
     }
 }
 
-/// What the stream asks for in the middle of a round of deliveries.
-struct Around<'a> {
-    router: &'a Router,
-    store: &'a StreamStore,
-}
-
-impl Surroundings for Around<'_> {
-    fn has_interest(&self, inbox: &Subject) -> bool {
-        self.router.has_interest(inbox)
-    }
-
-    /// What is damaged is found again when it is read to be delivered, and reported then.
-    fn lens(&self, seq: StreamSeq) -> Option<MessageLens> {
-        let stored = self.store.get(seq).ok()??;
-        Some(MessageLens {
-            headers: stored.headers.as_ref().map_or(0, Headers::len),
-            payload: stored.payload.len(),
-        })
-    }
-}
-
 /// How long a consumer waits when a client that gets its messages is close to being a slow consumer.
 const HOLD_BACK: Duration = Duration::from_millis(5);
-
-/// Deliveries of a message that cannot be read, for another reason than damage, before it is given up.
-const READ_ATTEMPTS_MAX: u64 = 5;
-
-impl Replica {
-    /// A message that cannot be read is not delivered. Damage does not go away, so its consumer gives it up
-    /// as if the client had terminated it, with the advisory for that; other errors may, so it is tried
-    /// again after the ack wait.
-    fn pass_over(&mut self, delivery: &Delivery, error: &Error, now: Timestamp) {
-        let Some(about) = AckSubject::parse(delivery.ack_subject.as_str()) else {
-            return;
-        };
-        let is_damaged = matches!(error, Error::Damaged { .. });
-        if is_damaged || about.deliveries >= READ_ATTEMPTS_MAX {
-            let reason = format!("the message cannot be read: {error}");
-            self.stream.give_up(now, &about, reason);
-        }
-    }
-}
 
 /// What the first of these records was published to. Read again from its bytes, so that a publish that is
 /// not refused costs nothing.

@@ -28,7 +28,7 @@ async fn fill_two_streams(disk: &FaultyDisk) {
 }
 
 /// The segment of a stream by its place in the order of creation.
-fn segment(disk: &FaultyDisk, stream: usize) -> PathBuf {
+pub(crate) fn segment(disk: &FaultyDisk, stream: usize) -> PathBuf {
     let streams = Path::new(STREAMS);
     let dir = streams.join(&disk.list(streams).unwrap()[stream].name);
     let is_segment = |name: &str| name.starts_with("seg-") && name.ends_with(".dat");

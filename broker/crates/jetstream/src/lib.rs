@@ -62,4 +62,4 @@ pub use meta::*;
 pub use output::{ConsumerKey, Delivery, Outcome, Output, Republished, Status, Stored, Watch};
 pub use ranges::SeqRanges;
 pub use stream::{OpenTables, RestoreError, Restoring, Stream, StreamSnapshot};
-pub use surroundings::{MessageLens, Surroundings};
+pub use surroundings::{Fetched, MessageLens, Surroundings};

@@ -13,6 +13,26 @@ pub trait Surroundings {
     /// How long the parts of a stored message are; `None` when it cannot be read. Asked for the
     /// messages of pulls that set `max_bytes`, and for no others.
     fn lens(&self, seq: StreamSeq) -> Option<MessageLens>;
+
+    /// Gets a message ready. Nothing is delivered that is not at hand, as a delivery may be all it takes
+    /// for the message to leave the stream. The next delivery is of this message, or of none.
+    fn fetch(&mut self, seq: StreamSeq) -> Fetched;
+
+    /// Tells whether as much is ready as is to be at once. Consumers that have not had their turn have it
+    /// in the next round.
+    fn is_laden(&self) -> bool;
+}
+
+/// Whether a message can be delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// It is at hand.
+    Ready,
+    /// It cannot be read now, and perhaps later: its consumer waits.
+    Later,
+    /// Its bytes are damaged, as the text says. The stream keeps it, in case it is repaired; its consumer
+    /// goes on without it.
+    Damaged(String),
 }
 
 /// How long the parts of a stored message are, in bytes.
@@ -40,7 +60,7 @@ impl MessageLens {
     }
 }
 
-/// For those who keep no bodies: only the interest in inboxes.
+/// For those who keep no bodies: only the interest in inboxes, and every message is at hand.
 impl<F: Fn(&Subject) -> bool> Surroundings for F {
     fn has_interest(&self, inbox: &Subject) -> bool {
         self(inbox)
@@ -48,6 +68,14 @@ impl<F: Fn(&Subject) -> bool> Surroundings for F {
 
     fn lens(&self, _seq: StreamSeq) -> Option<MessageLens> {
         None
+    }
+
+    fn fetch(&mut self, _seq: StreamSeq) -> Fetched {
+        Fetched::Ready
+    }
+
+    fn is_laden(&self) -> bool {
+        false
     }
 }
 

@@ -125,7 +125,7 @@ impl World {
 
     fn settle(&mut self) {
         loop {
-            self.owner.deliver(NOW, &|_: &Subject| true);
+            self.owner.deliver(NOW, &mut |_: &Subject| true);
             let Some(output) = self.owner.poll_output() else {
                 return;
             };

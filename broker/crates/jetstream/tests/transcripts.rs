@@ -379,8 +379,9 @@ impl World {
     fn settle(&mut self) {
         loop {
             let deaf = &self.deaf;
-            self.stream
-                .deliver(self.now, &|inbox: &Subject| !deaf.contains(inbox.as_str()));
+            self.stream.deliver(self.now, &mut |inbox: &Subject| {
+                !deaf.contains(inbox.as_str())
+            });
             let mut any = false;
             while let Some(output) = self.stream.poll_output() {
                 any = true;

@@ -9,7 +9,7 @@ use hitherto_protocol::{Subject, Timestamp};
 
 use super::Consumer;
 use super::advisory::{About, MAX_DELIVERIES, NAKED, TERMINATED};
-use crate::ack_subject::{AckKind, AckSubject};
+use crate::ack_subject::AckKind;
 use crate::api;
 use crate::command::Settlement;
 use crate::output::{Output, Status};
@@ -74,26 +74,6 @@ impl Consumer {
             }
             AckKind::Progress => self.handle_progress(now, &ack, out),
             AckKind::Unknown => reply_empty(ack.reply, out),
-        }
-    }
-
-    /// Gives up one delivery, whatever the ack policy: no client can ever have the message.
-    pub(crate) fn give_up(
-        &mut self,
-        now: Timestamp,
-        delivery: &AckSubject<'_>,
-        reason: String,
-        out: &mut VecDeque<Output>,
-    ) {
-        if self.progress.pending.contains_key(&delivery.stream_seq) {
-            let about = About {
-                consumer_seq: Some(delivery.consumer_seq),
-                stream_seq: delivery.stream_seq,
-                deliveries: delivery.deliveries,
-                reason: Some(reason),
-            };
-            out.push_back(self.advise(now, TERMINATED, about));
-            self.settle(delivery.stream_seq, Settlement::Dropped, None, out);
         }
     }
 

@@ -17,7 +17,7 @@ use super::progress;
 use crate::command::{Command, Delivered, Runs, Settlement};
 use crate::index::Index;
 use crate::output::{Delivery, Output, Status};
-use crate::surroundings::digits;
+use crate::surroundings::{Fetched, digits};
 use crate::{ConsumerSeq, MESSAGE_RECORD_BYTES, StreamSeq, Surroundings};
 
 /// Messages of one round.
@@ -52,6 +52,12 @@ impl Round {
         self.count >= ROUND_MESSAGES_MAX || self.bytes >= ROUND_BYTES_MAX
     }
 
+    /// A message is passed over; looking at so many bytes was part of the round.
+    pub(super) fn pass_over(&mut self, seq: StreamSeq, bytes: u64) {
+        self.messages.push(seq, 0);
+        self.bytes += bytes;
+    }
+
     fn add(&mut self, delivery: progress::Delivery, bytes: u64) {
         if self.count == 0 {
             self.first = delivery.consumer_seq;
@@ -69,7 +75,7 @@ impl Consumer {
         &mut self,
         now: Timestamp,
         index: &Index,
-        around: &dyn Surroundings,
+        around: &mut dyn Surroundings,
         out: &mut VecDeque<Output>,
     ) -> bool {
         if !self.propose_again(now, out) {
@@ -77,14 +83,16 @@ impl Consumer {
         }
         self.propose_settled(now, out);
         if self.push.is_some() {
-            self.serve_push(now, index, out);
+            self.serve_push(now, index, around, out);
         } else {
             self.serve_pulls(now, index, around, out);
         }
-        // What the search has found to be gone from the stream.
+        let has_more = self.record(now, out);
+        // What the search has found to be damaged or gone from the stream. Behind the record of the
+        // round: what it does not tell the delivery of is not settled.
         self.propose_settled(now, out);
         self.deadlines.tidy(&self.progress.pending);
-        self.record(now, out)
+        has_more
     }
 
     /// Ends the round; `true` when it was spent.
@@ -123,6 +131,23 @@ impl Consumer {
         (candidate, index): (Candidate, &Index),
         out: &mut VecDeque<Output>,
     ) {
+        let delivery = self.count_delivery(now, (candidate, index));
+        let ack_subject = self.ack_subject(delivery, candidate.stored_at);
+        out.push_back(Output::Deliver(Delivery {
+            consumer: self.key,
+            to,
+            stream_seq: candidate.seq,
+            ack_subject,
+            headers_only: self.config.headers_only,
+        }));
+    }
+
+    /// Takes a delivery in, and has the round record it.
+    pub(super) fn count_delivery(
+        &mut self,
+        now: Timestamp,
+        (candidate, index): (Candidate, &Index),
+    ) -> progress::Delivery {
         let delivery = progress::Delivery {
             stream_seq: candidate.seq,
             consumer_seq: self.progress.delivered.consumer_seq.next(),
@@ -148,14 +173,7 @@ impl Consumer {
         }
         self.round.add(delivery, candidate.bytes);
         self.pace.count(now, &candidate, self.config.rate_limit_bps);
-        let ack_subject = self.ack_subject(delivery, candidate.stored_at);
-        out.push_back(Output::Deliver(Delivery {
-            consumer: self.key,
-            to,
-            stream_seq: candidate.seq,
-            ack_subject,
-            headers_only: self.config.headers_only,
-        }));
+        delivery
     }
 
     /// The text of [`AckSubject`](crate::ack_subject::AckSubject), written without a string of its own and
@@ -221,8 +239,31 @@ impl Consumer {
         self.ack_prefix.len() + digits + (numbers.len() - 1) + usize::from(nanos < 0)
     }
 
-    /// The message to deliver next, if it may be now.
-    pub(super) fn candidate(&mut self, now: Timestamp, index: &Index) -> Option<Candidate> {
+    /// The message to deliver next, if it may be now and can be read.
+    pub(super) fn candidate(
+        &mut self,
+        now: Timestamp,
+        index: &Index,
+        around: &mut dyn Surroundings,
+        out: &mut VecDeque<Output>,
+    ) -> Option<Candidate> {
+        loop {
+            let found = self.next_candidate(now, index)?;
+            match around.fetch(found.seq) {
+                Fetched::Ready => {
+                    self.read_pause = None;
+                    return Some(found);
+                }
+                Fetched::Later => {
+                    self.wait_for_disk(now);
+                    return None;
+                }
+                Fetched::Damaged(problem) => self.give_up(now, (found, index), &problem, out),
+            }
+        }
+    }
+
+    fn next_candidate(&mut self, now: Timestamp, index: &Index) -> Option<Candidate> {
         if self.is_paused(now) || self.round.is_spent() || self.held_until > Some(now) {
             return None;
         }
@@ -281,7 +322,7 @@ impl Consumer {
             }
             keys.hold(seq, &subject);
             self.progress.hold(seq);
-            self.round.messages.push(seq, 0);
+            self.round.pass_over(seq, 0);
         }
     }
 

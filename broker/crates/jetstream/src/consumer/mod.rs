@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod` | [`Consumer`]: creation, configuration, what it shows of itself |
 //! | `progress` | deliveries and settlements: those of the log, and the owner's ahead of it |
+//! | `unreadable` | messages that cannot be read when it is their turn |
 //! | `unrecorded` | deliveries on their way into the log, and lost records |
 //! | `start` | where a deliver policy begins |
 //! | `deliver` | a round of deliveries, whoever takes them |
@@ -38,7 +39,10 @@ mod reset;
 mod settling;
 mod start;
 mod timers;
+mod unreadable;
 mod unrecorded;
+
+use std::time::Duration;
 
 use hitherto_protocol::{SubjectFilter, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -98,8 +102,10 @@ pub struct Consumer {
     active_at: Timestamp,
     /// When the pause ends of which an advisory is to tell.
     pause_ends_at: Option<Timestamp>,
-    /// Nothing is delivered before, since a receiver has too much waiting.
+    /// Nothing is delivered before, since a receiver has too much waiting or the disk cannot be read.
     held_until: Option<Timestamp>,
+    /// How long it waited after the last read, which failed.
+    read_pause: Option<Duration>,
     /// The log was asked to remove this consumer.
     leaving: bool,
 }
@@ -177,6 +183,7 @@ impl Consumer {
             active_at: created,
             pause_ends_at: None,
             held_until: None,
+            read_pause: None,
             leaving: false,
         }
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Consumer;
 use super::lease::Lease;
-use crate::command::{Delivered, Settled, Settlement};
+use crate::command::{Delivered, Run, Settled, Settlement};
 use crate::index::{Index, Selection};
 use crate::{AckPolicy, ConsumerSeq, StreamSeq};
 
@@ -143,6 +143,17 @@ impl Progress {
         self.delivered.stream_seq = seq;
     }
 
+    /// Passes a message over for good; it must not have been looked at before.
+    pub(super) fn pass_over(&mut self, seq: StreamSeq, counted: bool) {
+        if self.initial.front().is_some_and(|first| *first <= seq) {
+            self.initial.pop_front();
+        }
+        if counted {
+            self.undelivered = self.undelivered.saturating_sub(1);
+        }
+        self.delivered.stream_seq = seq;
+    }
+
     /// A message that matches was removed from the stream: it is neither delivered nor answered for any
     /// more. Returns what was pending of it.
     pub(super) fn message_removed(&mut self, seq: StreamSeq, is_ordered: bool) -> Option<Pending> {
@@ -164,16 +175,16 @@ impl Progress {
         !exists && self.pending.remove(&delivery.stream_seq).is_some()
     }
 
-    /// Takes in from a record that a message was passed over, unless it is known. One that was removed
-    /// since is not held any more.
-    fn replay_hold(&mut self, seq: StreamSeq, exists: bool) {
+    /// Takes in from a record that a message was passed over, unless it is known: by an ordered consumer
+    /// for now, by others for good. One that was removed since is not held any more.
+    fn replay_passed_over(&mut self, seq: StreamSeq, exists: bool, is_ordered: bool) {
         if seq <= self.delivered.stream_seq {
             return;
         }
-        if exists {
+        if exists && is_ordered {
             self.hold(seq);
         } else {
-            self.delivered.stream_seq = seq;
+            self.pass_over(seq, exists);
         }
     }
 
@@ -247,15 +258,16 @@ impl Consumer {
         if delivered.incarnation != self.incarnation || delivered.first > known.next() {
             return Vec::new();
         }
-        let needs_ack = self.needs_acks();
+        let (needs_ack, is_ordered) = (self.needs_acks(), self.keys.is_some());
         let mut consumer_seq = delivered.first;
         let mut gone = false;
         for run in delivered.messages.iter() {
             for stream_seq in run.seqs() {
                 let exists = index.contains(stream_seq);
                 if run.deliveries == 0 {
-                    self.recorded.replay_hold(stream_seq, exists);
-                    self.progress.replay_hold(stream_seq, exists);
+                    for progress in [&mut self.recorded, &mut self.progress] {
+                        progress.replay_passed_over(stream_seq, exists, is_ordered);
+                    }
                     continue;
                 }
                 let delivery = Delivery {
@@ -278,7 +290,8 @@ impl Consumer {
         if needs_ack {
             return Vec::new();
         }
-        delivered.messages.seqs().collect()
+        let given = delivered.messages.iter().filter(|run| run.deliveries > 0);
+        given.flat_map(Run::seqs).collect()
     }
 
     /// Settles messages for good, of those whose delivery is recorded.

@@ -194,19 +194,20 @@ impl Consumer {
         &mut self,
         now: Timestamp,
         index: &Index,
-        around: &dyn Surroundings,
+        around: &mut dyn Surroundings,
         out: &mut VecDeque<Output>,
     ) {
         self.waiting
             .retain(|request| around.has_interest(&request.reply));
         while !self.waiting.is_empty() {
-            let Some(candidate) = self.candidate(now, index) else {
+            let Some(candidate) = self.candidate(now, index, around, out) else {
                 break;
             };
-            self.serve_first(now, (candidate, index), around, out);
+            self.serve_first(now, (candidate, index), &*around, out);
         }
         // A message whose time to be replayed has not come is waited for by everybody.
-        if !self.round.is_spent() && self.pace.waits_until().is_none() {
+        let waits = self.held_until.is_some_and(|until| until > now);
+        if !self.round.is_spent() && self.pace.waits_until().is_none() && !waits {
             self.end_no_wait(out);
         }
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use hitherto_protocol::{Subject, Timestamp};
 
 use super::Consumer;
-use crate::ConsumerConfig;
 use crate::index::Index;
 use crate::output::{Output, Status, Watch};
+use crate::{ConsumerConfig, Surroundings};
 
 /// The largest window of flow control: 32 MiB. It begins with a sixteenth of it.
 const WINDOW_MAX: u64 = 32 * 1024 * 1024;
@@ -131,14 +131,20 @@ impl Consumer {
         }
     }
 
-    pub(super) fn serve_push(&mut self, now: Timestamp, index: &Index, out: &mut VecDeque<Output>) {
+    pub(super) fn serve_push(
+        &mut self,
+        now: Timestamp,
+        index: &Index,
+        around: &mut dyn Surroundings,
+        out: &mut VecDeque<Output>,
+    ) {
         let mut sent = false;
         while let Some(push) = self.push.as_ref()
             && push.is_bound
             && !push.flow.as_ref().is_some_and(Flow::is_full)
         {
             let to = push.subject.clone();
-            let Some(candidate) = self.candidate(now, index) else {
+            let Some(candidate) = self.candidate(now, index, around, out) else {
                 break;
             };
             self.deliver_one(now, to, (candidate, index), out);

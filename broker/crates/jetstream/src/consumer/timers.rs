@@ -63,9 +63,9 @@ impl Consumer {
         self.leaving && self.is_volatile()
     }
 
-    /// Delivers nothing until then: a receiver has too much waiting.
+    /// Delivers nothing until then: a receiver has too much waiting, or the disk cannot be read.
     pub(crate) fn hold_back(&mut self, until: Timestamp) {
-        self.held_until = Some(until);
+        self.held_until = self.held_until.max(Some(until));
     }
 
     /// When the consumer has been unused for too long; `None` while it is in use or may stay.

@@ -186,10 +186,13 @@ impl Consumers {
         &mut self,
         now: Timestamp,
         index: &Index,
-        around: &dyn Surroundings,
+        around: &mut dyn Surroundings,
         out: &mut VecDeque<Output>,
     ) {
-        for place in mem::take(&mut self.ready) {
+        let mut ready = mem::take(&mut self.ready).into_iter();
+        while !around.is_laden()
+            && let Some(place) = ready.next()
+        {
             let Some(slot) = &mut self.slots[place] else {
                 continue;
             };
@@ -207,6 +210,7 @@ impl Consumers {
                 self.make_ready(place);
             }
         }
+        self.ready.splice(..0, ready);
     }
 
     /// Those in memory alone that have been unused for too long, as found by

@@ -40,7 +40,6 @@ use self::consumers::Consumers;
 use self::dedupe::Dedupe;
 use self::lifetimes::Lifetimes;
 pub use self::snapshot::{OpenTables, RestoreError, Restoring, StreamSnapshot};
-use crate::ack_subject::AckSubject;
 use crate::consumer::{Ack, Consumer, PullRequest};
 use crate::index::Index;
 use crate::output::{ConsumerKey, Output};
@@ -147,13 +146,6 @@ impl Stream {
         true
     }
 
-    /// A message that was to be delivered can never be read: its consumer is done with it.
-    pub fn give_up(&mut self, now: Timestamp, delivery: &AckSubject<'_>, reason: String) {
-        if let Some(consumer) = self.consumers.get_mut(delivery.consumer) {
-            consumer.give_up(now, delivery, reason, &mut self.outputs);
-        }
-    }
-
     /// Takes whether anybody listens on the deliver subject of a push consumer: the answer to
     /// [`Output::Watch`], and every change.
     pub fn handle_interest(&mut self, now: Timestamp, consumer: &str, is_bound: bool) {
@@ -198,7 +190,7 @@ impl Stream {
 
     /// Proposes what clients have acknowledged, and delivers what consumers have for those who wait, one
     /// round of each consumer something has changed for.
-    pub fn deliver(&mut self, now: Timestamp, around: &dyn Surroundings) {
+    pub fn deliver(&mut self, now: Timestamp, around: &mut dyn Surroundings) {
         self.consumers
             .deliver(now, &self.index, around, &mut self.outputs);
     }

@@ -13,7 +13,8 @@ use crate::ack_subject::{AckKind, AckSubject};
 use crate::command::{Append, Command, Control, Purge, PutAction, PutConsumer};
 use crate::output::Outcome;
 use crate::{
-    AckPolicy, ConsumerConfig, ConsumerSeq, Discard, Limits, MessageMeta, ORDERED_BY, Retention,
+    AckPolicy, ConsumerConfig, ConsumerSeq, Discard, Fetched, Limits, MessageLens, MessageMeta,
+    ORDERED_BY, Retention,
 };
 
 /// Two consumers of which records tell, and a name that is also given to one in memory.
@@ -74,6 +75,34 @@ struct Kind {
     retention: Retention,
     acks: AckPolicy,
     is_ordered: bool,
+    /// Some messages are damaged.
+    is_rotten: bool,
+}
+
+/// What the owner finds on its disk.
+struct Bodies {
+    is_rotten: bool,
+}
+
+impl Surroundings for Bodies {
+    fn has_interest(&self, _inbox: &Subject) -> bool {
+        true
+    }
+
+    fn lens(&self, _seq: StreamSeq) -> Option<MessageLens> {
+        None
+    }
+
+    fn fetch(&mut self, seq: StreamSeq) -> Fetched {
+        if self.is_rotten && seq.0 % 5 == 3 {
+            return Fetched::Damaged("a flipped bit".into());
+        }
+        Fetched::Ready
+    }
+
+    fn is_laden(&self) -> bool {
+        false
+    }
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
@@ -82,9 +111,10 @@ fn kind() -> impl Strategy<Value = Kind> {
     (
         prop::sample::select(retention),
         prop::sample::select(acks),
-        any::<bool>(),
+        any::<(bool, bool)>(),
     )
-        .prop_map(|(retention, acks, is_ordered)| Kind {
+        .prop_map(|(retention, acks, (is_ordered, is_rotten))| Kind {
+            is_rotten,
             retention,
             // A work queue takes no other.
             acks: match retention {
@@ -354,8 +384,10 @@ impl World {
     fn serve(&mut self) -> Vec<Output> {
         let mut bodies = self.take_outputs();
         loop {
-            self.owner
-                .deliver(self.now, &|_: &hitherto_protocol::Subject| true);
+            let mut bodies_at_hand = Bodies {
+                is_rotten: self.kind.is_rotten,
+            };
+            self.owner.deliver(self.now, &mut bodies_at_hand);
             bodies.extend(self.take_outputs());
             if !self.owner.has_ready() {
                 return bodies;
@@ -461,6 +493,7 @@ fn queue(steps: &[Step]) -> World {
         retention: Retention::WorkQueue,
         acks: AckPolicy::Explicit,
         is_ordered: false,
+        is_rotten: false,
     });
     for step in steps {
         world.run(step);
@@ -493,6 +526,7 @@ fn an_acknowledgement_is_not_for_what_is_delivered_after_it() {
         retention: Retention::Limits,
         acks: AckPolicy::All,
         is_ordered: false,
+        is_rotten: false,
     });
     for _ in 0..3 {
         world.run(&Step::Append(0));
@@ -521,6 +555,7 @@ fn what_was_to_be_settled_is_settled_after_a_full_disk() {
         retention: Retention::Limits,
         acks: AckPolicy::Explicit,
         is_ordered: true,
+        is_rotten: false,
     });
     world.run(&Step::Append(0));
     world.run(&Step::Append(0));

@@ -190,7 +190,7 @@ impl World {
 
     fn settle(&mut self) {
         loop {
-            self.stream.deliver(self.now, &|_: &Subject| true);
+            self.stream.deliver(self.now, &mut |_: &Subject| true);
             let mut any = false;
             while let Some(output) = self.stream.poll_output() {
                 any = true;
