@@ -26,8 +26,8 @@ pub enum Outcome {
     Reset(Result<(Box<ConsumerInfo>, StreamSeq), ApiError>),
     /// Of a configuration, an expiry, a delivery or a settlement.
     Recorded,
-    /// Of a settlement of messages that no record tells the delivery of, since that one was lost. It is
-    /// proposed again; who waits for it is not answered.
+    /// Of a settlement that settles nothing: no record tells the delivery, since that one was lost and is
+    /// proposed again, or the consumer was reset meanwhile. Who waits for it is not answered.
     Premature,
     /// The command was applied before; nothing changed.
     AlreadyApplied,

@@ -236,7 +236,8 @@ impl Progress {
 pub(crate) struct Applied {
     /// The messages the consumer has dealt with, for the retention of the stream.
     pub(crate) done: Vec<StreamSeq>,
-    /// It names messages that no record before it tells the delivery of. They are not settled.
+    /// It names messages that no record before it tells the delivery of, or it is of a past incarnation.
+    /// They are not settled.
     pub(crate) is_premature: bool,
 }
 
@@ -298,6 +299,8 @@ impl Consumer {
     pub(crate) fn apply_settled(&mut self, settled: &Settled) -> Applied {
         let mut applied = Applied::default();
         if settled.incarnation != self.incarnation {
+            // Of its past before a reset: what it names may be delivered again.
+            applied.is_premature = true;
             return applied;
         }
         let all_before =

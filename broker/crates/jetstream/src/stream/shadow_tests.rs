@@ -573,3 +573,18 @@ fn what_was_to_be_settled_is_settled_after_a_full_disk() {
     world.run(&Step::Pull(0, 1));
     assert_eq!(world.open.last().unwrap().1, StreamSeq(2));
 }
+
+/// A double ack behind a reset in the log settles nothing: the message comes again, so nobody is told.
+#[test]
+fn a_double_ack_that_a_reset_overtakes_is_not_answered() {
+    let mut world = queue(&[]);
+    world.run(&Step::Append(0));
+    world.run(&Step::Commit(1));
+    world.run(&Step::Pull(0, 1));
+    world.run(&Step::Commit(1));
+    world.run(&Step::Reset(0));
+    world.run(&Step::Answer(0, AckKind::Ack, true));
+    world.run(&Step::Commit(2));
+    assert!(world.answered.is_empty(), "{:?}", world.answered);
+    assert_eq!(world.owner.state().messages, 1);
+}
