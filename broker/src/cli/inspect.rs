@@ -127,6 +127,13 @@ fn stream_text(stream: &StreamInspection) -> String {
             if segment.sealed { "complete" } else { "open" },
         ));
     }
+    if stream.tables > 0 {
+        let (tables, bytes) = (stream.tables as u64, bytes_text(stream.table_bytes));
+        lines.push(format!(
+            "  {} of the index: {bytes}",
+            counted(tables, "table")
+        ));
+    }
     lines.extend(stream.consumers.iter().map(consumer_line));
     lines.push(String::new());
     lines.join("\n")

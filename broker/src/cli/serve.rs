@@ -49,7 +49,7 @@ pub(super) struct Serve {
     /// Largest message in bytes, headers and payload together [default: 1048576]
     #[arg(long, value_name = "BYTES")]
     max_payload: Option<usize>,
-    /// Most memory the indexes of all streams may take, in bytes; beyond it publishes are refused [default: 2 GiB]
+    /// Most memory the indexes of all streams may take, in bytes; what is older goes to disk [default: 2 GiB]
     #[arg(long, value_name = "BYTES")]
     max_index_bytes: Option<u64>,
     /// Port for monitoring over HTTP; 0 for a free one. Without it there is no monitoring

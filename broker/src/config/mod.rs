@@ -248,7 +248,8 @@ impl NodeConfig {
         self
     }
 
-    /// Most memory the indexes of all streams may take, in bytes; default [`MAX_INDEX_BYTES`].
+    /// Most memory the indexes of all streams may take, in bytes; default [`MAX_INDEX_BYTES`]. What is older goes to disk,
+    /// into tables beside the segments.
     #[must_use]
     pub fn max_index_bytes(mut self, bytes: u64) -> Self {
         self.index_bytes_max = bytes;

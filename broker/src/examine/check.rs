@@ -104,6 +104,7 @@ impl StoreAtRest {
             report: CheckReport::default(),
             names: BTreeMap::new(),
             segments: BTreeMap::new(),
+            tables: BTreeMap::new(),
             known_log: None,
         };
         check.read_checkpoints();
@@ -121,6 +122,8 @@ struct Check<'a> {
     report: CheckReport,
     names: BTreeMap<GroupId, String>,
     segments: BTreeMap<GroupId, Vec<SegmentFile>>,
+    /// What is damaged in the tables of the indexes.
+    tables: BTreeMap<GroupId, Vec<Finding>>,
     /// The part of the log the checkpoints know.
     known_log: Option<WalRange>,
 }
@@ -160,8 +163,10 @@ impl<'a> Check<'a> {
                 Err(problem) => self.add(DamagedPlace::of_file(file.to_owned(), problem)),
             }
         } else if let Some(manifest) = &checkpoint.manifest {
-            let files = manifest.segment_files(&self.store.stream_dir(group));
-            self.segments.insert(group, files);
+            let dir = self.store.stream_dir(group);
+            self.segments.insert(group, manifest.segment_files(&dir));
+            let tables = manifest.verify_tables(&*self.store.disk, &dir);
+            self.tables.insert(group, tables);
         } else {
             let problem = format!("the checkpoint of stream {group} has no list of segments");
             self.add(DamagedPlace::of_file(file.to_owned(), problem));
@@ -226,6 +231,10 @@ impl<'a> Check<'a> {
                     stream.damaged_places += 1;
                     self.add(DamagedPlace::new(finding, Some(name.clone())));
                 }
+            }
+            for finding in self.tables.remove(&group).unwrap_or_default() {
+                stream.damaged_places += 1;
+                self.add(DamagedPlace::new(finding, Some(name.clone())));
             }
             self.report.streams.push(stream);
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use hitherto_jetstream::GroupId;
 use hitherto_jetstream::api::{ConsumerInfo, StreamInfo};
 use hitherto_protocol::Timestamp;
-use hitherto_storage::{Checkpoint, SegmentFile, WalSummary};
+use hitherto_storage::{Checkpoint, Manifest, SegmentFile, WalSummary};
 use serde::Serialize;
 
 use super::{OfflineReport, StoreAtRest};
@@ -58,6 +58,10 @@ pub struct StreamInspection {
     pub checkpoint: Option<String>,
     /// The segments the last checkpoint names.
     pub segments: Vec<SegmentReport>,
+    /// The tables of its index that the last checkpoint names.
+    pub tables: usize,
+    /// What they take on disk.
+    pub table_bytes: u64,
     /// The consumers, by name.
     pub consumers: Vec<ConsumerInfo>,
 }
@@ -128,6 +132,8 @@ impl StoreAtRest {
             applied: stream.applied().0,
             checkpoint: checkpoint.map(|checkpoint| checkpoint.wal.to_string()),
             segments: segments.iter().flatten().map(SegmentReport::new).collect(),
+            tables: manifest.map_or(0, Manifest::tables),
+            table_bytes: manifest.map_or(0, Manifest::table_bytes),
             consumers: consumers.map(|consumer| consumer.info(now)).collect(),
         }
     }

@@ -22,7 +22,8 @@ use hitherto_platform::{Disk, DiskLock, Entropy, OverlayDisk, SystemEntropy};
 use hitherto_storage::Checkpoints;
 
 use crate::Error;
-use crate::jetstream::{Recovered, Stores, recover};
+use crate::config::MAX_INDEX_BYTES;
+use crate::jetstream::{IndexBudget, Recovered, Stores, recover};
 
 pub use hitherto_jetstream::api::ConsumerInfo;
 
@@ -93,7 +94,8 @@ impl StoreAtRest {
     /// The store as a node would find it, on a view that keeps all changes in memory.
     fn recover(&self) -> Result<Recovered, hitherto_storage::Error> {
         let view: Arc<dyn Disk> = Arc::new(OverlayDisk::new(Arc::clone(&self.disk)));
-        let stores = Stores::new(view, self.dir.join("streams"));
+        let budget = IndexBudget::new(MAX_INDEX_BYTES);
+        let stores = Stores::new(view, self.dir.join("streams"), budget);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
         // What it would log is in what is returned.
         tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::new(), || {

@@ -51,6 +51,8 @@ pub(crate) struct Described {
     pub(crate) groups: Vec<GroupCheckpoint>,
     /// Those whose files cannot be written. Their last checkpoint stays in use.
     pub(crate) failed: Vec<GroupId>,
+    /// Those that went offline since the start. Theirs too, until the next start.
+    pub(crate) offline: Vec<GroupId>,
 }
 
 /// One group, described at one moment by the thread that owns it.
@@ -309,6 +311,7 @@ impl Checkpointer {
             false => Done::Part,
         };
         self.behind.extend(described.failed);
+        self.behind.extend(described.offline);
         for description in described.groups {
             let group = description.group;
             match to_record(description, wal) {
@@ -352,6 +355,7 @@ impl Checkpointer {
             let mut described: Described = answers.recv().ok()?;
             all.groups.append(&mut described.groups);
             all.failed.append(&mut described.failed);
+            all.offline.append(&mut described.offline);
         }
         Some(all)
     }
@@ -460,6 +464,7 @@ mod tests {
         let described = Described {
             groups: vec![described],
             failed,
+            offline: Vec::new(),
         };
         assert!(order.answer.send(described).is_ok());
     }

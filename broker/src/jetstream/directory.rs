@@ -17,7 +17,7 @@ use super::refusals::Refusals;
 #[derive(Default)]
 pub(crate) struct Directory {
     streams: RwLock<HashMap<String, Arc<StreamEntry>>>,
-    /// Those that do not serve. None are added once the node runs.
+    /// Those that do not serve.
     offline: RwLock<HashMap<GroupId, (OfflineStream, Refusing)>>,
 }
 
@@ -128,6 +128,12 @@ impl Directory {
         drop(streams);
         all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         all
+    }
+
+    /// How many streams there are.
+    pub(crate) fn len(&self) -> usize {
+        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+        streams.len()
     }
 
     pub(crate) fn usage(&self) -> Usage {

@@ -20,6 +20,7 @@ use super::checkpointer::{Activity, Checkpointer, CheckpointerThread};
 use super::commits::{ToShards, shard_of};
 use super::damage::DamageReport;
 use super::directory::Directory;
+use super::freezing::IndexBudget;
 use super::input::{Input, ShardQueue};
 use super::keeper::{Keeper, KeeperOptions, KeeperThread};
 use super::meta_owner::MetaOwner;
@@ -115,7 +116,8 @@ impl JetStream {
             reserve_file,
             options.reserve_bytes,
         );
-        let stores = Stores::new(options.disk, dir.join("streams"));
+        let budget = IndexBudget::new(options.index_bytes_max);
+        let stores = Stores::new(options.disk, dir.join("streams"), budget);
         let recovered = recovery::recover(&stores, &dir, &options.entropy, &options.limits)?;
         let seams = Seams {
             clock: options.clock,
@@ -199,6 +201,7 @@ impl JetStream {
             figures,
             damage: DamageReport::default(),
             limits: Arc::new(seams.limits),
+            keeper_bell: Arc::default(),
         };
         let needs = |stream: &OfflineStream| (stream.group, stream.needs);
         let replayed =
@@ -210,6 +213,7 @@ impl JetStream {
             activity: Arc::clone(&activity),
             reserve: Arc::clone(&seams.reserve),
             options: seams.keeper,
+            bell: Arc::clone(&parts.keeper_bell),
         };
         let checkpointer = Checkpointer {
             disk: Arc::clone(&parts.stores.disk),

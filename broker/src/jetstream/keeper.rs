@@ -10,13 +10,15 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use hitherto_jetstream::GroupId;
 use hitherto_platform::Disk;
-use hitherto_storage::{Error, Finding, Rewrite, Rewritten, SegmentFile, Shred};
+use hitherto_storage::{
+    Error, Finding, MergeTables, MergedFile, Rewrite, Rewritten, SegmentFile, Shred,
+};
 
 use super::checkpointer::Activity;
 use super::commits::shard_of;
@@ -94,12 +96,17 @@ pub(crate) struct KeepWork {
     pub(crate) group: GroupId,
     pub(crate) rewrite: Option<Rewrite>,
     pub(crate) shreds: Vec<Shred>,
+    pub(crate) merge: Option<MergeTables>,
     /// The queue of the owner.
     pub(crate) owner: Arc<ShardQueue>,
 }
 
 impl Drop for KeepWork {
     fn drop(&mut self) {
+        if let Some(merge) = self.merge.take() {
+            let kept = Box::new(Kept::Merged(merge, Ok(None)));
+            self.owner.push(Input::Kept(self.group, kept));
+        }
         let (rewrite, shreds) = (self.rewrite.take(), mem::take(&mut self.shreds));
         if rewrite.is_some() || !shreds.is_empty() {
             let kept = Box::new(Kept::LeftUndone(rewrite, shreds));
@@ -116,6 +123,8 @@ pub(crate) enum Kept {
     Rewritten(Rewrite, Result<Option<Rewritten>, Error>),
     /// Nobody came to it.
     LeftUndone(Option<Rewrite>, Vec<Shred>),
+    /// Tables of the index were merged, or not.
+    Merged(MergeTables, Result<Option<MergedFile>, Error>),
 }
 
 /// The thread, and what it needs.
@@ -125,29 +134,37 @@ pub(crate) struct Keeper {
     pub(crate) activity: Arc<Activity>,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) options: KeeperOptions,
+    pub(crate) bell: Arc<KeeperBell>,
 }
 
 /// A running keeper; dropping it ends the thread.
 pub(crate) struct KeeperThread {
-    stop: Arc<Stop>,
+    bell: Arc<KeeperBell>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What wakes the keeper before its time.
 #[derive(Default)]
-struct Stop {
-    stopping: Mutex<bool>,
+pub(crate) struct KeeperBell {
+    state: Mutex<BellState>,
     wake: Condvar,
+}
+
+#[derive(Default)]
+struct BellState {
+    stopping: bool,
+    /// There may be tables to merge.
+    rung: bool,
 }
 
 impl KeeperThread {
     pub(crate) fn start(keeper: Keeper) -> io::Result<Self> {
-        let stop = Arc::new(Stop::default());
-        let theirs = Arc::clone(&stop);
+        let bell = Arc::clone(&keeper.bell);
         let thread = thread::Builder::new()
             .name("hitherto-keeper".to_owned())
-            .spawn(move || keeper.run(&theirs))?;
+            .spawn(move || keeper.run())?;
         Ok(Self {
-            stop,
+            bell,
             thread: Some(thread),
         })
     }
@@ -155,12 +172,8 @@ impl KeeperThread {
 
 impl Drop for KeeperThread {
     fn drop(&mut self) {
-        *self
-            .stop
-            .stopping
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = true;
-        self.stop.wake.notify_one();
+        self.bell.lock().stopping = true;
+        self.bell.wake.notify_one();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -175,19 +188,42 @@ impl fmt::Debug for KeeperThread {
     }
 }
 
-impl Stop {
+impl KeeperBell {
+    /// There may be tables to merge: the keeper looks soon.
+    pub(crate) fn ring(&self) {
+        let was_rung = mem::replace(&mut self.lock().rung, true);
+        if !was_rung {
+            self.wake.notify_one();
+        }
+    }
+
     /// Waits; `true` when it is time to stop.
     fn wait(&self, wait: Duration) -> bool {
-        let stopping = self.stopping.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.lock();
         let waited = self
             .wake
-            .wait_timeout_while(stopping, wait, |stopping| !*stopping);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+            .wait_timeout_while(state, wait, |state| !state.stopping);
+        waited.unwrap_or_else(PoisonError::into_inner).0.stopping
+    }
+
+    /// As [`KeeperBell::wait`], but not beyond a ring, which it takes.
+    fn wait_for_ring(&self, wait: Duration) -> (bool, bool) {
+        let state = self.lock();
+        let waited = self
+            .wake
+            .wait_timeout_while(state, wait, |state| !state.stopping && !state.rung);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        (state.stopping, mem::take(&mut state.rung))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BellState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Keeper {
-    fn run(self, stop: &Stop) {
+    fn run(self) {
+        let stop = &*self.bell;
         let now = Instant::now();
         let (mut scrub_at, mut rewrite_at) = (
             now + self.options.scrub_delay,
@@ -195,11 +231,12 @@ impl Keeper {
         );
         loop {
             let due = scrub_at.min(rewrite_at);
-            if stop.wait(due.saturating_duration_since(Instant::now())) {
+            let (stops, rung) = stop.wait_for_ring(due.saturating_duration_since(Instant::now()));
+            if stops {
                 return;
             }
             let began = Instant::now();
-            let goes_on = if rewrite_at <= began {
+            let goes_on = if rung || rewrite_at <= began {
                 rewrite_at = began + self.options.rewrite_interval;
                 self.reserve.keep();
                 self.rewrite(stop)
@@ -214,7 +251,7 @@ impl Keeper {
     }
 
     /// Reads every complete segment; `false` when it is time to stop.
-    fn scrub(&self, stop: &Stop) -> bool {
+    fn scrub(&self, stop: &KeeperBell) -> bool {
         let segments = self.ask(KeepOrder::Scrub);
         let began = Instant::now();
         let (mut pace, mut bytes, mut damaged) = (self.pace(stop), 0, 0);
@@ -235,11 +272,11 @@ impl Keeper {
     }
 
     /// Rewrites while there is something worth it; `false` when it is time to stop.
-    fn rewrite(&self, stop: &Stop) -> bool {
+    fn rewrite(&self, stop: &KeeperBell) -> bool {
         let mut pace = self.pace(stop);
         loop {
             let work = self.ask(KeepOrder::Rewrite);
-            let mut rewritten = false;
+            let (mut rewritten, mut merged) = (false, false);
             for mut work in work {
                 let group = work.group;
                 // Those that fail go back with what is left of the work.
@@ -255,19 +292,26 @@ impl Keeper {
                     rewritten |= matches!(outcome, Ok(Some(_)));
                     self.tell(group, Kept::Rewritten(rewrite, outcome));
                 }
+                if let Some(merge) = work.merge.take() {
+                    let outcome = merge.run(&mut |bytes| pace.take(bytes));
+                    merged |= matches!(outcome, Ok(Some(_)));
+                    self.tell(group, Kept::Merged(merge, outcome));
+                }
             }
             if pace.stopped {
                 return false;
             }
-            if !rewritten {
+            if !rewritten && !merged {
                 return true;
             }
-            // The old files go with the checkpoint that names the new ones.
-            self.activity.hasten();
+            // The old files go with the checkpoint that names the new ones. Those of tables can wait for the next.
+            if rewritten {
+                self.activity.hasten();
+            }
         }
     }
 
-    fn pace<'a>(&self, stop: &'a Stop) -> Pace<'a> {
+    fn pace<'a>(&self, stop: &'a KeeperBell) -> Pace<'a> {
         Pace {
             bytes_per_second: self.options.bytes_per_second.max(1),
             stop,
@@ -304,7 +348,7 @@ impl Keeper {
 /// Holds the keeper to its rate.
 struct Pace<'a> {
     bytes_per_second: u64,
-    stop: &'a Stop,
+    stop: &'a KeeperBell,
     owed: Duration,
     stopped: bool,
 }
@@ -372,6 +416,7 @@ mod tests {
         let mut store = store_with_work();
         for _ in 0..2 {
             let work = KeepWork {
+                merge: None,
                 group,
                 rewrite: store.begin_rewrite(),
                 shreds: store.take_shreds(),

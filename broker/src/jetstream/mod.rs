@@ -17,7 +17,8 @@
 //! | `receipt` | who waits for the fate of a record |
 //! | `pub_ack`, `outlet` | what is said to clients |
 //! | `checkpointer` | the thread that makes checkpoints and releases the log |
-//! | `keeper` | the thread that verifies and rewrites segments |
+//! | `freezing` | moving the older part of an index into tables |
+//! | `keeper` | the thread that verifies and rewrites segments, and merges tables |
 //! | `quota` | how many bytes the streams hold, against the limits |
 //! | `reserve` | room kept back for a full disk |
 //! | `state_record`, `stores`, `stream_dirs` | the files of the groups |
@@ -37,6 +38,7 @@ mod damage;
 mod directory;
 mod engine;
 mod fetcher;
+mod freezing;
 mod input;
 mod keeper;
 mod meta_owner;
@@ -61,6 +63,7 @@ mod watch;
 
 pub use damage::{DAMAGE_KEPT_MAX, Damage, DamageReport};
 pub(crate) use engine::{JetStream, JetStreamOptions};
+pub(crate) use freezing::IndexBudget;
 pub(crate) use input::{Input, ShardQueue};
 pub use keeper::{
     KEEPER_BYTES_PER_SECOND, KeeperOptions, REWRITE_INTERVAL, SCRUB_DELAY, SCRUB_INTERVAL,

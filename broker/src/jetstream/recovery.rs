@@ -15,7 +15,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hitherto_jetstream::command::decode_all;
 use hitherto_jetstream::{
-    Compression, GroupId, Limits, LogIndex, Meta, MetaCommand, MetaOutcome, Stream, StreamConfig,
+    Compression, GroupId, Limits, LogIndex, MessageMeta, Meta, MetaCommand, MetaOutcome,
+    OpenTables, Restoring, Stream, StreamConfig, StreamSeq, catch_unreadable,
 };
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
@@ -23,6 +24,7 @@ use hitherto_storage::{
     Checkpoint, Checkpoints, Entry, Error, StreamStore, Wal, WalOptions, WalPosition, WalRange,
 };
 
+use super::freezing;
 use super::offline::{LOG_START, OfflineStream};
 use super::replica::keep_body;
 use super::shard::TAIL_BYTES_MAX;
@@ -48,6 +50,8 @@ pub(crate) struct RecoveredStream {
     pub(crate) store: StreamStore,
     /// Where its replay begins.
     pub(crate) replayed_from: WalPosition,
+    /// What its index took before that.
+    opened_index_bytes: u64,
 }
 
 type Saved = BTreeMap<GroupId, Result<Checkpoint, Error>>;
@@ -83,6 +87,7 @@ pub(crate) fn recover(
         meta,
         streams: BTreeMap::new(),
         offline: BTreeMap::new(),
+        index_bytes: 0,
     };
     recovery.open_checkpointed()?;
     for entry in replay {
@@ -144,6 +149,8 @@ struct Recovery<'a> {
     meta: Meta,
     streams: BTreeMap<GroupId, RecoveredStream>,
     offline: BTreeMap<GroupId, OfflineStream>,
+    /// What the indexes of the streams took when each was opened.
+    index_bytes: u64,
 }
 
 impl Recovery<'_> {
@@ -174,6 +181,7 @@ impl Recovery<'_> {
         };
         match opened {
             Ok(stream) => {
+                self.index_bytes += stream.opened_index_bytes;
                 self.streams.insert(group, stream);
             }
             Err(error) if concerns_one_stream(&error) => {
@@ -213,6 +221,7 @@ impl Recovery<'_> {
             stream: Stream::new(config, created),
             store,
             replayed_from: LOG_START,
+            opened_index_bytes: 0,
         })
     }
 
@@ -227,21 +236,81 @@ impl Recovery<'_> {
         let mut store = self.stores.open(group, manifest)?;
         let snapshot = state_record::decode(&checkpoint.state)
             .map_err(|error| unusable(state_file, group, &error))?;
-        let mut failed = None;
-        let restored = store.walk_metas(|metas| {
-            let metas = metas.map_while(|meta| meta.map_err(|error| failed = Some(error)).ok());
-            Stream::restore(snapshot, metas)
-        });
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        let stream = restored.map_err(|error| unusable(state_file, group, &error))?;
+        let tables = store
+            .open_tables(&self.stores.tables)
+            .unwrap_or_else(|error| {
+                let error = with_cause(&error);
+                tracing::warn!(%group, error, "the index of a stream is built from its segments");
+                OpenTables::default()
+            });
+        let unusable = |error| unusable(state_file, group, &error);
+        let behind = tables.last_seq();
+        let mut restoring = Restoring::new(snapshot, tables).map_err(unusable)?;
+        let mut append = |meta: &MessageMeta, restoring: &mut Restoring| {
+            restoring.append(meta).map_err(unusable)
+        };
+        self.append_behind(behind, &mut store, &mut restoring, &mut append)?;
+        let stream = restoring.finish();
+        let opened_index_bytes = stream.index_bytes();
         store.set_compression(stream.config().compression == Compression::S2);
         Ok(RecoveredStream {
             stream,
             store,
             replayed_from: checkpoint.wal,
+            opened_index_bytes,
         })
+    }
+
+    /// Appends what the store has behind a sequence, and freezes what is too much for the memory on the way.
+    fn append_behind(
+        &self,
+        mut behind: StreamSeq,
+        store: &mut StreamStore,
+        restoring: &mut Restoring,
+        append: &mut dyn FnMut(&MessageMeta, &mut Restoring) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let budget = self.stores.index_budget;
+        let hot_bytes_max = budget.while_recovering(self.index_bytes);
+        let mut may_freeze = true;
+        loop {
+            let is_full = store.walk_metas(behind, |metas| {
+                for meta in metas {
+                    let meta = meta?;
+                    append(&meta, restoring)?;
+                    behind = meta.seq;
+                    if may_freeze && restoring.hot_index_bytes() > hot_bytes_max {
+                        return Ok(true);
+                    }
+                }
+                Ok::<bool, Error>(false)
+            })?;
+            if !is_full {
+                return Ok(());
+            }
+            may_freeze = self.freeze_restoring(store, restoring);
+        }
+    }
+
+    /// `false` when there is no use in trying again.
+    fn freeze_restoring(&self, store: &mut StreamStore, restoring: &mut Restoring) -> bool {
+        let piece = freezing::piece(restoring.hot_messages());
+        let Some(draft) = piece.and_then(|messages| restoring.draft_table(messages)) else {
+            return false;
+        };
+        match store.write_table(draft.bytes()) {
+            Ok(source) => {
+                restoring.freeze(draft, source, &self.stores.tables);
+                true
+            }
+            Err(error) => {
+                let error = with_cause(&error);
+                tracing::warn!(
+                    error,
+                    "cannot write a table of an index; all of it stays in memory"
+                );
+                false
+            }
+        }
     }
 
     fn replay(&mut self, entry: &Entry) -> Result<(), Error> {
@@ -256,9 +325,20 @@ impl Recovery<'_> {
             return Err(self.damaged(entry, "an entry belongs to a stream nobody knows"));
         };
         let needs = recovered.replayed_from;
-        let replayed = match recovered.replay(entry.index, entry.body.clone()) {
-            true => recovered.keep_tail_short(),
-            false => Err(self.damaged(entry, "an entry of a stream is unreadable or out of order")),
+        let again = catch_unreadable(|| recovered.replay(entry.index, entry.body.clone()));
+        let replayed = match again {
+            Ok(true) => {
+                recovered.keep_index_small(self.stores, self.index_bytes);
+                recovered.keep_tail_short()
+            }
+            Ok(false) => {
+                Err(self.damaged(entry, "an entry of a stream is unreadable or out of order"))
+            }
+            Err(error) => {
+                // The next start builds the index from the segments.
+                recovered.store.remove_tables();
+                Err(error.into())
+            }
         };
         match replayed {
             Err(error) if concerns_one_stream(&error) => {
@@ -362,6 +442,22 @@ impl RecoveredStream {
         }
     }
 
+    /// Freezes a piece of the index when much is in memory. When that is not possible, publishers will be refused.
+    fn keep_index_small(&mut self, stores: &Stores, used: u64) {
+        let others = used.saturating_sub(self.opened_index_bytes);
+        if self.stream.hot_index_bytes() <= stores.index_budget.while_recovering(others) {
+            return;
+        }
+        let frozen = freezing::freeze(&mut self.stream, &mut self.store, &stores.tables);
+        if let Err(error) = frozen {
+            let error = with_cause(&error);
+            tracing::warn!(
+                error,
+                "cannot write a table of an index; all of it stays in memory"
+            );
+        }
+    }
+
     /// Applies an entry again; `false` when it cannot be.
     fn replay(&mut self, index: LogIndex, body: Bytes) -> bool {
         if index > self.stream.applied().next() {
@@ -389,6 +485,7 @@ fn concerns_one_stream(error: &Error) -> bool {
             | Error::NewerFormat { .. }
             | Error::OlderFormat { .. }
             | Error::Io { .. }
+            | Error::Table(_)
     )
 }
 

@@ -74,7 +74,11 @@ fn leave_without_checkpoint(disk: &Arc<dyn Disk>, changed: impl Fn(&mut StreamCo
 
 fn recovered(disk: &Arc<dyn Disk>) -> Recovered {
     let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(8));
-    let stores = Stores::new(Arc::clone(disk), Path::new(DIR).join("streams"));
+    let stores = Stores::new(
+        Arc::clone(disk),
+        Path::new(DIR).join("streams"),
+        freezing::IndexBudget::new(u64::MAX),
+    );
     recover(&stores, Path::new(DIR), &entropy, &Limits::default()).unwrap()
 }
 

@@ -18,20 +18,24 @@ use hitherto_jetstream::{
 use hitherto_platform::Entropy;
 use hitherto_protocol::{HeadersBuilder, Subject, Timestamp};
 use hitherto_storage::{
-    Error, Finding, PendingCheckpoint, Rewrite, Rewritten, SegmentFile, StreamStore,
+    Error, Finding, MergeTables, MergedFile, PendingCheckpoint, Rewrite, Rewritten, SegmentFile,
+    StreamStore,
 };
 
 use super::capture::Captured;
 use super::damage::{Damage, DamageReport};
 use super::directory::StreamEntry;
 use super::fetcher::{self, Fetcher};
-use super::input::Input;
+use super::freezing;
+use super::input::{Input, ShardQueue};
+use super::keeper::KeepWork;
 use super::outlet::Outlet;
 use super::pub_ack::PubAckForm;
 use super::receipt::{Receipt, failure_error, refusal_error};
 use super::relaxation::{Relaxation, Step};
 use super::reserve::Reserve;
 use super::state_record::StateSnapshot;
+use super::stores::Stores;
 use super::unreadable::Unreadable;
 use crate::pubsub::{HeldAnswer, InterestWatch, Message};
 use crate::services::changes;
@@ -369,10 +373,60 @@ impl Replica {
         flushed.is_ok()
     }
 
+    /// Says how much memory the index takes now.
+    pub(crate) fn report_index(&self) {
+        self.captured.report_index(self.stream.index_bytes());
+    }
+
+    /// Freezes a piece of the index, and tells whether it was worth it; `None` when the disk does not let us.
+    pub(crate) fn freeze(&mut self, stores: &Stores, reserve: &Reserve) -> Option<bool> {
+        let frozen = freezing::freeze(&mut self.stream, &mut self.store, &stores.tables);
+        if let Err(error) = &frozen {
+            if matches!(error, Error::Full { .. }) {
+                reserve.give_up();
+            }
+            let stream = &self.entry.name;
+            tracing::error!(%stream, %error, "cannot write a table of the index");
+        }
+        self.report_index();
+        frozen.ok()
+    }
+
+    /// What there is to do for the files of the stream at rest.
+    pub(crate) fn name_work(&mut self, owner: &Arc<ShardQueue>) -> KeepWork {
+        let merge = self.stream.begin_merge();
+        KeepWork {
+            group: self.entry.group,
+            rewrite: self.store.begin_rewrite(),
+            shreds: self.store.take_shreds(),
+            merge: merge.map(|merge| self.store.begin_merge(merge)),
+            owner: Arc::clone(owner),
+        }
+    }
+
+    /// Takes in what became of a merge of tables.
+    pub(crate) fn finish_merge(
+        &mut self,
+        merge: &MergeTables,
+        outcome: Result<Option<MergedFile>, Error>,
+        stores: &Stores,
+    ) {
+        if let Err(error) = &outcome {
+            let stream = &self.entry.name;
+            tracing::warn!(%stream, %error, "cannot merge tables of the index");
+        }
+        let merged = self.store.take_merged(outcome.ok().flatten());
+        self.stream
+            .finish_merge(merge.merge(), merged, &stores.tables);
+        self.report_index();
+    }
+
     /// Describes the stream for a checkpoint.
     pub(crate) fn checkpoint(
         &mut self,
     ) -> Result<(LogIndex, StateSnapshot, PendingCheckpoint), Error> {
+        let (tables, only_cold) = self.stream.tables();
+        self.store.name_tables(&tables, only_cold);
         let bodies = self.store.prepare_checkpoint()?;
         let state = StateSnapshot::Stream(Box::new(self.stream.snapshot()));
         Ok((self.stream.applied(), state, bodies))
@@ -391,7 +445,7 @@ impl Replica {
         usage.reserved_bytes.store(reserved, Ordering::Relaxed);
         let consumers = self.stream.consumers().len() as u64;
         usage.consumers.store(consumers, Ordering::Relaxed);
-        self.captured.report_index(self.stream.index_bytes());
+        self.report_index();
         self.captured.report_held(state.bytes);
     }
 

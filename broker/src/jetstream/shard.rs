@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use hitherto_cluster::{Committed, LogError};
 use hitherto_jetstream::api::ApiError;
-use hitherto_jetstream::{GroupId, Limits, StreamConfig};
+use hitherto_jetstream::{GroupId, Limits, StreamConfig, Unreadable, catch_unreadable};
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
 use hitherto_storage::{Error, Manifest};
@@ -25,14 +25,16 @@ use super::checkpointer::{Activity, CheckpointOrder, Described, GroupCheckpoint}
 use super::damage::DamageReport;
 use super::directory::Directory;
 use super::input::{Input, ShardQueue};
-use super::keeper::{KeepOrder, KeepWork, Kept};
+use super::keeper::{KeepOrder, KeeperBell, Kept};
 use super::meta_owner::MetaOwner;
+use super::offline::{LOG_START, OfflineStream};
 use super::order::{self, Opening, StreamOrder};
 use super::outlet::{ApiFigures, Outlet};
 use super::receipt::{self, Receipt};
 use super::replica::{Hands, Replica, configure};
 use super::room::WaitingRoom;
 use super::stores::Stores;
+use super::watch::Watch;
 use crate::services::{self, MetaCall, StreamAck, StreamCall};
 
 /// Bytes of one stream in memory at which they are written to its segments: 8 MiB.
@@ -76,6 +78,10 @@ pub(crate) struct Shard {
     pub(crate) unchecked_bytes: usize,
     /// Bodies cannot be written; counted in [`Intake::stuck_shards`].
     pub(crate) is_stuck: bool,
+    /// Streams that went offline since the start.
+    pub(crate) offline: BTreeSet<GroupId>,
+    /// No table is written before, because that failed.
+    pub(crate) freeze_from: Timestamp,
 }
 
 /// What all shards share.
@@ -91,6 +97,7 @@ pub(crate) struct ShardParts {
     pub(crate) damage: DamageReport,
     /// What the node allows its streams.
     pub(crate) limits: Arc<Limits>,
+    pub(crate) keeper_bell: Arc<KeeperBell>,
 }
 
 impl Shard {
@@ -110,6 +117,8 @@ impl Shard {
             openings_due: Timestamp::from_unix_nanos(0),
             unchecked_bytes: 0,
             is_stuck: false,
+            offline: BTreeSet::new(),
+            freeze_from: Timestamp::ZERO,
         }
     }
 
@@ -125,15 +134,12 @@ impl Shard {
             queue: Arc::clone(&self.queue),
             parts: self.parts.clone(),
         };
-        let now = self.now();
         for group in self.replicas.keys().copied().collect::<Vec<_>>() {
-            if let Some(replica) = self.replicas.get_mut(&group) {
-                let hands = &mut hands(&self.parts, &mut self.outlet);
-                replica.stream.resume(now);
+            self.with_replica(group, |replica, hands| {
+                replica.stream.resume(hands.now);
                 replica.carry_out(hands);
                 replica.follow_durability(hands);
-            }
-            self.touch(group);
+            });
         }
         let mut inputs = Vec::new();
         let mut stops = false;
@@ -174,7 +180,7 @@ impl Shard {
             Input::BatchOpened(group) => {
                 self.batches.insert(group);
             }
-            Input::Watch(watch) => watch.answer(&self.replicas, self.now()),
+            Input::Watch(watch) => self.watch(watch),
             Input::Checkpoint(order) => self.describe(&order),
             Input::CheckpointSaved(group, manifest) => self.checkpoint_saved(group, &manifest),
             Input::Keep(order) => self.name_work(&order),
@@ -198,12 +204,20 @@ impl Shard {
             self.with_meta(|meta, hands| meta.commit(entry, hands));
             return;
         }
+        if self.offline.contains(&group) {
+            // It is in the log, and the next start applies it: nobody is told anything else.
+            return;
+        }
         if !self.replicas.contains_key(&group) {
             // Was under way when its stream was deleted.
             receipt::tell_gone(entry.receipts, &mut self.outlet);
             return;
         }
-        self.with_replica(group, |replica, hands| replica.commit(entry, hands));
+        self.with_replica(group, |replica, hands| {
+            replica.commit(entry, hands);
+            replica.report_index();
+        });
+        self.relieve_index();
     }
 
     fn fail(&mut self, group: GroupId, receipts: Vec<Receipt>, error: &LogError) {
@@ -231,7 +245,7 @@ impl Shard {
 
     fn call(&mut self, group: GroupId, call: StreamCall) {
         if !self.replicas.contains_key(&group) {
-            let error = ApiError::stream_not_found();
+            let error = self.parts.directory.why_missing(group);
             services::stream_is_gone(&call, error, &mut self.outlet);
             return;
         }
@@ -274,15 +288,24 @@ impl Shard {
                 let now = self.now();
                 let replica = self.replicas.get(&group);
                 let replica = replica.ok_or_else(|| self.why_missing(group));
-                question.answer(replica, now, &mut self.outlet);
+                let outlet = &mut self.outlet;
+                let answered = catch_unreadable(|| question.answer(replica, now, outlet));
+                if let Err(error) = answered {
+                    self.take_offline(group, &error);
+                }
             }
             StreamOrder::Delete(group, receipt) => {
                 if let Some(replica) = self.replicas.remove(&group) {
                     self.forget_alarm(&replica);
                     self.parts.directory.remove(&replica.entry);
                     self.parts.damage.forget(&replica.entry.name);
-                    services::delete(replica, &mut hands(&self.parts, &mut self.outlet));
+                    let hands = &mut hands(&self.parts, &mut self.outlet);
+                    // What cannot be read of it does not matter any more.
+                    if let Err(error) = catch_unreadable(|| services::delete(replica, hands)) {
+                        tracing::warn!(%group, %error, "a stream with a damaged index was deleted");
+                    }
                 }
+                self.offline.remove(&group);
                 if let Some(name) = self.parts.directory.remove_offline(group) {
                     self.parts.damage.forget(&name);
                 }
@@ -359,7 +382,11 @@ impl Shard {
                 continue;
             };
             replica.touched = false;
-            replica.look_after(&mut hands(&self.parts, &mut self.outlet));
+            let hands = &mut hands(&self.parts, &mut self.outlet);
+            if let Err(error) = catch_unreadable(|| replica.look_after(hands)) {
+                self.take_offline(group, &error);
+                continue;
+            }
             let due = replica.next_timeout();
             if due != replica.due {
                 if let Some(old) = replica.due {
@@ -437,6 +464,72 @@ impl Shard {
         }
     }
 
+    /// Moves parts of indexes into tables while all of them take most of what they may. Asked after every entry, so that
+    /// publishers are refused for the index only when no part of it is worth moving, or the disk refuses.
+    fn relieve_index(&mut self) {
+        let used = self.parts.intake.index_bytes.load(Ordering::Relaxed);
+        let budget = self.parts.stores.index_budget;
+        let streams = || self.parts.directory.len() as u64;
+        let Some(share) = budget.share(used, streams) else {
+            return;
+        };
+        let now = self.now();
+        if now < self.freeze_from {
+            return;
+        }
+        let mut is_frozen = false;
+        for replica in self.replicas.values_mut() {
+            if replica.stream.hot_index_bytes() < share {
+                continue;
+            }
+            match replica.freeze(&self.parts.stores, &self.parts.intake.reserve) {
+                Some(frozen) => is_frozen |= frozen,
+                None => {
+                    self.freeze_from = now.saturating_add(WATCH_INTERVAL);
+                    break;
+                }
+            }
+        }
+        if is_frozen {
+            self.parts.keeper_bell.ring();
+        }
+    }
+
+    /// The index of a stream cannot be read. What is in memory of the stream is half changed, so that it must not
+    /// be used or saved; the log and the last checkpoint have it as it should be, for the next start.
+    fn take_offline(&mut self, group: GroupId, error: &Unreadable) {
+        let Some(mut replica) = self.replicas.remove(&group) else {
+            return;
+        };
+        let stream = &replica.entry.name;
+        tracing::error!(%stream, %group, %error, "a stream is offline until the next start");
+        self.forget_alarm(&replica);
+        self.parts.directory.remove(&replica.entry);
+        replica.store.remove_tables();
+        let offline = OfflineStream {
+            group,
+            config: replica.stream.config().clone(),
+            reason: format!("{error}; start the node again, which builds the index anew"),
+            needs: LOG_START,
+        };
+        let (stream, reason) = (stream.clone(), offline.reason.clone());
+        // Its subscriptions end before others refuse in their place, and who hears of the damage is refused.
+        drop(replica);
+        let intake = &self.parts.intake;
+        self.parts.directory.insert_offline(offline, intake);
+        self.offline.insert(group);
+        self.parts.damage.add_offline(&stream, &reason);
+    }
+
+    fn watch(&mut self, watch: Watch) {
+        let group = watch.group();
+        let (replicas, now) = (&self.replicas, self.now());
+        let answered = catch_unreadable(|| watch.answer(replicas, now));
+        if let (Err(error), Some(group)) = (answered, group) {
+            self.take_offline(group, &error);
+        }
+    }
+
     fn watch_batches(&mut self) {
         if self.batches.is_empty() {
             return;
@@ -454,6 +547,7 @@ impl Shard {
         let mut described = Described {
             groups: meta.into_iter().collect(),
             failed: Vec::new(),
+            offline: self.offline.iter().copied().collect(),
         };
         for (group, replica) in &mut self.replicas {
             match replica.checkpoint() {
@@ -499,12 +593,8 @@ impl Shard {
             }
             KeepOrder::Rewrite(answer) => {
                 let owner = &self.queue;
-                let work = self.replicas.iter_mut().map(|(group, replica)| KeepWork {
-                    group: *group,
-                    rewrite: replica.store.begin_rewrite(),
-                    shreds: replica.store.take_shreds(),
-                    owner: Arc::clone(owner),
-                });
+                let work = self.replicas.values_mut();
+                let work = work.map(|replica| replica.name_work(owner));
                 // If the keeper has not waited, the work comes back.
                 answer.send(work.collect()).ok();
             }
@@ -512,6 +602,7 @@ impl Shard {
     }
 
     fn keep(&mut self, group: GroupId, kept: Kept) {
+        let stores = Arc::clone(&self.parts.stores);
         self.with_replica(group, |replica, _| match kept {
             Kept::Damaged(segment, findings) => replica.note_findings(&segment, findings),
             Kept::Rewritten(rewrite, outcome) => replica.finish_rewrite(&rewrite, outcome),
@@ -521,6 +612,7 @@ impl Shard {
                 }
                 replica.store.return_shreds(shreds);
             }
+            Kept::Merged(merge, outcome) => replica.finish_merge(&merge, outcome, &stores),
         });
     }
 
@@ -533,9 +625,13 @@ impl Shard {
     }
 
     fn with_replica(&mut self, group: GroupId, act: impl FnOnce(&mut Replica, &mut Hands<'_>)) {
-        if let Some(replica) = self.replicas.get_mut(&group) {
-            act(replica, &mut hands(&self.parts, &mut self.outlet));
-            self.touch(group);
+        let Some(replica) = self.replicas.get_mut(&group) else {
+            return;
+        };
+        let hands = &mut hands(&self.parts, &mut self.outlet);
+        match catch_unreadable(|| act(replica, hands)) {
+            Ok(()) => self.touch(group),
+            Err(error) => self.take_offline(group, &error),
         }
     }
 

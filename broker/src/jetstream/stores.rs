@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hitherto_jetstream::GroupId;
+use hitherto_jetstream::{GroupId, TableCache};
 use hitherto_platform::Disk;
 use hitherto_storage::{BlockCache, Error, Manifest, StreamStore, StreamStoreOptions};
 
+use super::freezing::IndexBudget;
 use super::stream_dirs;
 
 /// Blocks read from disk that are kept in memory for all streams: 64 MiB.
@@ -16,14 +17,23 @@ pub(crate) const BLOCK_CACHE_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) struct Stores {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) streams_dir: PathBuf,
+    /// Pages of the indexes' tables, for all streams.
+    pub(crate) tables: TableCache,
+    pub(crate) index_budget: IndexBudget,
     options: StreamStoreOptions,
 }
 
 impl Stores {
-    pub(crate) fn new(disk: Arc<dyn Disk>, streams_dir: PathBuf) -> Self {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        streams_dir: PathBuf,
+        index_budget: IndexBudget,
+    ) -> Self {
         Self {
             disk,
             streams_dir,
+            tables: TableCache::default(),
+            index_budget,
             options: StreamStoreOptions {
                 cache: BlockCache::new(BLOCK_CACHE_BYTES),
                 ..StreamStoreOptions::default()

@@ -64,6 +64,14 @@ pub(crate) enum Fault {
 }
 
 impl Watch {
+    /// The stream it is about.
+    pub(super) fn group(&self) -> Option<GroupId> {
+        match self {
+            Self::Stream { group, .. } => Some(*group),
+            Self::Life(_) => None,
+        }
+    }
+
     /// Answers; who asked may have given up.
     pub(super) fn answer(self, replicas: &BTreeMap<GroupId, Replica>, now: Timestamp) {
         match self {

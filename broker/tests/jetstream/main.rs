@@ -21,5 +21,6 @@ mod restarts;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+mod tables;
 mod torture;
 mod unread;

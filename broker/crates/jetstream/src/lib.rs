@@ -53,7 +53,7 @@ pub use event::TypedEvent;
 pub use ids::{ConsumerSeq, GroupId, LogIndex, StreamSeq};
 pub use index::{
     MergedTable, SavedTables, Selection, TableBytes, TableCache, TableDraft, TableMerge,
-    Unreadable, catch_unreadable,
+    Unreadable, catch_unreadable, check_table,
 };
 pub use lifetime::Lifetime;
 pub(crate) use message::MESSAGE_RECORD_BYTES;

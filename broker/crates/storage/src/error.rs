@@ -90,6 +90,10 @@ pub enum Error {
         supported: u32,
     },
 
+    /// A table of the index is damaged or cannot be read. It is derived from the segments.
+    #[error(transparent)]
+    Table(#[from] hitherto_jetstream::Unreadable),
+
     /// Something does not fit the format.
     #[error("{what} of {bytes} bytes exceeds the limit of {limit_bytes} bytes")]
     TooLarge {

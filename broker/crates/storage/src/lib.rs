@@ -47,8 +47,8 @@ mod wal;
 pub use checkpoints::{Checkpoint, Checkpoints, StoreId};
 pub use error::Error;
 pub use stream_store::{
-    BlockCache, Finding, Manifest, Metas, PendingCheckpoint, Rewrite, Rewritten, SegmentFile,
-    Shred, StreamStore, StreamStoreOptions,
+    BlockCache, Finding, Manifest, MergeTables, MergedFile, Metas, PendingCheckpoint, Rewrite,
+    Rewritten, SegmentFile, Shred, StreamStore, StreamStoreOptions,
 };
 pub use wal::{
     Entry, Replay, UNSYNCED_BYTES_MAX, Wal, WalEntry, WalFileSummary, WalOptions, WalPosition,

@@ -10,7 +10,7 @@
 //!
 //! Memory: the tail, the shared block cache, 40 bytes per block of the segments read so far, and one
 //! bit per message at most for single deletes. Open files: the segment being written, those not
-//! synced yet, and the few the cache holds.
+//! synced yet, the tables of the index, and the few the cache holds.
 //!
 //! Removed messages: everything up to the floor, and a set of single ones. A segment of which
 //! nothing is left is dropped from the next manifest, and its file is removed after that manifest
@@ -30,6 +30,7 @@ mod rewrite;
 mod segment;
 mod segment_reader;
 mod summary;
+mod tables;
 mod tail;
 mod unreadable;
 mod verify;
@@ -50,6 +51,7 @@ use self::checkpoint::Shared;
 use self::deletes::DeleteSet;
 use self::manifest::SegmentRecord;
 use self::segment::{Segment, segment_path};
+use self::tables::Tables;
 use self::tail::Tail;
 use crate::Error;
 use crate::files;
@@ -59,6 +61,7 @@ pub use self::checkpoint::PendingCheckpoint;
 pub use self::manifest::Manifest;
 pub use self::metas::Metas;
 pub use self::rewrite::{Rewrite, Rewritten, Shred};
+pub use self::tables::{MergeTables, MergedFile};
 pub use self::verify::{Finding, SegmentFile};
 
 /// The largest gap in the sequences that is noted one by one: 16 Mi, some 256 KiB of memory. Only a purge that
@@ -119,8 +122,10 @@ pub struct StreamStore {
     last_seq: StreamSeq,
     /// The sequence that was read from a segment last.
     last_read: AtomicU64,
-    /// Segments created since the store was opened.
+    /// Segments and tables created since the store was opened.
     created: u64,
+    /// Of the stream's index.
+    tables: Tables,
     /// Whether the directory may hold files that no manifest will name again.
     sweep: bool,
 }
@@ -159,6 +164,7 @@ impl StreamStore {
             last_seq: StreamSeq(0),
             last_read: AtomicU64::new(u64::MAX),
             created: 0,
+            tables: Tables::default(),
             sweep: true,
         })
     }
@@ -194,6 +200,7 @@ impl StreamStore {
         store.erasing = manifest.erasing;
         store.dropped_erased = manifest.dropped_erased;
         store.last_seq = manifest.last_seq;
+        store.tables = Tables::new(manifest.tables);
         Ok(store)
     }
 
@@ -313,6 +320,7 @@ impl StreamStore {
         });
         Ok(PendingCheckpoint {
             unsynced: unsynced.collect(),
+            tables: self.tables.unsynced(),
             manifest: Manifest {
                 version: manifest::VERSION,
                 segments: self.segments.iter().map(|segment| segment.record).collect(),
@@ -322,6 +330,7 @@ impl StreamStore {
                 erasing: self.erasing.clone(),
                 dropped_erased: self.dropped_erased.clone(),
                 last_seq: self.last_seq,
+                tables: self.tables.record(),
             },
             created: self.created,
             shared: self.shared.clone(),
@@ -345,6 +354,13 @@ impl StreamStore {
         let Shared { disk, dir, .. } = &*self.shared;
         let (mut to_shred, mut dropped_erased) = (Vec::new(), BTreeSet::new());
         for name in files::list(&**disk, dir)? {
+            if let Some(number) = tables::parse_name(&name)
+                && !self.tables.needs(number, manifest)
+            {
+                let path = dir.join(&name);
+                disk.remove_file(&path)
+                    .map_err(|error| Error::io("remove", &path, error))?;
+            }
             let Some(file) = rewrite::parse_name(&name) else {
                 continue;
             };
@@ -366,7 +382,9 @@ impl StreamStore {
         }
         // Segments that died since are named by this manifest and wait for the next. Those not overwritten
         // yet are looked for again, in case whoever does it fails.
-        self.sweep = needed.len() > self.segments.len() || !to_shred.is_empty();
+        self.sweep = needed.len() > self.segments.len()
+            || !to_shred.is_empty()
+            || self.tables.has_superfluous(manifest);
         let still_needed = |first: &u64| needed.iter().any(|file| file.0 == *first);
         self.dropped_erased
             .retain(|first| dropped_erased.contains(first) || still_needed(first));

@@ -47,15 +47,9 @@ impl Index {
         source: Arc<dyn TableBytes>,
         cache: &TableCache,
     ) {
-        let last = draft.last();
-        // Removed from memory one by one, while the tables before count as ever.
-        while self.hot.messages() > 0 && self.hot.first_seq() <= last {
-            let removed = self.hot.remove(self.hot.first_seq());
-            let subject = removed.expect("the first message is there").subject;
-            let subject = subject.as_str();
-            // In older tables it counts from now on; a subject of the new table alone is added below.
-            self.only_cold += u64::from(self.hot.count_on(subject) == 0);
-        }
+        let subjects = self.hot.subjects();
+        self.hot.drop_through(&draft);
+        self.only_cold += subjects - self.hot.subjects();
         self.cold.add(draft, source, cache);
     }
 

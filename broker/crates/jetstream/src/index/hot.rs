@@ -31,7 +31,7 @@ use super::node::NodeId;
 use super::pattern::{Pattern, Shape};
 use super::table::{Slot, Table};
 use super::trie::{Trie, Walk, count};
-use super::{Entry, Removed, Selection};
+use super::{Entry, Removed, Selection, TableDraft};
 use crate::{MessageMeta, StreamSeq};
 
 /// Slots that [`Hot::next`] looks at before it asks the trie: most consumers follow closely or
@@ -116,6 +116,24 @@ impl Hot {
             bytes: u64::from(slot.bytes),
             subject,
         })
+    }
+
+    /// Lets go of the messages of a draft, which are the oldest.
+    pub(super) fn drop_through(&mut self, draft: &TableDraft) {
+        let left = self.messages().checked_sub(draft.messages());
+        if left.expect("a draft is of messages in memory") > draft.messages() {
+            while self.first_seq() <= draft.last() {
+                self.remove(self.first_seq());
+            }
+            return;
+        }
+        // Built anew it takes no more room than it needs.
+        let mut rest = Self::new(draft.last());
+        for (seq, slot) in self.table.iter_from(draft.last().next()) {
+            rest.append(&self.meta_of(seq, slot));
+        }
+        rest.skip_to(self.last);
+        *self = rest;
     }
 
     /// What is known of a message; `None` when it is not there.
@@ -365,13 +383,17 @@ impl Hot {
     /// The oldest messages, so many at most. How long they stay is not known here.
     pub(super) fn oldest(&self, messages_max: usize) -> impl Iterator<Item = MessageMeta> {
         let slots = self.table.iter_from(StreamSeq(0)).take(messages_max);
-        slots.map(|(seq, slot)| MessageMeta {
+        slots.map(|(seq, slot)| self.meta_of(seq, slot))
+    }
+
+    fn meta_of(&self, seq: StreamSeq, slot: Slot) -> MessageMeta {
+        MessageMeta {
             seq,
             at: Timestamp::from_unix_nanos(slot.at),
             subject: self.subject_at(slot.node),
             bytes: u64::from(slot.bytes),
             lifetime: None,
-        })
+        }
     }
 
     /// The nodes of the selected subjects that have a message from `floor` on, each once.

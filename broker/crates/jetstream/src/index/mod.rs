@@ -44,6 +44,7 @@ use hitherto_protocol::{Subject, SubjectFilter, Timestamp};
 
 pub use self::cold::{
     MergedTable, TableBytes, TableCache, TableDraft, TableMerge, Unreadable, catch_unreadable,
+    check_table,
 };
 pub use self::freeze::SavedTables;
 pub use self::selection::Selection;
@@ -207,6 +208,16 @@ impl Index {
     pub(crate) fn memory_bytes(&self) -> u64 {
         let cold = u64::try_from(self.cold.memory_bytes());
         self.hot.memory_bytes() + cold.expect("memory ends before 2^64 bytes")
+    }
+
+    /// The part of [`Index::memory_bytes`] that tables would free.
+    pub(crate) fn hot_bytes(&self) -> u64 {
+        self.hot.memory_bytes()
+    }
+
+    /// How many messages are in memory.
+    pub(crate) fn hot_messages(&self) -> u64 {
+        self.hot.messages()
     }
 
     /// How many subjects have a message.

@@ -185,9 +185,14 @@ impl Restoring {
         Ok(())
     }
 
-    /// How much memory the index takes so far, in bytes; see [`Stream::index_bytes`].
-    pub fn index_bytes(&self) -> u64 {
-        self.index.as_ref().map_or(0, Index::memory_bytes)
+    /// As [`Stream::hot_index_bytes`].
+    pub fn hot_index_bytes(&self) -> u64 {
+        self.index.as_ref().map_or(0, Index::hot_bytes)
+    }
+
+    /// As [`Stream::hot_messages`].
+    pub fn hot_messages(&self) -> u64 {
+        self.index.as_ref().map_or(0, Index::hot_messages)
     }
 
     /// As [`Stream::draft_table`], but `None` too while the messages are those behind tables that were saved.

@@ -14,6 +14,16 @@ impl Stream {
         self.index.draft_table(messages_max, lifetime)
     }
 
+    /// How much memory the messages take that [`Stream::draft_table`] may draft, in bytes.
+    pub fn hot_index_bytes(&self) -> u64 {
+        self.index.hot_bytes()
+    }
+
+    /// How many messages there are whose index is in memory.
+    pub fn hot_messages(&self) -> u64 {
+        self.index.hot_messages()
+    }
+
     /// Puts a table that was drafted and written, and can be read from `source`, in the place of its messages in
     /// memory.
     ///

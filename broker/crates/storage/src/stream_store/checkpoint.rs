@@ -8,6 +8,7 @@ use hitherto_platform::Disk;
 
 use super::manifest::Manifest;
 use super::segment::OpenSegment;
+use super::tables::TableFile;
 use crate::Error;
 use crate::files;
 
@@ -18,7 +19,9 @@ pub struct PendingCheckpoint {
     pub(super) manifest: Manifest,
     /// Files to sync, each with the length to reach.
     pub(super) unsynced: Vec<(Arc<OpenSegment>, u64)>,
-    /// How many segments had been created; their names need a directory sync.
+    /// Tables of the index to sync.
+    pub(super) tables: Vec<Arc<TableFile>>,
+    /// How many segments and tables had been created; their names need a directory sync.
     pub(super) created: u64,
     pub(super) shared: Arc<Shared>,
 }
@@ -30,7 +33,7 @@ pub(super) struct Shared {
     pub(super) dir: PathBuf,
     /// Set by a failed sync, never cleared.
     pub(super) poisoned: AtomicBool,
-    /// Of the segments created so far, how many have a durable name.
+    /// Of the segments and tables created so far, how many have a durable name.
     pub(super) names_synced: AtomicU64,
 }
 
@@ -52,6 +55,9 @@ impl PendingCheckpoint {
     fn sync_all(&self) -> Result<(), Error> {
         for (file, len) in &self.unsynced {
             file.sync(*len)?;
+        }
+        for table in &self.tables {
+            table.sync()?;
         }
         if self.shared.names_synced.load(Ordering::Acquire) < self.created {
             files::sync_dir(&*self.shared.disk, &self.shared.dir)?;

@@ -69,6 +69,21 @@ impl DeleteSet {
         }
     }
 
+    /// All of them, ascending.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
+        self.chunks.iter().flat_map(|(number, chunk)| {
+            let first = number * CHUNK_SEQS;
+            let seqs = first..first + CHUNK_SEQS;
+            seqs.filter(move |seq| match chunk {
+                Chunk::Full => true,
+                Chunk::Bits(bits) => {
+                    let (byte, mask) = place(*seq);
+                    bits[byte] & mask != 0
+                }
+            })
+        })
+    }
+
     /// Forgets the sequences of all chunks that end before `seq`.
     pub(super) fn forget_below(&mut self, seq: u64) {
         while let Some(first) = self.chunks.first_entry() {
@@ -170,6 +185,7 @@ mod tests {
             let expected = model.range(start..=start + len).count() as u64;
             assert_eq!(set.count_in(start..=start + len), expected, "seed {seed}");
         }
+        assert!(set.iter().eq(model.iter().copied()), "seed {seed}");
         let stored = rmp_serde::to_vec(&set).unwrap();
         let set: DeleteSet = rmp_serde::from_slice(&stored).unwrap();
         for seq in 0..20_001 {

@@ -7,6 +7,7 @@ use hitherto_jetstream::StreamSeq;
 use serde::{Deserialize, Serialize};
 
 use super::deletes::DeleteSet;
+use super::tables::TablesRecord;
 
 /// The manifest this release reads, and with it the format of the segments it names: blocks with summaries,
 /// records with checksums of their own.
@@ -37,6 +38,9 @@ pub struct Manifest {
     pub(super) dropped_erased: BTreeSet<u64>,
     /// The last sequence ever appended; 0 when there is none.
     pub(super) last_seq: StreamSeq,
+    /// The tables of the index.
+    #[serde(default)]
+    pub(super) tables: TablesRecord,
 }
 
 /// One segment file.

@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::vec;
 
-use hitherto_jetstream::{MessageMeta, StoredMessage};
+use hitherto_jetstream::{MessageMeta, StoredMessage, StreamSeq};
 
 use super::StreamStore;
 use super::segment_reader::SegmentReader;
@@ -24,6 +24,8 @@ pub struct Metas<'a> {
     open: vec::IntoIter<MessageMeta>,
     /// Messages of the tail that are behind.
     in_tail: usize,
+    /// Messages up to here are left out.
+    floor: StreamSeq,
     failed: bool,
 }
 
@@ -38,20 +40,27 @@ enum Source<'a> {
 impl StreamStore {
     /// Walks all messages that are not removed, in order.
     pub fn metas(&self) -> Metas<'_> {
-        Metas::new(self, Source::Here(Summaries::new(self)))
+        self.metas_behind(StreamSeq(0))
     }
 
-    /// Lets `walk` walk all messages that are not removed, in order, while another thread reads and decodes
+    /// As [`StreamStore::metas`], for the messages behind `seq`: those of an index that has the others in
+    /// tables.
+    pub fn metas_behind(&self, seq: StreamSeq) -> Metas<'_> {
+        Metas::new(self, Source::Here(Summaries::behind(self, seq)), seq)
+    }
+
+    /// Lets `walk` walk the messages behind `seq` that are not removed, in order, while another thread reads and decodes
     /// ahead of it, so that an index is built while the next summaries are read. Stores of less than two
     /// segments are walked on this thread alone.
-    pub fn walk_metas<R>(&self, walk: impl FnOnce(Metas<'_>) -> R) -> R {
-        if self.segments.len() < 2 {
-            return walk(self.metas());
+    pub fn walk_metas<R>(&self, seq: StreamSeq, walk: impl FnOnce(Metas<'_>) -> R) -> R {
+        let summaries = Summaries::behind(self, seq);
+        if self.segments.len() - summaries.segment < 2 {
+            return walk(self.metas_behind(seq));
         }
         thread::scope(|scope| {
             let (blocks, read) = mpsc::sync_channel(BLOCKS_AHEAD);
             let reading = move || {
-                for block in Summaries::new(self) {
+                for block in summaries {
                     // The walk may end before the messages do.
                     if blocks.send(block).is_err() {
                         return;
@@ -60,22 +69,27 @@ impl StreamStore {
             };
             let thread = thread::Builder::new().name("hitherto-summaries".to_owned());
             match thread.spawn_scoped(scope, reading) {
-                Ok(_) => walk(Metas::new(self, Source::Ahead(read))),
-                Err(_) => walk(self.metas()),
+                Ok(_) => walk(Metas::new(self, Source::Ahead(read), seq)),
+                Err(_) => walk(self.metas_behind(seq)),
             }
         })
     }
 }
 
 impl<'a> Metas<'a> {
-    fn new(store: &'a StreamStore, blocks: Source<'a>) -> Self {
+    fn new(store: &'a StreamStore, blocks: Source<'a>, floor: StreamSeq) -> Self {
         Self {
             store,
             blocks,
             open: Vec::new().into_iter(),
             in_tail: 0,
+            floor,
             failed: false,
         }
+    }
+
+    fn is_left_out(&self, seq: StreamSeq) -> bool {
+        seq <= self.floor || self.store.is_removed(seq)
     }
 
     fn next_meta(&mut self) -> Result<Option<MessageMeta>, Error> {
@@ -84,11 +98,11 @@ impl<'a> Metas<'a> {
                 let message = self.store.tail.messages().get(self.in_tail);
                 self.in_tail += 1;
                 match message {
-                    Some(message) if self.store.is_removed(message.seq) => continue,
+                    Some(message) if self.is_left_out(message.seq) => continue,
                     message => return Ok(message.map(StoredMessage::meta)),
                 }
             };
-            if !self.store.is_removed(meta.seq) {
+            if !self.is_left_out(meta.seq) {
                 return Ok(Some(meta));
             }
         }
@@ -134,22 +148,32 @@ struct Summaries<'a> {
     /// Of that segment.
     reader: Option<SegmentReader<'a>>,
     block: usize,
+    /// Blocks that end before are passed over.
+    floor: StreamSeq,
 }
 
 impl<'a> Summaries<'a> {
-    fn new(store: &'a StreamStore) -> Self {
+    /// Begins with the block that holds what comes behind a sequence, or an earlier one.
+    fn behind(store: &'a StreamStore, floor: StreamSeq) -> Self {
+        let segments = &store.segments;
         Self {
             store,
-            segment: 0,
+            segment: segments.partition_point(|segment| segment.record.last_seq <= floor),
             reader: None,
             block: 0,
+            floor,
         }
     }
 
     fn next_block(&mut self) -> Result<Option<Vec<MessageMeta>>, Error> {
         let disk = &*self.store.shared.disk;
         while let Some(segment) = self.store.segments.get(self.segment) {
-            if let Some(at) = segment.index(disk)?.get(self.block) {
+            let blocks = segment.index(disk)?;
+            let next = |block: usize| blocks.get(block + 1).map(|next| next.first_seq);
+            while next(self.block).is_some_and(|first| first <= self.floor) {
+                self.block += 1;
+            }
+            if let Some(at) = blocks.get(self.block) {
                 let reader = match &self.reader {
                     Some(reader) => reader,
                     None => self.reader.insert(segment.reader(disk)?),

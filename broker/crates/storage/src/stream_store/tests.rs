@@ -57,7 +57,7 @@ fn message(seq: u64, payload_bytes: usize) -> StoredMessage {
     }
 }
 
-fn fill(store: &mut StreamStore, seqs: std::ops::RangeInclusive<u64>) {
+fn fill(store: &mut StreamStore, seqs: RangeInclusive<u64>) {
     for seq in seqs {
         store.append(message(seq, usize::try_from(seq % 200).unwrap()));
     }
@@ -72,7 +72,7 @@ fn check(store: &StreamStore, model: &BTreeMap<u64, StoredMessage>, context: &st
     let metas: Vec<_> = store.metas().map(Result::unwrap).collect();
     let expected: Vec<_> = model.values().map(StoredMessage::meta).collect();
     assert_eq!(metas, expected, "{context}");
-    let ahead: Vec<_> = store.walk_metas(|metas| metas.map(Result::unwrap).collect());
+    let ahead: Vec<_> = store.walk_metas(StreamSeq(0), |metas| metas.map(Result::unwrap).collect());
     assert_eq!(ahead, expected, "{context}: read ahead");
 }
 
@@ -83,7 +83,12 @@ fn a_walk_that_is_read_ahead_may_end_early_and_meets_the_same_damage() {
     fill(&mut store, 1..=600);
     let manifest = save(&mut store);
     assert_eq!(
-        store.walk_metas(|mut metas| metas.next().unwrap().unwrap().seq.0),
+        store.walk_metas(StreamSeq(0), |mut metas| metas
+            .next()
+            .unwrap()
+            .unwrap()
+            .seq
+            .0),
         1
     );
     let third = &manifest.segment_files(Path::new(DIR))[2];
@@ -91,7 +96,7 @@ fn a_walk_that_is_read_ahead_may_end_early_and_meets_the_same_damage() {
     file.write_at(&vec![0; usize::try_from(third.bytes()).unwrap()], 0)
         .unwrap();
     let store = open(&disk, &manifest).unwrap();
-    let walked: Vec<_> = store.walk_metas(|metas| metas.collect());
+    let walked: Vec<_> = store.walk_metas(StreamSeq(0), |metas| metas.collect());
     let before: Vec<_> = walked.iter().flatten().map(|meta| meta.seq.0).collect();
     assert!(before.iter().copied().eq(1..*third.sequences().start()));
     assert!(matches!(walked.last(), Some(Err(Error::Damaged { .. }))));
@@ -657,7 +662,7 @@ fn compressed_blocks_read_back_beside_plain_ones_and_every_flipped_bit_is_notice
     check(&open(&disk, &manifest).unwrap(), &model, "rewritten");
 }
 
-fn store_bytes(seqs: std::ops::RangeInclusive<u64>) -> u64 {
+fn store_bytes(seqs: RangeInclusive<u64>) -> u64 {
     let len = |seq| record::len(&message(seq, usize::try_from(seq % 200).unwrap()));
     seqs.map(|seq| len(seq) as u64).sum()
 }

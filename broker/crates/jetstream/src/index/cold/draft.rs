@@ -63,6 +63,11 @@ impl TableDraft {
         &self.bytes
     }
 
+    /// How many messages it has.
+    pub(in crate::index) fn messages(&self) -> u64 {
+        self.shape.messages
+    }
+
     /// The sequence of its last message.
     pub(in crate::index) fn last(&self) -> StreamSeq {
         StreamSeq(self.shape.last)

@@ -6,6 +6,7 @@
 //! | `shape` | what of a table is in memory: directory and Bloom filter |
 //! | `page` | the pages: messages by sequence, subjects with their messages |
 //! | `cache` | pages read lately |
+//! | `check` | reading a whole table to see whether it is intact |
 //! | `writer` | writing a table |
 //! | `draft` | the oldest messages in memory as a table |
 //! | `merge` | several tables as one |
@@ -22,6 +23,7 @@
 
 mod bloom;
 mod cache;
+mod check;
 mod dead;
 mod draft;
 mod merge;
@@ -42,6 +44,7 @@ use std::ops::ControlFlow;
 use hitherto_protocol::{SubjectFilter, Timestamp};
 
 pub use self::cache::TableCache;
+pub use self::check::check_table;
 pub use self::draft::TableDraft;
 pub use self::merge::{MergedTable, TableMerge};
 pub use self::table::TableBytes;

@@ -134,7 +134,7 @@ impl Pages {
         }
     }
 
-    fn read(&self, place: Place) -> Result<Vec<u8>, Unreadable> {
+    pub(super) fn read(&self, place: Place) -> Result<Vec<u8>, Unreadable> {
         let mut bytes = vec![0; place.len as usize];
         let read = self.source.read(&mut bytes, place.offset);
         read.map_err(|problem| Unreadable {
@@ -145,7 +145,7 @@ impl Pages {
         Ok(bytes)
     }
 
-    fn damaged(&self, place: Place) -> Unreadable {
+    pub(super) fn damaged(&self, place: Place) -> Unreadable {
         Unreadable {
             table: self.source.name(),
             offset: place.offset,
