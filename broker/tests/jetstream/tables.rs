@@ -12,8 +12,9 @@ use crate::harness::{JetStream, text};
 
 const STREAMS: &str = "/memory/jetstream/streams";
 
-/// Memory for the indexes of a node: 256 KiB, some 4,000 messages with subjects of their own.
-const INDEX_BYTES: u64 = 256 * 1024;
+/// Memory for the indexes of a node: 384 KiB, some 6,000 messages with subjects of their own. A smaller one has little
+/// room for the tables that the keeper has not merged yet, and publishes are refused until it has.
+const INDEX_BYTES: u64 = 384 * 1024;
 
 const ORDERS: u64 = 4_000;
 

@@ -42,10 +42,11 @@ impl Consumer {
         let Candidate {
             seq, deliveries, ..
         } = candidate;
+        // The attempt counts, with the number that the delivery would have had.
         let about = About {
-            consumer_seq: None,
+            consumer_seq: Some(self.progress.delivered.consumer_seq.next()),
             stream_seq: seq,
-            deliveries: deliveries - 1,
+            deliveries,
             reason: Some(format!("the message cannot be read: {problem}")),
         };
         out.push_back(self.advise(now, TERMINATED, about));
