@@ -27,7 +27,7 @@ pub enum Outcome {
     /// Of a configuration, an expiry, a delivery or a settlement.
     Recorded,
     /// Of a settlement that settles nothing: no record tells the delivery, since that one was lost and is
-    /// proposed again, or the consumer was reset meanwhile. Who waits for it is not answered.
+    /// proposed again, or the consumer was reset or deleted meanwhile. Who waits for it is not answered.
     Premature,
     /// The command was applied before; nothing changed.
     AlreadyApplied,

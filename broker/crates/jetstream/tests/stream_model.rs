@@ -246,11 +246,13 @@ impl Model {
                 self.remove(first);
             }
         }
+        // With `discard: new` only a message that takes the place of another comes here while the stream is over.
+        let makes_room = self.config.discard == Discard::Old;
         let over = |model: &Self| {
             Self::limit(model.config.max_msgs).is_some_and(|max| model.messages.len() as u64 > max)
                 || Self::limit(model.config.max_bytes).is_some_and(|max| model.bytes() > max)
         };
-        while !self.messages.is_empty() && over(self) {
+        while makes_room && !self.messages.is_empty() && over(self) {
             self.messages.remove(0);
         }
         seq

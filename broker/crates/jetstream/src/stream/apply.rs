@@ -268,7 +268,8 @@ impl Stream {
 
     fn record_settled(&mut self, settled: &Settled) -> Outcome {
         let Some(consumer) = self.consumers.get_mut(&settled.consumer) else {
-            return Outcome::Recorded;
+            // Nobody is told that it is settled: under a new consumer of that name the message comes again.
+            return Outcome::Premature;
         };
         let applied = consumer.apply_settled(settled);
         self.release(applied.done);

@@ -72,7 +72,9 @@ impl Stream {
         coming.nth(place).map(bytes_of)
     }
 
-    /// Removes what is over the limits, oldest first. `subject` was just appended to.
+    /// Removes what is over the limits, oldest first. `subject` was just appended to. With `discard: new` nothing stored
+    /// makes room: an update that lowers a limit keeps what is there, and refuses what comes (`server/filestore.go` of
+    /// nats-server 2.15, `enforceMsgLimit`).
     pub(super) fn enforce_limits(&mut self, subject: Option<&str>) {
         if let Some(subject) = subject {
             self.trim_subject(subject);
@@ -84,7 +86,8 @@ impl Stream {
 
     fn is_over(&self) -> bool {
         let over = |value, max: i64| limit(max).is_some_and(|max| value > max);
-        self.index.messages() > 0
+        self.config.discard == Discard::Old
+            && self.index.messages() > 0
             && (over(self.index.messages(), self.config.max_msgs)
                 || over(self.index.bytes(), self.config.max_bytes))
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hitherto_protocol::{Subject, Timestamp};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::*;
 use crate::ack_subject::{AckKind, AckSubject};
@@ -472,8 +473,14 @@ fn subject_of(number: u8) -> Subject {
     Subject::new(format!("s.{parity}.{}", number % 6)).unwrap()
 }
 
+fn rng_seed() -> RngSeed {
+    let asked = std::env::var("PROPTEST_RNG_SEED").ok();
+    RngSeed::Fixed(asked.map_or(1, |seed| seed.parse().expect("a seed is a number")))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    // The same cases in every run; others with `PROPTEST_RNG_SEED=<number>`.
+    #![proptest_config(ProptestConfig { rng_seed: rng_seed(), ..ProptestConfig::with_cases(96) })]
 
     #[test]
     fn an_owner_and_a_shadow_that_has_the_log_alone_agree(
