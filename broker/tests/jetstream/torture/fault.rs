@@ -1,7 +1,7 @@
 //! What goes wrong in a life, and how the life ends.
 
 use fastrand::Rng;
-use hitherto_platform::FaultyDisk;
+use hitherto_platform::{Fault as DiskFault, FaultOn, FaultyDisk};
 
 /// What goes wrong while the node works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,12 @@ pub(super) enum Fault {
     FailedWrite,
     /// There is room for little more.
     Full,
+    /// The log is told that there is no room for some frames, of which all is there all the same.
+    FullLog,
+    /// Too many files are open for some time.
+    NoDescriptors,
+    /// Segments cannot be opened, or read, for some time.
+    Reads,
 }
 
 impl Fault {
@@ -26,6 +32,9 @@ impl Fault {
             Self::FailedSync,
             Self::FailedWrite,
             Self::Full,
+            Self::FullLog,
+            Self::NoDescriptors,
+            Self::Reads,
         ];
         faults[random.usize(..faults.len())]
     }
@@ -40,7 +49,32 @@ impl Fault {
                 let room = random.u64(..256 * 1024);
                 disk.set_capacity(Some(disk.used_bytes() + room));
             }
+            Self::FullLog => {
+                let errno = [DiskFault::NO_SPACE, DiskFault::QUOTA][random.usize(..2)];
+                Self::some(disk, random, (FaultOn::Write, "/wal/", errno));
+            }
+            Self::NoDescriptors => {
+                for on in [FaultOn::OpenRead, FaultOn::OpenWrite, FaultOn::OpenDir] {
+                    Self::some(disk, random, (on, "", DiskFault::TOO_MANY_OPEN_FILES));
+                }
+            }
+            Self::Reads => {
+                Self::some(
+                    disk,
+                    random,
+                    (FaultOn::OpenRead, "/seg-", DiskFault::TOO_MANY_OPEN_FILES),
+                );
+                Self::some(disk, random, (FaultOn::Read, "/seg-", DiskFault::IO_ERROR));
+            }
         }
+    }
+
+    /// Some calls fail, after some that do not.
+    fn some(disk: &FaultyDisk, random: &mut Rng, (on, path, errno): (FaultOn, &str, i32)) {
+        disk.arm(DiskFault {
+            after: random.u64(..30),
+            ..DiskFault::times(random.u64(1..6), on, path, errno)
+        });
     }
 }
 

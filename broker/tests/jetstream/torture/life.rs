@@ -12,6 +12,8 @@ use super::ledger::{Content, Identity, Ledger, RETRIES};
 use crate::harness::{JetStream, header, headers, next, status, subject, text};
 
 const SUBJECTS: usize = 6;
+/// Subjects that the consumer of the stream [`Kept::WhileWanted`] takes.
+const WANTED: usize = 4;
 const WRITERS: usize = 8;
 const PAYLOAD_BYTES_MAX: usize = 6_000;
 const FETCH_MAX: usize = 12;
@@ -20,8 +22,14 @@ const FETCH_MAX: usize = 12;
 /// answer in time.
 const UNKNOWN: [u64; 1] = [10008];
 
+/// The stream is there with another configuration: one of the updates.
+const NAME_IN_USE: u64 = 10058;
+
 /// An answer that does not come in so long will not come: the disk under it has failed.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// JetStream errors of messages that do not fit the limits an update has set: too large, and too many.
+const LIMITS: [u64; 2] = [10054, 10077];
 
 /// What became of a publish.
 enum Fate {
@@ -39,15 +47,23 @@ pub(super) enum Kept {
     UntilAcked,
     /// Until somebody removes it or the power goes: acks go before the sync.
     Relaxed,
+    /// As long as the consumer wants it, which has no use for some subjects: what is published there is
+    /// acknowledged with a sequence and never stored.
+    WhileWanted,
 }
 
 impl Kept {
-    pub(super) const ALL: [Self; 3] = [Self::Always, Self::UntilAcked, Self::Relaxed];
+    pub(super) const ALL: [Self; 4] = [
+        Self::Always,
+        Self::UntilAcked,
+        Self::Relaxed,
+        Self::WhileWanted,
+    ];
 
     /// What is promised of it.
     pub(super) fn ledger(self) -> Ledger {
         match self {
-            Self::Always | Self::UntilAcked => Ledger::default(),
+            Self::Always | Self::UntilAcked | Self::WhileWanted => Ledger::default(),
             Self::Relaxed => Ledger::relaxed(),
         }
     }
@@ -57,6 +73,7 @@ impl Kept {
             Self::Always => "EVENTS",
             Self::UntilAcked => "WORK",
             Self::Relaxed => "LOOSE",
+            Self::WhileWanted => "NEWS",
         }
     }
 
@@ -68,7 +85,32 @@ impl Kept {
         match self {
             Self::Always | Self::Relaxed => "limits",
             Self::UntilAcked => "workqueue",
+            Self::WhileWanted => "interest",
         }
+    }
+
+    fn config(self) -> Value {
+        let mut config = json!({
+            "name": self.stream(),
+            "subjects": [format!("{}.*", self.stream().to_lowercase())],
+            "retention": self.retention(),
+            "allow_direct": true,
+            "allow_atomic": true,
+            "duplicate_window": 24_u64 * 3600 * 1_000_000_000,
+        });
+        if self == Self::Relaxed {
+            config["metadata"] = json!({ "hitherto.durability": "relaxed" });
+        }
+        config
+    }
+
+    fn goes_when_acked(self) -> bool {
+        matches!(self, Self::UntilAcked | Self::WhileWanted)
+    }
+
+    fn wants(self, subject: &str) -> bool {
+        let wanted = (0..WANTED).map(|number| self.subject(number));
+        self != Self::WhileWanted || wanted.into_iter().any(|wanted| wanted == subject)
     }
 }
 
@@ -82,19 +124,17 @@ pub(super) struct Life<'a> {
 /// Makes the streams and their consumers, unless they are there.
 pub(super) async fn set_up(js: &JetStream) {
     for kept in Kept::ALL {
-        let mut config = json!({
-            "retention": kept.retention(),
-            "allow_direct": true,
-            "allow_atomic": true,
-            "duplicate_window": 24_u64 * 3600 * 1_000_000_000,
-        });
-        if kept == Kept::Relaxed {
-            config["metadata"] = json!({ "hitherto.durability": "relaxed" });
+        let stream = kept.stream();
+        let request = format!("STREAM.CREATE.{stream}");
+        let created = js.api(&request, kept.config()).await;
+        let code = created["error"]["err_code"].as_u64();
+        assert!(matches!(code, None | Some(NAME_IN_USE)), "{created}");
+        let mut consumer = json!({ "ack_wait": 30_000_000_000_u64 });
+        if kept == Kept::WhileWanted {
+            let wanted: Vec<_> = (0..WANTED).map(|number| kept.subject(number)).collect();
+            consumer["filter_subjects"] = json!(wanted);
         }
-        let (stream, subjects) = (kept.stream(), format!("{}.*", kept.stream().to_lowercase()));
-        js.stream(stream, &[&subjects], config).await;
-        js.consumer(stream, "C", json!({ "ack_wait": 30_000_000_000_u64 }))
-            .await;
+        js.consumer(stream, "C", consumer).await;
     }
 }
 
@@ -134,7 +174,11 @@ pub(super) async fn retry_unknown(js: &JetStream, ledger: &mut Ledger) {
                     ledger.acknowledged(seq, content);
                 }
             },
-            Fate::Refused(code) => panic!("{content:?} is refused with {code}"),
+            // An update may have set limits that leave no room; what is there is found before they are looked at.
+            Fate::Refused(code) => assert!(
+                place.is_none() && LIMITS.contains(&code),
+                "{content:?} is refused with {code}"
+            ),
             Fate::Unknown => ledger.unanswered(content),
         }
     }
@@ -153,7 +197,7 @@ pub(super) async fn drain(js: &JetStream, kept: Kept, ledger: &mut Ledger) {
             ledger.settled(seq, true);
         }
     }
-    if kept == Kept::UntilAcked {
+    if kept.goes_when_acked() {
         let left = read_all(js, kept).await;
         assert!(left.is_empty(), "all is acknowledged: {left:?}");
     }
@@ -182,13 +226,14 @@ impl<'a> Life<'a> {
 
     /// Does one thing.
     pub(super) async fn step(&mut self) {
-        match self.random.u8(..16) {
+        match self.random.u8(..17) {
             0..=6 => self.publish_at_once().await,
             7 => self.publish_conditionally().await,
             8 => self.publish_what_cannot_hold().await,
             9 | 10 => self.publish_batch().await,
             11 => self.delete_one().await,
             12 => self.purge_subject().await,
+            13 => self.update().await,
             _ => self.consume().await,
         }
     }
@@ -261,13 +306,13 @@ impl<'a> Life<'a> {
             Fate::Stored { seq, .. } => {
                 let first = seq - behind;
                 for (seq, content) in (first..).zip(contents) {
-                    self.ledger.acknowledged(seq, content);
+                    self.stored(seq, content);
                 }
             }
             Fate::Refused(_) => {}
             Fate::Unknown => {
                 for content in contents {
-                    self.ledger.unanswered(content);
+                    self.unanswered(content);
                 }
             }
         }
@@ -296,6 +341,22 @@ impl<'a> Life<'a> {
         self.ledger.removed(seqs, is_done);
     }
 
+    /// Changes what the stream takes; whatever becomes of it, each publish has its own answer.
+    async fn update(&mut self) {
+        let mut config = self.kept.config();
+        config["discard"] = json!("new");
+        if self.random.bool() {
+            config["max_msgs"] = json!(self.random.u64(5..30));
+        }
+        if self.random.bool() {
+            config["max_msg_size"] = json!(self.random.u64(200..3_000));
+        }
+        let payload = Bytes::from(config.to_string());
+        let to = subject(&format!("$JS.API.STREAM.UPDATE.{}", self.kept.stream()));
+        let js = self.js;
+        js.client.request(to, None, payload, ANSWER_MAX).await.ok();
+    }
+
     /// Takes some messages and acknowledges some of them.
     async fn consume(&mut self) {
         let batch = self.random.usize(1..=FETCH_MAX);
@@ -311,7 +372,7 @@ impl<'a> Life<'a> {
                 .request(to, None, Bytes::new(), Duration::from_millis(100));
             let is_done = ack.await.is_ok();
             self.ledger.settled(seq, is_done);
-            if self.kept == Kept::UntilAcked {
+            if self.kept.goes_when_acked() {
                 self.ledger.removed([seq], is_done);
             }
             if !is_done {
@@ -350,10 +411,24 @@ impl<'a> Life<'a> {
         match fate {
             Fate::Stored { seq, duplicate } => {
                 assert!(!*duplicate, "{content:?} was never sent before");
-                self.ledger.acknowledged(*seq, content);
+                self.stored(*seq, content);
             }
             Fate::Refused(_) => {}
-            Fate::Unknown => self.ledger.unanswered(content),
+            Fate::Unknown => self.unanswered(content),
+        }
+    }
+
+    fn stored(&mut self, seq: u64, content: Content) {
+        let is_wanted = self.kept.wants(&content.subject);
+        self.ledger.acknowledged(seq, content);
+        if !is_wanted {
+            self.ledger.removed([seq], true);
+        }
+    }
+
+    fn unanswered(&mut self, content: Content) {
+        if self.kept.wants(&content.subject) {
+            self.ledger.unanswered(content);
         }
     }
 }
