@@ -70,7 +70,7 @@ const ADDED: &[(&str, &str)] = &[
 const EQUAL: &[(&str, &str)] = &[
     ("/varz", "/proto"),
     ("/varz", "/host"),
-    ("/varz", "/max_connections"),
+    // Not /max_connections: ours is what the limit of open files of the machine leaves room for.
     ("/varz", "/ping_interval"),
     ("/varz", "/ping_max"),
     ("/varz", "/http_host"),
