@@ -41,6 +41,7 @@ mod index;
 mod lifetime;
 mod message;
 mod meta;
+pub mod numbers;
 mod output;
 mod ranges;
 mod stream;
@@ -57,7 +58,7 @@ pub use index::{
 };
 pub use lifetime::Lifetime;
 pub(crate) use message::MESSAGE_RECORD_BYTES;
-pub use message::{MessageMeta, StoredMessage, message_bytes};
+pub use message::{MessageMeta, MetaPart, StoredMessage, message_bytes};
 pub use meta::*;
 pub use output::{ConsumerKey, Delivery, Outcome, Output, Republished, Status, Stored, Watch};
 pub use ranges::SeqRanges;

@@ -1,5 +1,7 @@
 //! A message of a stream as it is kept, and what the index knows of it.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use hitherto_protocol::{Headers, Subject, Timestamp};
 
@@ -33,6 +35,42 @@ pub struct MessageMeta {
     pub bytes: u64,
     /// How long it stays by its own headers; `None` leaves that to its stream.
     pub lifetime: Option<Lifetime>,
+}
+
+/// What is known of a message whose subject is still a place in a text.
+#[derive(Debug, Clone)]
+pub struct MetaPart {
+    /// Its sequence in the stream.
+    pub seq: u64,
+    /// When the leader took it in, in nanoseconds since 1970.
+    pub at: i64,
+    /// The size it counts with against the limits of its stream.
+    pub bytes: u64,
+    /// Where in the text its subject lies.
+    pub subject: Range<usize>,
+    /// How long it stays by its own headers; `None` leaves that to its stream.
+    pub lifetime: Option<Lifetime>,
+}
+
+impl MessageMeta {
+    /// Puts together what is known of messages; their subjects share the memory of `text`. `None` when one of
+    /// them is no subject.
+    ///
+    /// # Panics
+    /// When a subject lies outside the text.
+    pub fn join(text: Vec<u8>, parts: Vec<MetaPart>) -> Option<Vec<Self>> {
+        let text = Bytes::from(text);
+        let metas = parts.into_iter().map(|part| {
+            Some(Self {
+                seq: StreamSeq(part.seq),
+                at: Timestamp::from_unix_nanos(part.at),
+                subject: Subject::from_bytes(text.slice(part.subject)).ok()?,
+                bytes: part.bytes,
+                lifetime: part.lifetime,
+            })
+        });
+        metas.collect()
+    }
 }
 
 impl StoredMessage {

@@ -266,7 +266,7 @@ fn take_delivered(mut body: Bytes) -> Result<Command, CommandError> {
         consumer,
         incarnation,
         first: ConsumerSeq(body.get_u64_le()),
-        messages: Runs::decode(body)?,
+        messages: Runs::decode(&body)?,
         at,
     }))
 }
@@ -276,7 +276,7 @@ fn take_settled(mut body: Bytes, how: Settlement) -> Result<Command, CommandErro
     Ok(Command::Settled(Settled {
         consumer,
         incarnation,
-        messages: Runs::decode(body)?,
+        messages: Runs::decode(&body)?,
         how,
         at,
     }))

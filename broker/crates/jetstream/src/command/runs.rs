@@ -1,10 +1,11 @@
 //! Sequences as they are recorded: neighbours as one run, so that a record of 500 messages in a row
 //! is as short as one of a single message.
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::BytesMut;
 
 use super::CommandError;
 use crate::StreamSeq;
+use crate::numbers::{Reader, put, put_signed};
 
 /// Consecutive sequences of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,16 @@ impl Run {
     /// The sequences, ascending.
     pub fn seqs(&self) -> impl Iterator<Item = StreamSeq> + use<> {
         (self.first.0..self.first.0.saturating_add(self.count)).map(StreamSeq)
+    }
+
+    /// Reads a run behind one that ended at `end`; `None` where a number is cut or too large.
+    fn read(reader: &mut Reader<'_>, end: u64) -> Option<Self> {
+        let distance = reader.signed()?;
+        Some(Self {
+            first: StreamSeq(end.wrapping_add(distance.cast_unsigned())),
+            count: reader.number()?,
+            deliveries: reader.number()?,
+        })
     }
 
     fn end(&self) -> u64 {
@@ -83,23 +94,24 @@ impl Runs {
     pub(super) fn encode(&self, buf: &mut BytesMut) {
         let mut end = 0_u64;
         for run in &self.0 {
-            put_number(buf, zigzag(run.first.0.wrapping_sub(end).cast_signed()));
-            put_number(buf, run.count);
-            put_number(buf, run.deliveries);
+            put_signed(buf, run.first.0.wrapping_sub(end).cast_signed());
+            put(buf, run.count);
+            put(buf, run.deliveries);
             end = run.end();
         }
     }
 
     /// Reads to the end of the record.
-    pub(super) fn decode(mut body: Bytes) -> Result<Self, CommandError> {
+    pub(super) fn decode(body: &[u8]) -> Result<Self, CommandError> {
+        let mut reader = Reader(body);
         let mut runs = Vec::new();
         let mut end = 0_u64;
-        while body.has_remaining() {
-            let distance = unzigzag(take_number(&mut body)?);
-            let run = Run {
-                first: StreamSeq(end.wrapping_add(distance.cast_unsigned())),
-                count: take_number(&mut body)?,
-                deliveries: take_number(&mut body)?,
+        while !reader.0.is_empty() {
+            let Some(run) = Run::read(&mut reader, end) else {
+                return Err(match reader.0 {
+                    [] => CommandError::CutShort,
+                    _ => CommandError::Invalid("number"),
+                });
             };
             if run.count == 0 {
                 return Err(CommandError::Invalid("run of sequences"));
@@ -119,37 +131,6 @@ impl FromIterator<StreamSeq> for Runs {
         }
         runs
     }
-}
-
-fn zigzag(number: i64) -> u64 {
-    ((number << 1) ^ (number >> 63)).cast_unsigned()
-}
-
-fn unzigzag(number: u64) -> i64 {
-    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
-}
-
-fn put_number(buf: &mut BytesMut, mut number: u64) {
-    while number >= 0x80 {
-        buf.put_u8(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    buf.put_u8(number.to_le_bytes()[0]);
-}
-
-fn take_number(body: &mut Bytes) -> Result<u64, CommandError> {
-    let mut number = 0_u64;
-    for shift in (0..u64::BITS).step_by(7) {
-        if !body.has_remaining() {
-            return Err(CommandError::CutShort);
-        }
-        let byte = body.get_u8();
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(number);
-        }
-    }
-    Err(CommandError::Invalid("number"))
 }
 
 #[cfg(test)]
@@ -180,12 +161,12 @@ mod tests {
             }
             let mut buf = BytesMut::new();
             runs.encode(&mut buf);
-            prop_assert_eq!(Runs::decode(buf.freeze()), Ok(runs));
+            prop_assert_eq!(Runs::decode(&buf), Ok(runs));
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            Runs::decode(Bytes::from(bytes)).ok();
+            Runs::decode(&bytes).ok();
         }
     }
 }

@@ -15,9 +15,9 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
-use hitherto_jetstream::{Lifetime, MessageMeta, StoredMessage, StreamSeq};
-use hitherto_protocol::{Subject, Timestamp};
+use hitherto_jetstream::numbers::{Reader, put, put_signed};
+use hitherto_jetstream::{Lifetime, MessageMeta, MetaPart, StoredMessage, StreamSeq};
+use hitherto_protocol::Timestamp;
 
 /// Appends the summary of `messages` to `buf`.
 pub(super) fn encode<'a>(buf: &mut Vec<u8>, messages: impl Iterator<Item = &'a StoredMessage>) {
@@ -29,8 +29,8 @@ pub(super) fn encode<'a>(buf: &mut Vec<u8>, messages: impl Iterator<Item = &'a S
         let (seq_before, at_before, bytes_before, subject_before) =
             before.unwrap_or((message.seq, at, 0, &[]));
         put(buf, message.seq.0 - seq_before.0);
-        put(buf, zigzag(at.wrapping_sub(at_before)));
-        put(buf, zigzag(bytes.wrapping_sub(bytes_before).cast_signed()));
+        put_signed(buf, at.wrapping_sub(at_before));
+        put_signed(buf, bytes.wrapping_sub(bytes_before).cast_signed());
         put_subject(buf, subject, subject_before);
         let headers = message
             .headers
@@ -54,25 +54,9 @@ fn common<'a>(a: impl Iterator<Item = &'a u8>, b: impl Iterator<Item = &'a u8>) 
     a.zip(b).take_while(|(a, b)| a == b).count()
 }
 
-fn put(buf: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        buf.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    buf.push(number.to_le_bytes()[0]);
-}
-
 fn put_bytes(buf: &mut Vec<u8>, bytes: &[u8]) {
     put(buf, bytes.len() as u64);
     buf.extend_from_slice(bytes);
-}
-
-fn zigzag(number: i64) -> u64 {
-    (number << 1 ^ number >> 63).cast_unsigned()
-}
-
-fn unzigzag(number: u64) -> i64 {
-    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
 /// Decodes the summary of a block with these firsts; `None` when it does not hold `count` messages
@@ -90,33 +74,27 @@ pub(super) fn decode(
     let (mut seq, mut at, mut bytes) = (first_seq.0, first_at.unix_nanos(), 0_u64);
     let mut subject = 0..0;
     for _ in 0..count {
-        let entry = rest.entry()?;
+        let entry = Entry::read(&mut rest)?;
         seq = seq.checked_add(entry.seq)?;
-        at = at.wrapping_add(unzigzag(entry.at));
-        bytes = bytes.wrapping_add(unzigzag(entry.bytes).cast_unsigned());
+        at = at.wrapping_add(entry.at);
+        bytes = bytes.wrapping_add(entry.bytes.cast_unsigned());
         subject = entry.put_subject(&mut text, &subject)?;
         let lifetime = match entry.headers {
             [] => None,
             headers => Lifetime::read(headers, Timestamp::from_unix_nanos(at)),
         };
-        parts.push((seq, at, bytes, subject.clone(), lifetime));
+        parts.push(MetaPart {
+            seq,
+            at,
+            bytes,
+            subject: subject.clone(),
+            lifetime,
+        });
     }
     if !rest.0.is_empty() {
         return None;
     }
-    let text = Bytes::from(text);
-    let metas = parts
-        .into_iter()
-        .map(|(seq, at, bytes, subject, lifetime)| {
-            Some(MessageMeta {
-                seq: StreamSeq(seq),
-                at: Timestamp::from_unix_nanos(at),
-                subject: Subject::from_bytes(text.slice(subject)).ok()?,
-                bytes,
-                lifetime,
-            })
-        });
-    metas.collect()
+    MessageMeta::join(text, parts)
 }
 
 /// Decodes only the sequences and the sizes that count against limits; `None` as [`decode`].
@@ -125,9 +103,9 @@ pub(super) fn sizes(summary: &[u8], first_seq: StreamSeq, count: u32) -> Option<
     let mut sizes = Vec::with_capacity(room_for(count, summary));
     let (mut seq, mut bytes) = (first_seq.0, 0_u64);
     for _ in 0..count {
-        let entry = rest.entry()?;
+        let entry = Entry::read(&mut rest)?;
         seq = seq.checked_add(entry.seq)?;
-        bytes = bytes.wrapping_add(unzigzag(entry.bytes).cast_unsigned());
+        bytes = bytes.wrapping_add(entry.bytes.cast_unsigned());
         sizes.push((seq, bytes));
     }
     rest.0.is_empty().then_some(sizes)
@@ -141,15 +119,27 @@ fn room_for(count: u32, summary: &[u8]) -> usize {
 /// What is said of one message, as distances from the one before.
 struct Entry<'a> {
     seq: u64,
-    at: u64,
-    bytes: u64,
+    at: i64,
+    bytes: i64,
     subject_start: usize,
     subject_end: usize,
     subject_middle: &'a [u8],
     headers: &'a [u8],
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    fn read(rest: &mut Reader<'a>) -> Option<Self> {
+        Some(Self {
+            seq: rest.number()?,
+            at: rest.signed()?,
+            bytes: rest.signed()?,
+            subject_start: rest.length()?,
+            subject_end: rest.length()?,
+            subject_middle: prefixed(rest)?,
+            headers: prefixed(rest)?,
+        })
+    }
+
     /// Appends the subject to `text`; the one before is at `before` there.
     fn put_subject(&self, text: &mut Vec<u8>, before: &Range<usize>) -> Option<Range<usize>> {
         let (start, end) = (self.subject_start, self.subject_end);
@@ -164,52 +154,16 @@ impl Entry<'_> {
     }
 }
 
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn number(&mut self) -> Option<u64> {
-        let (mut number, mut shift) = (0_u64, 0);
-        loop {
-            let (byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            let bits = u64::from(byte & 0x7f);
-            number |= bits
-                .checked_shl(shift)
-                .filter(|moved| moved >> shift == bits)?;
-            if *byte < 0x80 {
-                return Some(number);
-            }
-            shift += 7;
-        }
-    }
-
-    fn len(&mut self) -> Option<usize> {
-        usize::try_from(self.number()?).ok()
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let len = self.len()?;
-        let (bytes, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn entry(&mut self) -> Option<Entry<'a>> {
-        Some(Entry {
-            seq: self.number()?,
-            at: self.number()?,
-            bytes: self.number()?,
-            subject_start: self.len()?,
-            subject_end: self.len()?,
-            subject_middle: self.bytes()?,
-            headers: self.bytes()?,
-        })
-    }
+/// Bytes that stand behind their length.
+fn prefixed<'a>(rest: &mut Reader<'a>) -> Option<&'a [u8]> {
+    let len = rest.length()?;
+    rest.bytes(len)
 }
 
 #[cfg(test)]
 mod tests {
-    use hitherto_protocol::Headers;
+    use bytes::Bytes;
+    use hitherto_protocol::{Headers, Subject};
     use proptest::prelude::*;
 
     use super::*;

@@ -4,7 +4,7 @@
 //! [`BITS_PER_KEY`] about one question in a hundred about something absent is answered with "maybe",
 //! and costs the read of a page.
 
-use super::numbers::{Reader, put};
+use crate::numbers::{Reader, put};
 
 const BITS_PER_KEY: usize = 12;
 const BLOCK_WORDS: usize = 8;

@@ -29,7 +29,7 @@ impl TableDraft {
         let subjects = || postings.chunk_by(|(one, _), (other, _)| one == other);
         let (mut keys, mut before) = (0, "");
         for postings in subjects() {
-            keys += new_keys(postings[0].0, before);
+            keys += new_keys(postings[0].0, before).count() as u64;
             before = postings[0].0;
         }
         let mut bytes = Vec::new();

@@ -14,7 +14,6 @@
 //! | `range` | subjects that are neighbours |
 //! | `bloom` | which subjects a table may have |
 //! | `dead` | what was removed |
-//! | `numbers` | numbers and texts in bytes |
 //! | `unreadable` | a page that cannot be read |
 //!
 //! Tables do not overlap in sequences and come one after the other, so the newest message of a subject is in the
@@ -27,7 +26,6 @@ mod check;
 mod dead;
 mod draft;
 mod merge;
-mod numbers;
 mod open;
 mod page;
 mod range;

@@ -13,11 +13,10 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
-use hitherto_protocol::{Subject, Timestamp};
+use hitherto_protocol::Timestamp;
 
-use super::numbers::{Reader, put, put_signed, put_text};
-use crate::{Lifetime, MessageMeta, StreamSeq};
+use crate::numbers::{Reader, put, put_signed, put_text};
+use crate::{Lifetime, MessageMeta, MetaPart};
 
 /// Messages in one page by sequence.
 pub(super) const MESSAGES_MAX: usize = 256;
@@ -138,24 +137,18 @@ pub(super) fn read_messages(page: &[u8], base: u64) -> Option<Vec<MessageMeta>> 
         let bytes = reader.number()?;
         subject = reader.text(&mut text, subject)?;
         let lifetime = read_lifetime(&mut reader, at)?;
-        parts.push((seq, at, bytes, subject.clone(), lifetime));
+        parts.push(MetaPart {
+            seq,
+            at,
+            bytes,
+            subject: subject.clone(),
+            lifetime,
+        });
     }
     if !reader.0.is_empty() {
         return None;
     }
-    let text = Bytes::from(text);
-    let metas = parts
-        .into_iter()
-        .map(|(seq, at, bytes, subject, lifetime)| {
-            Some(MessageMeta {
-                seq: StreamSeq(seq),
-                at: Timestamp::from_unix_nanos(at),
-                subject: Subject::from_bytes(text.slice(subject)).ok()?,
-                bytes,
-                lifetime,
-            })
-        });
-    metas.collect()
+    MessageMeta::join(text, parts)
 }
 
 /// A page by subject that is being written.
@@ -262,7 +255,10 @@ impl SubjectsPage {
 
 #[cfg(test)]
 mod tests {
+    use hitherto_protocol::Subject;
+
     use super::*;
+    use crate::StreamSeq;
 
     fn meta(seq: u64, at: i64, subject: &str, lifetime: Option<Lifetime>) -> MessageMeta {
         MessageMeta {

@@ -10,7 +10,7 @@
 //! ```
 
 use super::bloom::{Bloom, TextHash};
-use super::numbers::{Reader, put, put_signed};
+use crate::numbers::{Reader, put, put_signed};
 
 pub(super) const TRAILER_BYTES: usize = 32;
 const MAGIC: [u8; 8] = *b"HITHIDX\0";

@@ -4,6 +4,7 @@ use super::bloom::TextHash;
 use super::page::{self, MessagesDraft, SubjectsDraft};
 use super::shape::{MessagesRef, Place, Shape, SubjectsRef};
 use crate::MessageMeta;
+use crate::numbers::shared_len;
 
 /// A table that is being written. Holds one page, and what [`Shape`] keeps of those before.
 pub(super) struct TableWriter<'a, E> {
@@ -127,12 +128,8 @@ impl<'a, E> TableWriter<'a, E> {
 
     /// The subject and those of its beginnings that the one before does not have.
     fn note_beginnings(&mut self, subject: &str) {
-        let both = subject.bytes().zip(self.subject.bytes());
-        let shared = both.take_while(|(own, other)| own == other).count();
-        for (key, is_new) in beginnings(subject, shared) {
-            if is_new {
-                self.shape.bloom.insert(key);
-            }
+        for key in new_keys(subject, &self.subject) {
+            self.shape.bloom.insert(key);
         }
         subject.clone_into(&mut self.subject);
     }
@@ -153,23 +150,17 @@ impl<'a, E> TableWriter<'a, E> {
     }
 }
 
-/// How many keys a subject adds to those of the one before it in order.
-pub(super) fn new_keys(subject: &str, before: &str) -> u64 {
-    let both = subject.bytes().zip(before.bytes());
-    let shared = both.take_while(|(own, other)| own == other).count();
-    let new = beginnings(subject, shared).filter(|(_, is_new)| *is_new);
-    new.count() as u64
-}
-
-/// The beginnings of a subject up to each dot, and the subject itself, each with whether it is longer than what is
-/// `shared` with the subject before.
-fn beginnings(subject: &str, shared: usize) -> impl Iterator<Item = (TextHash, bool)> {
+/// The keys a subject adds to those of the one before it in order: itself, and its beginnings up to each dot that
+/// the one before does not have.
+pub(super) fn new_keys(subject: &str, before: &str) -> impl Iterator<Item = TextHash> {
+    let shared = shared_len(subject.as_bytes(), before.as_bytes());
     let dots = subject.match_indices('.').map(|(dot, _)| dot + 1);
-    let ends = dots.chain([subject.len()]);
     let whole = subject.len();
-    ends.scan((TextHash::EMPTY, 0), move |(hash, start), end| {
+    let beginnings = dots.chain([whole]);
+    let keys = beginnings.scan((TextHash::EMPTY, 0), move |(hash, start), end| {
         *hash = hash.with(&subject.as_bytes()[*start..end]);
         *start = end;
         Some((*hash, end > shared || end == whole))
-    })
+    });
+    keys.filter_map(|(key, is_new)| is_new.then_some(key))
 }

@@ -1,35 +1,46 @@
-//! Numbers and texts in the bytes of a table: LEB128, seven bits a byte, the lowest first, the high bit set
-//! in all but the last.
+//! Numbers and texts in few bytes, as records, summaries of blocks and tables of the index hold them: LEB128,
+//! seven bits a byte, the lowest first, the high bit set in all but the last.
+
+use std::ops::Range;
+
+use bytes::BufMut;
 
 /// Appends a number.
-pub(super) fn put(buf: &mut Vec<u8>, mut number: u64) {
+pub fn put(buf: &mut impl BufMut, mut number: u64) {
     while number >= 0x80 {
-        buf.push(number.to_le_bytes()[0] | 0x80);
+        buf.put_u8(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
     }
-    buf.push(number.to_le_bytes()[0]);
+    buf.put_u8(number.to_le_bytes()[0]);
 }
 
 /// Appends a number that may be negative; near zero is short.
-pub(super) fn put_signed(buf: &mut Vec<u8>, number: i64) {
+pub fn put_signed(buf: &mut impl BufMut, number: i64) {
     put(buf, (number << 1 ^ number >> 63).cast_unsigned());
 }
 
 /// Appends a text as what it does not share with the beginning of the one before.
-pub(super) fn put_text(buf: &mut Vec<u8>, text: &[u8], before: &[u8]) {
-    let both = text.iter().zip(before);
-    let shared = both.take_while(|(own, other)| own == other).count();
+pub(crate) fn put_text(buf: &mut Vec<u8>, text: &[u8], before: &[u8]) {
+    let shared = shared_len(text, before);
     put(buf, shared as u64);
     put(buf, (text.len() - shared) as u64);
     buf.extend_from_slice(&text[shared..]);
 }
 
-/// Takes numbers and texts off the front of some bytes; `None` is given where they end too early.
+/// How many bytes two texts share at their beginnings.
+pub(crate) fn shared_len(one: &[u8], other: &[u8]) -> usize {
+    let both = one.iter().zip(other);
+    both.take_while(|(one, other)| one == other).count()
+}
+
+/// Takes numbers and texts off the front of some bytes, which get shorter by them; `None` is given where they
+/// end too early.
 #[derive(Debug)]
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) fn number(&mut self) -> Option<u64> {
+    /// The next number; `None` too when it has more than 64 bits.
+    pub fn number(&mut self) -> Option<u64> {
         let (mut number, mut shift) = (0, 0);
         loop {
             let (byte, rest) = self.0.split_first()?;
@@ -46,31 +57,30 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn signed(&mut self) -> Option<i64> {
+    /// The next number of [`put_signed`].
+    pub fn signed(&mut self) -> Option<i64> {
         let number = self.number()?;
         Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
     }
 
-    pub(super) fn length(&mut self) -> Option<usize> {
+    /// The next number, as a length.
+    pub fn length(&mut self) -> Option<usize> {
         usize::try_from(self.number()?).ok()
     }
 
-    pub(super) fn narrow(&mut self) -> Option<u32> {
+    pub(crate) fn narrow(&mut self) -> Option<u32> {
         u32::try_from(self.number()?).ok()
     }
 
-    pub(super) fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+    /// The next `len` bytes.
+    pub fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
         let (bytes, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
         Some(bytes)
     }
 
     /// Appends the next text to `all`, of which `before` is the one before, and gives its place.
-    pub(super) fn text(
-        &mut self,
-        all: &mut Vec<u8>,
-        before: std::ops::Range<usize>,
-    ) -> Option<std::ops::Range<usize>> {
+    pub(crate) fn text(&mut self, all: &mut Vec<u8>, before: Range<usize>) -> Option<Range<usize>> {
         let shared = self.length().filter(|shared| *shared <= before.len())?;
         let rest = self.length()?;
         let rest = self.bytes(rest)?;
