@@ -110,17 +110,23 @@ impl Consumer {
             let first = self.round.first;
             let last = self.progress.delivered.consumer_seq;
             self.unrecorded.push(first, last, messages.clone());
-            let command = Command::Delivered(Delivered {
+            out.push_back(self.record_of(first, messages, now));
+        }
+        spent
+    }
+
+    /// Has the log record deliveries, of which `first` is the first.
+    pub(super) fn record_of(&self, first: ConsumerSeq, messages: Runs, at: Timestamp) -> Output {
+        Output::Propose {
+            command: Command::Delivered(Delivered {
                 consumer: self.name.clone(),
                 incarnation: self.incarnation,
                 first,
                 messages,
-                at: now,
-            });
-            let replies = Vec::new();
-            out.push_back(Output::Propose { command, replies });
+                at,
+            }),
+            replies: Vec::new(),
         }
-        spent
     }
 
     /// Delivers one message; it must be the candidate just found.

@@ -12,7 +12,7 @@ use hitherto_protocol::Timestamp;
 
 use super::Consumer;
 use crate::ConsumerSeq;
-use crate::command::{Command, Delivered, Runs};
+use crate::command::Runs;
 use crate::output::Output;
 
 /// How long a consumer waits before it proposes lost records again: 100 ms. Meanwhile it delivers
@@ -92,16 +92,9 @@ impl Consumer {
             return false;
         }
         self.unrecorded.again_at = None;
-        if let Some(record) = self.unrecorded.join() {
-            let command = Command::Delivered(Delivered {
-                consumer: self.name.clone(),
-                incarnation: self.incarnation,
-                first: record.first,
-                messages: record.messages.clone(),
-                at: now,
-            });
-            let replies = Vec::new();
-            out.push_back(Output::Propose { command, replies });
+        let joined = self.unrecorded.join();
+        if let Some((first, messages)) = joined.map(|all| (all.first, all.messages.clone())) {
+            out.push_back(self.record_of(first, messages, now));
         }
         self.settling.add_again(&self.progress.pending);
         true

@@ -212,9 +212,8 @@ impl Segment {
 
     /// Returns where the block that may hold `seq` is.
     pub(super) fn find(&self, disk: &dyn Disk, seq: StreamSeq) -> Result<Option<BlockRef>, Error> {
-        let index = self.index(disk)?;
-        let after = index.partition_point(|block| block.first_seq <= seq);
-        Ok(after.checked_sub(1).map(|block| index[block]))
+        let found = self.find_range(disk, seq)?;
+        Ok(found.map(|(block, _)| block))
     }
 
     /// Returns the block that holds `seq`, if one does, and the first sequence behind it.

@@ -70,12 +70,6 @@ impl TableMerge {
         writer.finish()
     }
 
-    /// How many bytes it reads and writes, about.
-    pub fn bytes(&self) -> u64 {
-        let read: u64 = self.tables.iter().map(|t| t.pages.source.len()).sum();
-        read * 2
-    }
-
     fn numbers(&self) -> impl Iterator<Item = u64> {
         self.tables.iter().map(|table| table.pages.source.number())
     }

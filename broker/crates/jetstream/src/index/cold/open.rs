@@ -10,7 +10,7 @@ use crate::index::SavedTables;
 use crate::{Lifetime, StreamSeq};
 
 impl Cold {
-    /// Reads the directory of each table, and the pages of which something was removed.
+    /// Reads and verifies each table.
     pub(in crate::index) fn open(
         saved: SavedTables<'_>,
         cache: &TableCache,
@@ -19,7 +19,9 @@ impl Cold {
         let mut cold = Self::default();
         for source in saved.tables {
             let (number, name) = (source.number(), source.name());
-            let mut table = Table::new(Arc::new(Pages::open(source, cache.clone())?));
+            let pages = Pages::open(source, cache.clone())?;
+            pages.check()?;
+            let mut table = Table::new(Arc::new(pages));
             let first = table.first.0;
             if first <= cold.last() || cold.numbers().any(|other| other == number) {
                 return Err(Unreadable {

@@ -77,11 +77,7 @@ impl Pages {
     /// Reads the directory of a table.
     pub(super) fn open(source: Arc<dyn TableBytes>, cache: TableCache) -> Result<Self, Unreadable> {
         let len = source.len();
-        let fault = |offset, problem: &str| Unreadable {
-            table: source.name(),
-            offset,
-            problem: problem.to_owned(),
-        };
+        let fault = |offset, problem: &str| fault(&*source, offset, problem.to_owned());
         let at = len.checked_sub(TRAILER_BYTES as u64);
         let at = at.ok_or_else(|| fault(0, "it is too short"))?;
         let mut trailer = [0; TRAILER_BYTES];
@@ -102,11 +98,7 @@ impl Pages {
         if let Some(Page::Messages(messages)) = self.cache.get(key) {
             return Ok(messages);
         }
-        let place = self.shape.by_seq[page].place;
-        let bytes = self.read(place)?;
-        let read = page::unseal(&bytes, place.offset)
-            .and_then(|page| page::read_messages(page, self.shape.first));
-        let read = Arc::new(read.ok_or_else(|| self.damaged(place))?);
+        let read = self.load(self.shape.by_seq[page].place, page::read_messages)?;
         self.cache.insert(key, Page::Messages(Arc::clone(&read)));
         Ok(read)
     }
@@ -117,11 +109,7 @@ impl Pages {
         if let Some(Page::Subjects(subjects)) = self.cache.get(key) {
             return Ok(subjects);
         }
-        let place = self.shape.by_subject[page].place;
-        let bytes = self.read(place)?;
-        let read = page::unseal(&bytes, place.offset)
-            .and_then(|page| SubjectsPage::read(page, self.shape.first));
-        let read = Arc::new(read.ok_or_else(|| self.damaged(place))?);
+        let read = self.load(self.shape.by_subject[page].place, SubjectsPage::read)?;
         self.cache.insert(key, Page::Subjects(Arc::clone(&read)));
         Ok(read)
     }
@@ -134,23 +122,28 @@ impl Pages {
         }
     }
 
-    pub(super) fn read(&self, place: Place) -> Result<Vec<u8>, Unreadable> {
-        let mut bytes = vec![0; place.len as usize];
-        let read = self.source.read(&mut bytes, place.offset);
-        read.map_err(|problem| Unreadable {
-            table: self.source.name(),
-            offset: place.offset,
-            problem,
-        })?;
-        Ok(bytes)
+    /// Reads every page and verifies its checksum.
+    pub(super) fn check(&self) -> Result<(), Unreadable> {
+        let by_seq = self.shape.by_seq.iter().map(|page| page.place);
+        let by_subject = self.shape.by_subject.iter().map(|page| page.place);
+        let mut places = by_seq.chain(by_subject);
+        places.try_for_each(|place| self.load(place, |_, _| Some(())).map(drop))
     }
 
-    pub(super) fn damaged(&self, place: Place) -> Unreadable {
-        Unreadable {
-            table: self.source.name(),
-            offset: place.offset,
-            problem: "the page is damaged".to_owned(),
-        }
+    /// Reads a page from the table; `parse` gets its bytes and the table's first sequence.
+    fn load<T>(
+        &self,
+        place: Place,
+        parse: impl FnOnce(&[u8], u64) -> Option<T>,
+    ) -> Result<Arc<T>, Unreadable> {
+        let fault = |problem| fault(&*self.source, place.offset, problem);
+        let mut bytes = vec![0; place.len as usize];
+        let read = self.source.read(&mut bytes, place.offset);
+        read.map_err(fault)?;
+        let page = page::unseal(&bytes, place.offset);
+        let parsed = page.and_then(|page| parse(page, self.shape.first));
+        let parsed = parsed.ok_or_else(|| fault("the page is damaged".to_owned()))?;
+        Ok(Arc::new(parsed))
     }
 
     /// The pages by subject that may hold subjects of a range.
@@ -656,6 +649,14 @@ impl SubjectCursor<'_> {
                 self.seqs.extend(self.table.live_seqs(seqs));
             }
         }
+    }
+}
+
+fn fault(source: &dyn TableBytes, offset: u64, problem: String) -> Unreadable {
+    Unreadable {
+        table: source.name(),
+        offset,
+        problem,
     }
 }
 
