@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use hitherto_cluster::{Encode, Log, Refused};
 use hitherto_jetstream::api::ApiError;
 use hitherto_jetstream::command::{Append, encode_append};
-use hitherto_jetstream::{Command, Storage, StreamConfig, message_bytes};
+use hitherto_jetstream::{Command, StreamConfig, message_bytes};
 use hitherto_platform::{Clock, Entropy};
 use hitherto_protocol::{Headers, Subject, SubjectFilter, SubjectTransform, Timestamp};
 
@@ -65,9 +65,6 @@ pub(crate) struct Capture {
     batches: Mutex<Batches>,
     /// This stream's share of [`Intake::index_bytes`].
     index_bytes: AtomicU64,
-    /// Its share of [`Intake::quota`].
-    held_bytes: AtomicU64,
-    storage: Storage,
     pub_ack: PubAckForm,
 }
 
@@ -80,12 +77,7 @@ pub(crate) struct Captured {
 
 impl Captured {
     /// A capture that does not listen yet. `last_at` is the timestamp of the stream's last message.
-    pub(crate) fn new(
-        intake: Arc<Intake>,
-        entry: Arc<StreamEntry>,
-        storage: Storage,
-        last_at: Timestamp,
-    ) -> Self {
+    pub(crate) fn new(intake: Arc<Intake>, entry: Arc<StreamEntry>, last_at: Timestamp) -> Self {
         let pub_ack = PubAckForm::new(&entry.name);
         let capture = Capture {
             intake,
@@ -98,8 +90,6 @@ impl Captured {
             transform: RwLock::new(None),
             batches: Mutex::default(),
             index_bytes: AtomicU64::new(0),
-            held_bytes: AtomicU64::new(0),
-            storage,
             pub_ack,
         };
         Self {
@@ -137,24 +127,24 @@ impl Captured {
 
     /// Says how much memory the index of the stream takes now.
     pub(crate) fn report_index(&self, bytes: u64) {
-        let total = &self.capture.intake.index_bytes;
         let before = self.capture.index_bytes.swap(bytes, Ordering::Relaxed);
-        total.fetch_add(bytes, Ordering::Relaxed);
-        total.fetch_sub(before, Ordering::Relaxed);
+        let total = &self.capture.intake.index_bytes;
+        // Wraps around where the share has become smaller.
+        total.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
     }
 
     /// Says how many bytes the stream holds now.
     pub(crate) fn report_held(&self, bytes: u64) {
-        let capture = &self.capture;
-        let before = capture.held_bytes.swap(bytes, Ordering::Relaxed);
-        capture.intake.quota.change(capture.storage, before, bytes);
+        let Capture { intake, entry, .. } = &*self.capture;
+        let before = entry.usage.bytes.swap(bytes, Ordering::Relaxed);
+        intake.quota.change(entry.storage, before, bytes);
     }
 
     /// Whether each change of what it holds is to be reported at once, so that limits are exact for those
     /// who wait for their acks.
     pub(crate) fn is_limited(&self) -> bool {
         let capture = &self.capture;
-        capture.intake.quota.is_limited(capture.storage)
+        capture.intake.quota.is_limited(capture.entry.storage)
     }
 
     /// Forgets batches nobody goes on with; `true` while some are open.
@@ -334,8 +324,9 @@ impl Capture {
         if self.intake.index_bytes.load(Ordering::Relaxed) >= self.intake.index_bytes_max {
             return Err(ApiError::insufficient_resources());
         }
-        if self.intake.quota.is_limited(self.storage) {
-            self.intake.quota.check(self.storage, bytes)?;
+        let storage = self.entry.storage;
+        if self.intake.quota.is_limited(storage) {
+            self.intake.quota.check(storage, bytes)?;
         }
         let proposed = self.intake.log.propose(self.entry.group, record, receipt);
         proposed.map_err(|Refused { reason, .. }| refusal_error(reason))

@@ -136,12 +136,7 @@ pub(crate) fn open(
     let storage = stream.config().storage;
     let entry = Arc::new(StreamEntry::new(name, group, storage, Arc::clone(queue)));
     let last_at = stream.state().last_ts;
-    let captured = Captured::new(
-        Arc::clone(&parts.intake),
-        Arc::clone(&entry),
-        storage,
-        last_at,
-    );
+    let captured = Captured::new(Arc::clone(&parts.intake), Arc::clone(&entry), last_at);
     let report = parts.damage.clone();
     let mut replica = Replica::new(Arc::clone(&entry), stream, store, captured, report);
     replica.publish_usage();

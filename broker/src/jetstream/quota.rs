@@ -39,8 +39,8 @@ impl Quota {
     /// A stream that held `before` holds `after`.
     pub(crate) fn change(&self, storage: Storage, before: u64, after: u64) {
         let held = self.held.of(storage);
-        held.fetch_add(after, Ordering::Relaxed);
-        held.fetch_sub(before, Ordering::Relaxed);
+        // Wraps around where it has become less.
+        held.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
 
     /// Whether so many bytes more may be stored.

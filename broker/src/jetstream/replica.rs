@@ -440,7 +440,6 @@ impl Replica {
         }
         let usage = &self.entry.usage;
         usage.messages.store(state.messages, Ordering::Relaxed);
-        usage.bytes.store(state.bytes, Ordering::Relaxed);
         let reserved = u64::try_from(self.stream.config().max_bytes).unwrap_or(0);
         usage.reserved_bytes.store(reserved, Ordering::Relaxed);
         let consumers = self.stream.consumers().len() as u64;
