@@ -3,7 +3,7 @@
 //! The owner of a stream does it piece by piece between its other work: a piece is [`TABLE_MESSAGES_MAX`] messages
 //! at most, some 50 ms. The keeper merges the tables. Small nodes never get here.
 
-use hitherto_jetstream::{Stream, TableCache};
+use hitherto_jetstream::{Freeze, TableCache};
 use hitherto_storage::{Error, StreamStore};
 
 /// Messages of one table as it is frozen: 32 K.
@@ -48,26 +48,24 @@ impl IndexBudget {
     }
 }
 
-/// Freezes the older half of what the index of a stream has in memory, in a piece of bounded size. `false` when it is
-/// not worth it.
+/// Freezes the older half of what an index has in memory, in a piece of bounded size. `false` when it is not
+/// worth it.
 pub(crate) fn freeze(
-    stream: &mut Stream,
+    of: &mut impl Freeze,
     store: &mut StreamStore,
     cache: &TableCache,
 ) -> Result<bool, Error> {
-    let Some(messages) = piece(stream.hot_messages()) else {
-        return Ok(false);
-    };
-    let Some(draft) = stream.draft_table(messages) else {
+    let piece = piece(of.hot_messages());
+    let Some(draft) = piece.and_then(|messages| of.draft_table(messages)) else {
         return Ok(false);
     };
     let source = store.write_table(draft.bytes())?;
-    stream.freeze(draft, source, cache);
+    of.freeze(draft, source, cache);
     Ok(true)
 }
 
 /// How many messages of so many are frozen.
-pub(crate) fn piece(messages: u64) -> Option<usize> {
+fn piece(messages: u64) -> Option<usize> {
     let piece = (messages / 2).min(TABLE_MESSAGES_MAX);
     let piece = Some(piece).filter(|piece| *piece >= TABLE_MESSAGES_MIN)?;
     usize::try_from(piece).ok()

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hitherto_jetstream::command::decode_all;
 use hitherto_jetstream::{
-    Compression, GroupId, Limits, LogIndex, MessageMeta, Meta, MetaCommand, MetaOutcome,
-    OpenTables, Restoring, Stream, StreamConfig, StreamSeq, catch_unreadable,
+    Compression, Freeze, GroupId, Limits, LogIndex, Meta, MetaCommand, MetaOutcome, OpenTables,
+    Restoring, Stream, StreamConfig, StreamSeq, catch_unreadable,
 };
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
@@ -243,13 +243,10 @@ impl Recovery<'_> {
                 tracing::warn!(%group, error, "the index of a stream is built from its segments");
                 OpenTables::default()
             });
-        let unusable = |error| unusable(state_file, group, &error);
         let behind = tables.last_seq();
-        let mut restoring = Restoring::new(snapshot, tables).map_err(unusable)?;
-        let mut append = |meta: &MessageMeta, restoring: &mut Restoring| {
-            restoring.append(meta).map_err(unusable)
-        };
-        self.append_behind(behind, &mut store, &mut restoring, &mut append)?;
+        let mut restoring = Restoring::new(snapshot, tables)
+            .map_err(|error| unusable(state_file, group, &error))?;
+        self.append_behind(behind, group, &mut store, &mut restoring)?;
         let stream = restoring.finish();
         let opened_index_bytes = stream.index_bytes();
         store.set_compression(stream.config().compression == Compression::S2);
@@ -265,9 +262,9 @@ impl Recovery<'_> {
     fn append_behind(
         &self,
         mut behind: StreamSeq,
+        group: GroupId,
         store: &mut StreamStore,
         restoring: &mut Restoring,
-        append: &mut dyn FnMut(&MessageMeta, &mut Restoring) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let budget = self.stores.index_budget;
         let hot_bytes_max = budget.while_recovering(self.index_bytes);
@@ -276,7 +273,8 @@ impl Recovery<'_> {
             let is_full = store.walk_metas(behind, |metas| {
                 for meta in metas {
                     let meta = meta?;
-                    append(&meta, restoring)?;
+                    let appended = restoring.append(&meta);
+                    appended.map_err(|error| unusable(&self.state_file, group, &error))?;
                     behind = meta.seq;
                     if may_freeze && restoring.hot_index_bytes() > hot_bytes_max {
                         return Ok(true);
@@ -287,29 +285,7 @@ impl Recovery<'_> {
             if !is_full {
                 return Ok(());
             }
-            may_freeze = self.freeze_restoring(store, restoring);
-        }
-    }
-
-    /// `false` when there is no use in trying again.
-    fn freeze_restoring(&self, store: &mut StreamStore, restoring: &mut Restoring) -> bool {
-        let piece = freezing::piece(restoring.hot_messages());
-        let Some(draft) = piece.and_then(|messages| restoring.draft_table(messages)) else {
-            return false;
-        };
-        match store.write_table(draft.bytes()) {
-            Ok(source) => {
-                restoring.freeze(draft, source, &self.stores.tables);
-                true
-            }
-            Err(error) => {
-                let error = with_cause(&error);
-                tracing::warn!(
-                    error,
-                    "cannot write a table of an index; all of it stays in memory"
-                );
-                false
-            }
+            may_freeze = freeze(restoring, store, self.stores);
         }
     }
 
@@ -448,14 +424,7 @@ impl RecoveredStream {
         if self.stream.hot_index_bytes() <= stores.index_budget.while_recovering(others) {
             return;
         }
-        let frozen = freezing::freeze(&mut self.stream, &mut self.store, &stores.tables);
-        if let Err(error) = frozen {
-            let error = with_cause(&error);
-            tracing::warn!(
-                error,
-                "cannot write a table of an index; all of it stays in memory"
-            );
-        }
+        freeze(&mut self.stream, &mut self.store, stores);
     }
 
     /// Applies an entry again; `false` when it cannot be.
@@ -497,6 +466,19 @@ fn with_cause(error: &Error) -> String {
 }
 
 /// A checkpoint that was read and makes no sense.
+/// Freezes a piece of an index; `false` when there is no use in trying again. What stays in memory may have publishers
+/// refused.
+fn freeze(of: &mut impl Freeze, store: &mut StreamStore, stores: &Stores) -> bool {
+    freezing::freeze(of, store, &stores.tables).unwrap_or_else(|error| {
+        let error = with_cause(&error);
+        tracing::warn!(
+            error,
+            "cannot write a table of an index; all of it stays in memory"
+        );
+        false
+    })
+}
+
 fn unusable(file: &Path, group: GroupId, error: &dyn std::fmt::Display) -> Error {
     tracing::error!(%group, %error, "the checkpoint of a group cannot be used");
     Error::Damaged {

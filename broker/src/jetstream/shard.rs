@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::mem;
+use std::ops::RangeBounds;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use hitherto_cluster::{Committed, LogError};
 use hitherto_jetstream::api::ApiError;
-use hitherto_jetstream::{GroupId, Limits, StreamConfig, Unreadable, catch_unreadable};
+use hitherto_jetstream::{Freeze, GroupId, Limits, StreamConfig, Unreadable, catch_unreadable};
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
 use hitherto_storage::{Error, Manifest};
@@ -151,6 +152,7 @@ impl Shard {
             }
             self.ring_alarms();
             self.look_after_touched();
+            self.relieve_indexes(..);
             self.outlet.flush();
             self.parts.waiting_room.notify();
             self.write_behind();
@@ -217,7 +219,7 @@ impl Shard {
             replica.commit(entry, hands);
             replica.report_index();
         });
-        self.relieve_index();
+        self.relieve_indexes(group..=group);
     }
 
     fn fail(&mut self, group: GroupId, receipts: Vec<Receipt>, error: &LogError) {
@@ -464,9 +466,10 @@ impl Shard {
         }
     }
 
-    /// Moves parts of indexes into tables while all of them take most of what they may. Asked after every entry, so that
-    /// publishers are refused for the index only when no part of it is worth moving, or the disk refuses.
-    fn relieve_index(&mut self) {
+    /// Moves parts of these indexes into tables while all of the node's take most of what they may. Asked of a stream
+    /// after each of its entries, so that publishers are refused for the index only when no part of it is worth
+    /// moving, or the disk refuses; and of all after a round, since others may have to make room.
+    fn relieve_indexes(&mut self, groups: impl RangeBounds<GroupId>) {
         let used = self.parts.intake.index_bytes.load(Ordering::Relaxed);
         let budget = self.parts.stores.index_budget;
         let streams = || self.parts.directory.len() as u64;
@@ -478,7 +481,7 @@ impl Shard {
             return;
         }
         let mut is_frozen = false;
-        for replica in self.replicas.values_mut() {
+        for (_, replica) in self.replicas.range_mut(groups) {
             if replica.stream.hot_index_bytes() < share {
                 continue;
             }

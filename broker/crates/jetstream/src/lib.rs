@@ -62,5 +62,5 @@ pub use message::{MessageMeta, MetaPart, StoredMessage, message_bytes};
 pub use meta::*;
 pub use output::{ConsumerKey, Delivery, Outcome, Output, Republished, Status, Stored, Watch};
 pub use ranges::SeqRanges;
-pub use stream::{OpenTables, RestoreError, Restoring, Stream, StreamSnapshot};
+pub use stream::{Freeze, OpenTables, RestoreError, Restoring, Stream, StreamSnapshot};
 pub use surroundings::{Fetched, MessageLens, Surroundings};

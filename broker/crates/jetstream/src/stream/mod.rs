@@ -40,6 +40,7 @@ use self::consumers::Consumers;
 use self::dedupe::Dedupe;
 use self::lifetimes::Lifetimes;
 pub use self::snapshot::{OpenTables, RestoreError, Restoring, StreamSnapshot};
+pub use self::tables::Freeze;
 use crate::consumer::{Ack, Consumer, PullRequest};
 use crate::index::Index;
 use crate::output::{ConsumerKey, Output};

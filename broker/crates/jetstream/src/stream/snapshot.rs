@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::consumers::Consumers;
 use super::dedupe::{Dedupe, Remembered};
 use super::lifetimes::Lifetimes;
+use super::tables::Freeze;
 use super::{Stream, republish_of};
 use crate::consumer::{Consumer, ConsumerSnapshot};
 use crate::index::{Index, SavedTables, TableBytes, TableCache, TableDraft, Unreadable};
@@ -185,29 +186,6 @@ impl Restoring {
         Ok(())
     }
 
-    /// As [`Stream::hot_index_bytes`].
-    pub fn hot_index_bytes(&self) -> u64 {
-        self.index.as_ref().map_or(0, Index::hot_bytes)
-    }
-
-    /// As [`Stream::hot_messages`].
-    pub fn hot_messages(&self) -> u64 {
-        self.index.as_ref().map_or(0, Index::hot_messages)
-    }
-
-    /// As [`Stream::draft_table`], but `None` too while the messages are those behind tables that were saved.
-    pub fn draft_table(&self, messages_max: usize) -> Option<TableDraft> {
-        let index = self.index.as_ref().filter(|_| !self.has_saved_tables)?;
-        index.draft_table(messages_max, |seq| self.lifetimes.get(seq))
-    }
-
-    /// As [`Stream::freeze`].
-    pub fn freeze(&mut self, draft: TableDraft, source: Arc<dyn TableBytes>, cache: &TableCache) {
-        if let Some(index) = &mut self.index {
-            index.freeze(draft, source, cache);
-        }
-    }
-
     /// All messages were added: the stream.
     pub fn finish(self) -> Stream {
         let Self {
@@ -246,6 +224,28 @@ impl Restoring {
             seq,
             after: self.index.as_ref().map_or(StreamSeq(0), Index::last_seq),
             last: self.snapshot.last_seq,
+        }
+    }
+}
+
+impl Freeze for Restoring {
+    fn hot_index_bytes(&self) -> u64 {
+        self.index.as_ref().map_or(0, Index::hot_bytes)
+    }
+
+    fn hot_messages(&self) -> u64 {
+        self.index.as_ref().map_or(0, Index::hot_messages)
+    }
+
+    /// `None` too while the messages are those behind tables that were saved.
+    fn draft_table(&self, messages_max: usize) -> Option<TableDraft> {
+        let index = self.index.as_ref().filter(|_| !self.has_saved_tables)?;
+        index.draft_table(messages_max, |seq| self.lifetimes.get(seq))
+    }
+
+    fn freeze(&mut self, draft: TableDraft, source: Arc<dyn TableBytes>, cache: &TableCache) {
+        if let Some(index) = &mut self.index {
+            index.freeze(draft, source, cache);
         }
     }
 }

@@ -5,34 +5,47 @@ use std::sync::Arc;
 use super::Stream;
 use crate::index::{MergedTable, TableBytes, TableCache, TableDraft, TableMerge};
 
-impl Stream {
-    /// Drafts a table of the oldest messages the index has in memory, so many at most; `None` when there are none.
-    /// Its bytes are to be written, and then given to [`Stream::freeze`] before anything else happens to the
-    /// stream.
-    pub fn draft_table(&self, messages_max: usize) -> Option<TableDraft> {
-        let lifetime = |seq| self.lifetimes.get(seq);
-        self.index.draft_table(messages_max, lifetime)
-    }
-
-    /// How much memory the messages take that [`Stream::draft_table`] may draft, in bytes.
-    pub fn hot_index_bytes(&self) -> u64 {
-        self.index.hot_bytes()
-    }
+/// What has its newer messages in memory and may move the oldest of them into a table: a stream, also while it
+/// is being built again.
+pub trait Freeze {
+    /// How much memory the messages take that [`Freeze::draft_table`] may draft, in bytes.
+    fn hot_index_bytes(&self) -> u64;
 
     /// How many messages there are whose index is in memory.
-    pub fn hot_messages(&self) -> u64 {
-        self.index.hot_messages()
-    }
+    fn hot_messages(&self) -> u64;
+
+    /// Drafts a table of the oldest messages the index has in memory, so many at most; `None` when there are none.
+    /// Its bytes are to be written, and then given to [`Freeze::freeze`] before anything else happens here.
+    fn draft_table(&self, messages_max: usize) -> Option<TableDraft>;
 
     /// Puts a table that was drafted and written, and can be read from `source`, in the place of its messages in
     /// memory.
     ///
     /// # Panics
-    /// When the stream has changed since it was drafted.
-    pub fn freeze(&mut self, draft: TableDraft, source: Arc<dyn TableBytes>, cache: &TableCache) {
-        self.index.freeze(draft, source, cache);
+    /// When something has changed since it was drafted.
+    fn freeze(&mut self, draft: TableDraft, source: Arc<dyn TableBytes>, cache: &TableCache);
+}
+
+impl Freeze for Stream {
+    fn hot_index_bytes(&self) -> u64 {
+        self.index.hot_bytes()
     }
 
+    fn hot_messages(&self) -> u64 {
+        self.index.hot_messages()
+    }
+
+    fn draft_table(&self, messages_max: usize) -> Option<TableDraft> {
+        let lifetime = |seq| self.lifetimes.get(seq);
+        self.index.draft_table(messages_max, lifetime)
+    }
+
+    fn freeze(&mut self, draft: TableDraft, source: Arc<dyn TableBytes>, cache: &TableCache) {
+        self.index.freeze(draft, source, cache);
+    }
+}
+
+impl Stream {
     /// Begins to make one table of several that are small or partly dead; `None` when that is not worth it, or one is
     /// under way. [`TableMerge::run`] may happen anywhere; it ends with [`Stream::finish_merge`].
     pub fn begin_merge(&mut self) -> Option<TableMerge> {

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use hitherto_jetstream::command::Append;
 use hitherto_jetstream::{
-    Command, LogIndex, Output, Restoring, Selection, Stream, StreamConfig, StreamSnapshot,
-    catch_unreadable,
+    Command, Freeze as _, LogIndex, Output, Restoring, Selection, Stream, StreamConfig,
+    StreamSnapshot, catch_unreadable,
 };
 use hitherto_platform::FaultyDisk;
 use hitherto_protocol::{Subject, SubjectFilter, Timestamp};

@@ -10,7 +10,7 @@ use super::writer::{TableWriter, new_keys};
 use crate::{MessageMeta, StreamSeq};
 
 /// A table to be written: its bytes first, then
-/// [`Stream::freeze`](crate::Stream::freeze).
+/// [`Freeze::freeze`](crate::Freeze::freeze).
 pub struct TableDraft {
     bytes: Vec<u8>,
     shape: Shape,
