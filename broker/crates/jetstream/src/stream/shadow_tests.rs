@@ -9,6 +9,7 @@ use hitherto_protocol::{Subject, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
+use super::tests::pull_of;
 use super::*;
 use crate::ack_subject::{AckKind, AckSubject};
 use crate::command::{Append, Command, Control, Purge, PutAction, PutConsumer};
@@ -237,15 +238,7 @@ impl World {
                 keep: None,
             }))),
             Step::Pull(who, batch) => {
-                let request = PullRequest {
-                    reply: Subject::new("inbox").unwrap(),
-                    batch: *batch,
-                    max_bytes: None,
-                    expires: Some(Duration::from_secs(5)),
-                    no_wait: false,
-                    idle_heartbeat: None,
-                    priority_fault: None,
-                };
+                let request = pull_of(*batch);
                 self.owner.handle_pull(at, NAMES[*who], request);
             }
             Step::Answer(nth, kind, waits) => self.answer(*nth, kind, *waits),

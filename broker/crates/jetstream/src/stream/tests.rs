@@ -140,15 +140,7 @@ impl World {
                 keep: *keep,
             }))),
             Step::Pull { batch } => {
-                let request = PullRequest {
-                    reply: Subject::new("inbox").unwrap(),
-                    batch: *batch,
-                    max_bytes: None,
-                    expires: Some(Duration::from_secs(5)),
-                    no_wait: false,
-                    idle_heartbeat: None,
-                    priority_fault: None,
-                };
+                let request = pull_of(*batch);
                 assert!(self.stream.handle_pull(self.now, "c", request));
             }
             Step::Ack { nth } => self.answer(*nth, AckKind::Ack),
@@ -285,6 +277,19 @@ fn new_stream() -> Stream {
         config.checked(&Limits::default()).unwrap(),
         Timestamp::UNIX_EPOCH,
     )
+}
+
+/// A request that waits for so many messages.
+pub(super) fn pull_of(batch: u64) -> PullRequest {
+    PullRequest {
+        reply: Subject::new("inbox").unwrap(),
+        batch,
+        max_bytes: None,
+        expires: Some(Duration::from_secs(5)),
+        no_wait: false,
+        idle_heartbeat: None,
+        priority_fault: None,
+    }
 }
 
 fn subject_of(number: u8) -> Subject {

@@ -8,6 +8,7 @@ use hitherto_platform::{FaultyDisk, SeededEntropy};
 use proptest::prelude::*;
 use proptest::sample;
 
+use super::tests::wal_entries;
 use super::*;
 
 const DIR: &str = "/store/wal";
@@ -113,15 +114,7 @@ impl World {
             let group = u32::from(byte % 3);
             entries.push((group, self.appended, vec![byte; *size]));
         }
-        let refs: Vec<_> = entries
-            .iter()
-            .map(|(group, index, body)| WalEntry {
-                group: GroupId(*group),
-                index: LogIndex(*index),
-                body,
-            })
-            .collect();
-        match self.wal().append(&refs) {
+        match self.wal().append(&wal_entries(&entries)) {
             Ok(position) => {
                 assert!(!self.is_dead, "a log that failed acknowledges nothing");
                 let kept = entries.into_iter().map(|(group, index, body)| Kept {

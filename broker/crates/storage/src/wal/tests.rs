@@ -45,15 +45,16 @@ fn appended(index: u64) -> Appended {
 }
 
 fn append(wal: &mut Wal, entries: &[Appended]) -> Result<WalPosition, Error> {
-    let entries: Vec<_> = entries
-        .iter()
-        .map(|(group, index, body)| WalEntry {
-            group: GroupId(*group),
-            index: LogIndex(*index),
-            body,
-        })
-        .collect();
-    wal.append(&entries)
+    wal.append(&wal_entries(entries))
+}
+
+pub(super) fn wal_entries(entries: &[Appended]) -> Vec<WalEntry<'_>> {
+    let entries = entries.iter().map(|(group, index, body)| WalEntry {
+        group: GroupId(*group),
+        index: LogIndex(*index),
+        body,
+    });
+    entries.collect()
 }
 
 fn logs(disk: &FaultyDisk) -> Vec<u64> {
