@@ -99,7 +99,7 @@ impl Opening {
 impl Question {
     /// Answers it; an error when the stream is offline or has gone since it was asked.
     pub(crate) fn answer(
-        self,
+        &self,
         replica: Result<&Replica, ApiError>,
         now: Timestamp,
         outlet: &mut Outlet,
@@ -107,11 +107,11 @@ impl Question {
         match self {
             Self::Created(receipt) => {
                 let info = replica.map(|replica| changes::stream_info(replica, now));
-                changes::accept(&receipt, info, outlet);
+                changes::accept(receipt, info, outlet);
             }
             Self::Listed(listing, place) => {
                 let info = replica.ok().map(|replica| replica.info(now));
-                listing.fill(place, info, outlet);
+                listing.fill(*place, info, outlet);
             }
         }
     }

@@ -251,9 +251,13 @@ impl Shard {
             services::stream_is_gone(&call, error, &mut self.outlet);
             return;
         }
-        self.with_replica(group, |replica, hands| {
-            services::handle(replica, call, hands)
+        let serves = self.with_replica(group, |replica, hands| {
+            services::handle(replica, &call, hands);
         });
+        if !serves {
+            let error = self.parts.directory.why_missing(group);
+            services::stream_is_gone(&call, error, &mut self.outlet);
+        }
     }
 
     /// Whether a stream exists is for the meta group to say; what its consumers need is known here.
@@ -294,6 +298,7 @@ impl Shard {
                 let answered = catch_unreadable(|| question.answer(replica, now, outlet));
                 if let Err(error) = answered {
                     self.take_offline(group, &error);
+                    question.answer(Err(self.why_missing(group)), now, &mut self.outlet);
                 }
             }
             StreamOrder::Delete(group, receipt) => {
@@ -627,14 +632,25 @@ impl Shard {
         answer.send(()).ok();
     }
 
-    fn with_replica(&mut self, group: GroupId, act: impl FnOnce(&mut Replica, &mut Hands<'_>)) {
+    /// Does something with a stream; `false` when there is none, or none any more because its index cannot be read.
+    fn with_replica(
+        &mut self,
+        group: GroupId,
+        act: impl FnOnce(&mut Replica, &mut Hands<'_>),
+    ) -> bool {
         let Some(replica) = self.replicas.get_mut(&group) else {
-            return;
+            return false;
         };
         let hands = &mut hands(&self.parts, &mut self.outlet);
         match catch_unreadable(|| act(replica, hands)) {
-            Ok(()) => self.touch(group),
-            Err(error) => self.take_offline(group, &error),
+            Ok(()) => {
+                self.touch(group);
+                true
+            }
+            Err(error) => {
+                self.take_offline(group, &error);
+                false
+            }
         }
     }
 

@@ -63,66 +63,66 @@ impl StreamCall {
 }
 
 /// Answers a request, or proposes what it asks for.
-pub(crate) fn handle(replica: &mut Replica, call: StreamCall, hands: &mut Hands<'_>) {
+pub(crate) fn handle(replica: &mut Replica, call: &StreamCall, hands: &mut Hands<'_>) {
     let StreamCall { api, request } = call;
     match api {
-        StreamApi::Next(consumer) => consumers::pull(replica, &consumer, &request, hands),
+        StreamApi::Next(consumer) => consumers::pull(replica, consumer, request, hands),
         StreamApi::DirectGet(subject) => {
-            direct_get::answer(replica, subject.as_deref(), &request, hands.outlet);
+            direct_get::answer(replica, subject.as_deref(), request, hands.outlet);
         }
         StreamApi::Info => {
-            let info = info(replica, &request, hands.now);
+            let info = info(replica, request, hands.now);
             hands
                 .outlet
                 .answer(ResponseKind::StreamInfo, &request.asker, info);
         }
         StreamApi::MessageGet => {
-            let message = messages::get(replica, &request);
+            let message = messages::get(replica, request);
             hands
                 .outlet
                 .answer(ResponseKind::MsgGet, &request.asker, message);
         }
         StreamApi::ConsumerNames => {
-            let names = consumers::names(replica, &request);
+            let names = consumers::names(replica, request);
             hands
                 .outlet
                 .answer(ResponseKind::ConsumerNames, &request.asker, names);
         }
         StreamApi::ConsumerList => {
-            let list = consumers::list(replica, &request, hands.now);
+            let list = consumers::list(replica, request, hands.now);
             hands
                 .outlet
                 .answer(ResponseKind::ConsumerList, &request.asker, list);
         }
         StreamApi::ConsumerInfo(consumer) => {
-            let info = consumers::info(replica, &consumer, &request, hands.now);
+            let info = consumers::info(replica, consumer, request, hands.now);
             hands
                 .outlet
                 .answer(ResponseKind::ConsumerInfo, &request.asker, info);
         }
         StreamApi::Purge => {
-            let purge = purge(&request);
-            propose(replica, ApiChange::Purge, &request, purge, hands);
+            let purge = purge(request);
+            propose(replica, ApiChange::Purge, request, purge, hands);
         }
         StreamApi::MessageDelete => {
-            let delete = messages::delete(&request);
-            propose(replica, ApiChange::MessageDelete, &request, delete, hands);
+            let delete = messages::delete(request);
+            propose(replica, ApiChange::MessageDelete, request, delete, hands);
         }
         StreamApi::ConsumerCreate(target) => {
-            let create = consumers::create(replica, target, &request, hands);
-            propose(replica, ApiChange::ConsumerCreate, &request, create, hands);
+            let create = consumers::create(replica, target.clone(), request, hands);
+            propose(replica, ApiChange::ConsumerCreate, request, create, hands);
         }
         StreamApi::ConsumerDelete(consumer) => {
-            let delete = consumers::delete(replica, consumer, &request, hands.now);
-            propose(replica, ApiChange::ConsumerDelete, &request, delete, hands);
+            let delete = consumers::delete(replica, consumer.clone(), request, hands.now);
+            propose(replica, ApiChange::ConsumerDelete, request, delete, hands);
         }
         StreamApi::ConsumerPause(consumer) => {
-            let pause = consumers::pause(replica, consumer, &request, hands.now);
-            propose(replica, ApiChange::ConsumerPause, &request, pause, hands);
+            let pause = consumers::pause(replica, consumer.clone(), request, hands.now);
+            propose(replica, ApiChange::ConsumerPause, request, pause, hands);
         }
         StreamApi::ConsumerReset(consumer) => {
-            let reset = consumers::reset(replica, consumer, &request, hands.now);
-            propose(replica, ApiChange::ConsumerReset, &request, reset, hands);
+            let reset = consumers::reset(replica, consumer.clone(), request, hands.now);
+            propose(replica, ApiChange::ConsumerReset, request, reset, hands);
         }
     }
 }
