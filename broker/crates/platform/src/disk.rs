@@ -157,6 +157,14 @@ pub trait DiskFile: Send + Sync + Debug {
     /// After any error the unsynced bytes are lost, see the contract at the head of the module.
     fn sync_data(&self) -> io::Result<()>;
 
+    /// Has later reads come from the drive. A sync that failed in an earlier life of the process leaves bytes in the
+    /// machine's memory that read back, count as synced and are not on the drive. What was written and not synced yet
+    /// still reads back.
+    ///
+    /// # Errors
+    /// As the operating system.
+    fn forget_cached(&self) -> io::Result<()>;
+
     /// Returns the length in bytes.
     ///
     /// # Errors

@@ -284,6 +284,9 @@ fn open_database(
         // redb would take an empty file for a new database.
         return Err(Error::damaged(path, 0, "the checkpoint database is empty"));
     }
+    // What a sync that failed should have saved, in this life or an earlier one, reads back and is not on the drive.
+    file.forget_cached()
+        .map_err(|error| Error::io("read anew", path, error))?;
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     // A plain open trusts the file and may panic on damage. The file is small: megabytes.

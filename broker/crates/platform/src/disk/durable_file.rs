@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::OFlags;
 
+use super::real::forget_cached;
 use super::{DURABLE_WRITE_ALIGN, DiskFile};
 
 #[derive(Debug)]
@@ -96,6 +97,10 @@ impl DiskFile for DurableFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.later.sync_data()
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        forget_cached(&self.cached)
     }
 
     fn len(&self) -> io::Result<u64> {

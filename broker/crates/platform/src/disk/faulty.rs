@@ -15,7 +15,8 @@
 //!   every call fails until `crash` or `crash_torn`.
 //! * **Full** ([`FaultyDisk::set_capacity`]): a growing write keeps what fits, then `StorageFull`.
 //! * **Failed sync** ([`FaultyDisk::fail_sync`]): one `sync_data` fails; what it should have synced
-//!   reads back until the crash and is gone after it, even if later syncs of the file succeed.
+//!   reads back until the crash, or until somebody has the [cache forgotten](DiskFile::forget_cached), and is gone
+//!   after it, even if later syncs of the file succeed.
 //! * **Failed write** ([`FaultyDisk::fail_write`]): one write keeps a part and fails.
 //! * **Any other error** ([`FaultyDisk::arm`]): chosen calls fail with an error of the operating system, such
 //!   as "too many open files".
@@ -457,6 +458,11 @@ impl DiskFile for FaultyFile {
         }
         state.inode_mut(self.inode)?.sync();
         state.counters.syncs += 1;
+        Ok(())
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        self.state()?.inode_mut(self.inode)?.forget_cached();
         Ok(())
     }
 

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use rustix::fs::Advice;
+
 use super::durable_file::DurableFile;
 use super::{DirEntry, Disk, DiskDir, DiskFile, DiskLock, OpenMode};
 
@@ -128,6 +130,10 @@ impl DiskFile for RealFile {
         self.file.sync_data()
     }
 
+    fn forget_cached(&self) -> io::Result<()> {
+        forget_cached(&self.file)
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
@@ -135,6 +141,11 @@ impl DiskFile for RealFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
     }
+}
+
+/// Pages that are clean are dropped, those of a failed sync among them.
+pub(super) fn forget_cached(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fadvise(file, 0, None, Advice::DontNeed)?)
 }
 
 #[derive(Debug)]
@@ -192,6 +203,10 @@ mod tests {
         let mut buf = [0; 11];
         file.read_exact_at(&mut buf, 0).unwrap();
         assert_eq!(&buf, b"hello world");
+        file.write_at(b"W", 6).unwrap();
+        file.forget_cached().unwrap();
+        file.read_exact_at(&mut buf, 0).unwrap();
+        assert_eq!(&buf, b"hello World");
         assert_eq!(
             file.read_exact_at(&mut buf, 1).unwrap_err().kind(),
             io::ErrorKind::UnexpectedEof

@@ -240,3 +240,34 @@ fn after_a_failed_sync_it_is_not() {
         assert!(matches!(error, Error::Poisoned { .. }), "{error:?}");
     }
 }
+
+/// The process dies of the failed sync and the machine goes on, so that what was not saved still reads back. Nothing
+/// may be built on it: it is gone with the next power cut.
+#[test]
+fn what_a_failed_sync_left_in_memory_is_no_ground_for_later_checkpoints() {
+    for syncs in 0..6 {
+        let disk = FaultyDisk::new();
+        let mut checkpoints = open(&disk).unwrap();
+        checkpoints.save(GroupId(1), &checkpoint(1, 9_000)).unwrap();
+        disk.fail_sync(syncs);
+        let mut acked = 1;
+        while checkpoints
+            .save(GroupId(1), &checkpoint(acked + 1, 9_000))
+            .is_ok()
+        {
+            acked += 1;
+        }
+        disk.kill();
+        drop(checkpoints);
+        let mut checkpoints = open(&disk).unwrap();
+        let mut expected = load(&checkpoints);
+        let applied = expected[&1].applied.0;
+        assert!(applied == acked || applied == acked + 1, "sync {syncs}");
+        checkpoints.save(GroupId(2), &checkpoint(7, 100)).unwrap();
+        expected.insert(2, checkpoint(7, 100));
+        disk.crash();
+        drop(checkpoints);
+        let checkpoints = open(&disk).unwrap_or_else(|error| panic!("sync {syncs}: {error}"));
+        assert_eq!(load(&checkpoints), expected, "sync {syncs}");
+    }
+}

@@ -69,6 +69,16 @@ impl Inode {
         self.lost.append(&mut self.unsynced);
     }
 
+    /// Shows what is on the drive of the sectors whose sync failed. One that was written again since is not among
+    /// them.
+    pub(super) fn forget_cached(&mut self) {
+        for (sector, durable) in std::mem::take(&mut self.lost) {
+            let start = (sector * SECTOR_BYTES).min(self.content.len());
+            let end = (start + SECTOR_BYTES).min(self.content.len());
+            self.content[start..end].copy_from_slice(&durable[..end - start]);
+        }
+    }
+
     pub(super) fn flip_bit(&mut self, offset: u64, bit: u8) -> io::Result<()> {
         let at = index(offset);
         *self

@@ -120,6 +120,25 @@ fn failed_sync_loses_the_bytes_for_good_though_a_later_one_succeeds() {
 }
 
 #[test]
+fn what_a_failed_sync_lost_is_seen_when_the_cache_is_forgotten() {
+    let disk = disk_with_dir();
+    let file = create(&disk, "/d/a");
+    disk.sync_dir(Path::new("/d")).unwrap();
+    file.write_at(&[1; 1536], 0).unwrap();
+    file.sync_data().unwrap();
+    file.write_at(&[2; 1024], 0).unwrap();
+    disk.fail_sync(0);
+    assert!(file.sync_data().is_err());
+    file.write_at(&[3; 1024], 512).unwrap();
+    file.forget_cached().unwrap();
+    let seen = [[1; 512], [3; 512], [3; 512]].concat();
+    assert_eq!(content(&disk, "/d/a"), seen);
+    file.sync_data().unwrap();
+    disk.crash();
+    assert_eq!(content(&disk, "/d/a"), seen);
+}
+
+#[test]
 fn full_disk_keeps_the_part_that_fits() {
     let disk = disk_with_dir();
     let file = create(&disk, "/d/a");
