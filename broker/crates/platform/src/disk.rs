@@ -11,6 +11,7 @@
 mod durable_file;
 mod faulty;
 mod overlay;
+mod page_cache;
 mod real;
 
 use std::ffi::OsString;

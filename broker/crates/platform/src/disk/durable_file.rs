@@ -12,8 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::OFlags;
 
-use super::real::forget_cached;
-use super::{DURABLE_WRITE_ALIGN, DiskFile};
+use super::{DURABLE_WRITE_ALIGN, DiskFile, page_cache};
 
 #[derive(Debug)]
 pub(super) struct DurableFile {
@@ -100,7 +99,7 @@ impl DiskFile for DurableFile {
     }
 
     fn forget_cached(&self) -> io::Result<()> {
-        forget_cached(&self.cached)
+        page_cache::forget(&self.cached)
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -5,10 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::Advice;
-
 use super::durable_file::DurableFile;
-use super::{DirEntry, Disk, DiskDir, DiskFile, DiskLock, OpenMode};
+use super::{DirEntry, Disk, DiskDir, DiskFile, DiskLock, OpenMode, page_cache};
 
 /// The file system of the operating system (Unix).
 #[derive(Debug, Clone, Copy, Default)]
@@ -131,7 +129,7 @@ impl DiskFile for RealFile {
     }
 
     fn forget_cached(&self) -> io::Result<()> {
-        forget_cached(&self.file)
+        page_cache::forget(&self.file)
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -141,11 +139,6 @@ impl DiskFile for RealFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
     }
-}
-
-/// Pages that are clean are dropped, those of a failed sync among them.
-pub(super) fn forget_cached(file: &File) -> io::Result<()> {
-    Ok(rustix::fs::fadvise(file, 0, None, Advice::DontNeed)?)
 }
 
 #[derive(Debug)]
