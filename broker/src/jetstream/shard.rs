@@ -171,9 +171,11 @@ impl Shard {
             Input::Flow(group, flow) => {
                 self.with_replica(group, |replica, _| services::handle_flow(replica, &flow));
             }
-            Input::Interest(group, consumer) => self.with_replica(group, |replica, hands| {
-                replica.look_for_interest(&consumer, hands.now);
-            }),
+            Input::Interest(group, consumer) => {
+                self.with_replica(group, |replica, hands| {
+                    replica.look_for_interest(&consumer, hands.now);
+                });
+            }
             Input::Meta(call) => {
                 self.with_meta(|meta, hands| services::handle_meta(meta, *call, hands))
             }
