@@ -15,26 +15,18 @@ use hitherto_jetstream::{Command, GroupId, Limits, Meta};
 use hitherto_platform::{Clock, Disk, Entropy};
 use hitherto_storage::Error;
 
-use super::capture::Intake;
-use super::checkpointer::{Activity, Checkpointer, CheckpointerThread};
-use super::commits::{ToShards, shard_of};
-use super::damage::DamageReport;
-use super::directory::Directory;
-use super::freezing::IndexBudget;
-use super::input::{Input, ShardQueue};
-use super::keeper::{Keeper, KeeperOptions, KeeperThread};
-use super::meta_owner::MetaOwner;
-use super::offline::OfflineStream;
-use super::order::{self, StreamOrder};
-use super::outlet::{ApiFigures, Outlet};
-use super::quota::Quota;
-use super::receipt::Receipt;
+use super::files::{IndexBudget, Reserve, Stores};
+use super::keeping::{
+    Activity, Checkpointer, CheckpointerThread, Keeper, KeeperOptions, KeeperThread,
+};
+use super::orders::{Input, ShardQueue};
 use super::recovery::{self, Recovered, RecoveredStream};
-use super::replica::Record;
-use super::reserve::Reserve;
-use super::room::{self, WaitingRoom};
-use super::shard::{Shard, ShardParts};
-use super::stores::Stores;
+use super::replicas::{DamageReport, Record};
+use super::shards::{MetaOwner, Shard, ShardParts, StreamOrder, order};
+use super::taking::{
+    Directory, Intake, OfflineStream, Quota, ToShards, WaitingRoom, room, shard_of,
+};
+use super::telling::{ApiFigures, Outlet, Receipt};
 use crate::pubsub::{Router, SubscriptionKey};
 use crate::services::{self, Auditor};
 

@@ -24,13 +24,10 @@ use hitherto_storage::{
     Checkpoint, Checkpoints, Entry, Error, StreamStore, Wal, WalOptions, WalPosition, WalRange,
 };
 
-use super::freezing;
-use super::offline::{LOG_START, OfflineStream};
-use super::replica::keep_body;
-use super::shard::TAIL_BYTES_MAX;
-use super::state_record;
-use super::stores::Stores;
-use super::stream_dirs;
+use super::files::{Stores, freezing, state_record, stream_dirs};
+use super::replicas::keep_body;
+use super::shards::TAIL_BYTES_MAX;
+use super::taking::{LOG_START, OfflineStream};
 
 /// The node as its files have it.
 pub(crate) struct Recovered {

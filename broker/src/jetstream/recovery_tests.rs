@@ -7,8 +7,8 @@ use hitherto_platform::{Disk, FaultyDisk, SeededEntropy};
 use hitherto_protocol::Subject;
 use hitherto_storage::WalEntry;
 
-use super::super::replica::configure;
-use super::super::state_record::StateSnapshot;
+use super::super::files::StateSnapshot;
+use super::super::replicas::configure;
 use super::*;
 
 const DIR: &str = "/node";

@@ -15,10 +15,10 @@ use hitherto_protocol::Timestamp;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::directory::{StreamEntry, Usage};
 use super::engine::JetStream;
-use super::input::Input;
-use super::replica::Replica;
+use super::orders::Input;
+use super::replicas::Replica;
+use super::taking::{StreamEntry, Usage};
 
 /// A shard that has not answered for so long counts as silent: 2 s.
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(2);
@@ -159,7 +159,7 @@ impl JetStream {
         let mut faults: Vec<_> = self.log.ended().map(Fault::Log).into_iter().collect();
         let ended = self.ended_shards();
         faults.extend(ended.iter().copied().map(Fault::ShardEnded));
-        let ask = |(number, shard): (usize, &Arc<super::input::ShardQueue>)| {
+        let ask = |(number, shard): (usize, &Arc<super::orders::ShardQueue>)| {
             let (answer, answered) = oneshot::channel();
             shard.push(Input::Watch(Watch::Life(answer)));
             (number, answered)

@@ -8,13 +8,11 @@ use hitherto_jetstream::{GroupId, LogIndex, Stream, StreamConfig};
 use hitherto_protocol::Timestamp;
 use hitherto_storage::StreamStore;
 
-use super::capture::Captured;
-use super::directory::StreamEntry;
-use super::input::ShardQueue;
-use super::outlet::Outlet;
-use super::receipt::{ApiReceipt, Receipt};
-use super::replica::{Hands, Replica};
 use super::shard::ShardParts;
+use crate::jetstream::orders::ShardQueue;
+use crate::jetstream::replicas::{Hands, Replica};
+use crate::jetstream::taking::{Captured, StreamEntry};
+use crate::jetstream::telling::{ApiReceipt, Outlet, Receipt};
 use crate::services::{Listing, StreamAction, changes, tell_stream};
 
 /// An order of the meta group's owner.

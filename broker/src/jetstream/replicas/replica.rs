@@ -22,21 +22,15 @@ use hitherto_storage::{
     StreamStore,
 };
 
-use super::capture::Captured;
 use super::damage::{Damage, DamageReport};
-use super::directory::StreamEntry;
 use super::fetcher::{self, Fetcher};
-use super::freezing;
-use super::input::{Input, ShardQueue};
-use super::keeper::KeepWork;
-use super::outlet::Outlet;
-use super::pub_ack::PubAckForm;
-use super::receipt::{Receipt, failure_error, refusal_error};
 use super::relaxation::{Relaxation, Step};
-use super::reserve::Reserve;
-use super::state_record::StateSnapshot;
-use super::stores::Stores;
 use super::unreadable::Unreadable;
+use crate::jetstream::files::{Reserve, StateSnapshot, Stores, freezing};
+use crate::jetstream::keeping::KeepWork;
+use crate::jetstream::orders::{Input, ShardQueue};
+use crate::jetstream::taking::{Captured, StreamEntry};
+use crate::jetstream::telling::{Outlet, PubAckForm, Receipt, failure_error, refusal_error};
 use crate::pubsub::{HeldAnswer, InterestWatch, Message};
 use crate::services::changes;
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use hitherto_cluster::{Commits, Committed, LogError};
 use hitherto_jetstream::GroupId;
 
-use super::checkpointer::Activity;
-use super::input::{Input, ShardQueue};
-use super::receipt::Receipt;
 use super::room::WaitingRoom;
+use crate::jetstream::keeping::Activity;
+use crate::jetstream::orders::{Input, ShardQueue};
+use crate::jetstream::telling::Receipt;
 
 /// Runs on the lane. Groups belong to shards by their number.
 pub(crate) struct ToShards {

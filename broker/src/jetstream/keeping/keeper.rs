@@ -21,9 +21,9 @@ use hitherto_storage::{
 };
 
 use super::checkpointer::Activity;
-use super::commits::shard_of;
-use super::input::{Input, ShardQueue};
-use super::reserve::Reserve;
+use crate::jetstream::files::Reserve;
+use crate::jetstream::orders::{Input, ShardQueue};
+use crate::jetstream::taking::shard_of;
 
 /// How fast the keeper reads and writes: 16 MiB a second.
 pub const KEEPER_BYTES_PER_SECOND: u64 = 16 * 1024 * 1024;

@@ -21,21 +21,17 @@ use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
 use hitherto_storage::{Error, Manifest};
 
-use super::capture::Intake;
-use super::checkpointer::{Activity, CheckpointOrder, Described, GroupCheckpoint};
-use super::damage::DamageReport;
-use super::directory::Directory;
-use super::input::{Input, ShardQueue};
-use super::keeper::{KeepOrder, KeeperBell, Kept};
 use super::meta_owner::MetaOwner;
-use super::offline::{LOG_START, OfflineStream};
 use super::order::{self, Opening, StreamOrder};
-use super::outlet::{ApiFigures, Outlet};
-use super::receipt::{self, Receipt};
-use super::replica::{Hands, Replica, configure};
-use super::room::WaitingRoom;
-use super::stores::Stores;
-use super::watch::Watch;
+use crate::jetstream::files::Stores;
+use crate::jetstream::keeping::{
+    Activity, CheckpointOrder, Described, GroupCheckpoint, KeepOrder, KeeperBell, Kept,
+};
+use crate::jetstream::orders::{Input, ShardQueue};
+use crate::jetstream::replicas::{DamageReport, Hands, Replica, configure};
+use crate::jetstream::taking::{Directory, Intake, LOG_START, OfflineStream, WaitingRoom};
+use crate::jetstream::telling::{ApiFigures, Outlet, Receipt, receipt};
+use crate::jetstream::watch::Watch;
 use crate::services::{self, MetaCall, StreamAck, StreamCall};
 
 /// Bytes of one stream in memory at which they are written to its segments: 8 MiB.

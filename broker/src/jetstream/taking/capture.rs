@@ -17,12 +17,10 @@ use hitherto_platform::{Clock, Entropy};
 use hitherto_protocol::{Headers, Subject, SubjectFilter, SubjectTransform, Timestamp};
 
 use super::directory::StreamEntry;
-use super::input::Input;
-use super::outlet::Outlet;
-use super::pub_ack::PubAckForm;
 use super::quota::Quota;
-use super::receipt::{Receipt, refusal_error};
-use super::reserve::Reserve;
+use crate::jetstream::files::Reserve;
+use crate::jetstream::orders::Input;
+use crate::jetstream::telling::{Outlet, PubAckForm, Receipt, refusal_error};
 use crate::pubsub::{Handler, HeldAnswer, Message, Origin, Router, SubscriptionKey, Target};
 use crate::services::{self, AbandonedBatch, Batches, Staged, StagedMessage};
 

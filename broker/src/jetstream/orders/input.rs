@@ -10,11 +10,10 @@ use hitherto_cluster::{Committed, LogError};
 use hitherto_jetstream::GroupId;
 use hitherto_storage::Manifest;
 
-use super::checkpointer::CheckpointOrder;
-use super::keeper::{KeepOrder, Kept};
-use super::order::StreamOrder;
-use super::receipt::Receipt;
-use super::watch::Watch;
+use crate::jetstream::keeping::{CheckpointOrder, KeepOrder, Kept};
+use crate::jetstream::shards::StreamOrder;
+use crate::jetstream::telling::Receipt;
+use crate::jetstream::watch::Watch;
 use crate::services::{MetaCall, StreamAck, StreamCall, StreamFlow};
 
 /// API calls and pulls that may wait for one shard: 10,000, as in nats-server. More are refused.

@@ -12,7 +12,7 @@ use hitherto_protocol::SubjectFilter;
 use hitherto_storage::WalPosition;
 
 use super::capture::Intake;
-use super::pub_ack::PubAckForm;
+use crate::jetstream::telling::PubAckForm;
 use crate::pubsub::{Handler, Message, Origin, SubscriptionKey, Target};
 
 /// What recovery could not open.

@@ -19,13 +19,10 @@ use hitherto_jetstream::{GroupId, LogIndex};
 use hitherto_platform::Disk;
 use hitherto_storage::{Checkpoint, Checkpoints, Error, Manifest, PendingCheckpoint, WalPosition};
 
-use super::commits::shard_of;
-use super::input::{Input, ShardQueue};
-use super::offline::LOG_START;
-use super::receipt::Receipt;
-use super::reserve::Reserve;
-use super::state_record::StateSnapshot;
-use super::stream_dirs;
+use crate::jetstream::files::{Reserve, StateSnapshot, stream_dirs};
+use crate::jetstream::orders::{Input, ShardQueue};
+use crate::jetstream::taking::{LOG_START, shard_of};
+use crate::jetstream::telling::Receipt;
 
 /// Bytes committed since the last checkpoint that bring the next one: 64 MiB.
 pub(crate) const CHECKPOINT_BYTES: usize = 64 * 1024 * 1024;

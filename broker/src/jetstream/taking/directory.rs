@@ -9,9 +9,9 @@ use hitherto_jetstream::api::ApiError;
 use hitherto_jetstream::{ByStorage, GroupId, Storage};
 
 use super::capture::Intake;
-use super::input::ShardQueue;
 use super::offline::{OfflineStream, Refusing};
-use super::refusals::Refusals;
+use crate::jetstream::orders::ShardQueue;
+use crate::jetstream::telling::Refusals;
 
 /// The streams of the node by name. Streams come and go with the orders of the meta group.
 #[derive(Default)]

@@ -13,14 +13,14 @@ use hitherto_jetstream::{
 };
 use hitherto_protocol::SubjectFilter;
 
-use super::checkpointer::GroupCheckpoint;
-use super::commits::shard_of;
-use super::input::{Input, ShardQueue};
 use super::order::{Opening, Question, StreamOrder};
-use super::receipt::{ApiChange, ApiReceipt, Receipt, failure_error, refusal_error};
-use super::replica::Hands;
 use super::shard::ShardParts;
-use super::state_record::StateSnapshot;
+use crate::jetstream::files::StateSnapshot;
+use crate::jetstream::keeping::GroupCheckpoint;
+use crate::jetstream::orders::{Input, ShardQueue};
+use crate::jetstream::replicas::Hands;
+use crate::jetstream::taking::shard_of;
+use crate::jetstream::telling::{ApiChange, ApiReceipt, Receipt, failure_error, refusal_error};
 use crate::services::{Asker, Listing, changes};
 
 /// The meta group's state machine and the way to the shards.
@@ -119,7 +119,7 @@ impl MetaOwner {
     /// Applies a committed entry and has the shards carry out what it decided.
     ///
     /// # Panics
-    /// When a record does not decode, see [`Replica::commit`](super::Replica::commit).
+    /// When a record does not decode, see [`Replica::commit`](crate::jetstream::Replica::commit).
     pub(crate) fn commit(&mut self, entry: Committed<Receipt>, hands: &mut Hands<'_>) {
         let mut receipts = entry.receipts.into_iter();
         for command in MetaCommand::decode_all(entry.body) {

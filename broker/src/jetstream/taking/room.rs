@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hitherto_cluster::Log;
 use tokio::sync::Notify;
 
-use super::input::ShardQueue;
-use super::receipt::Receipt;
+use crate::jetstream::orders::ShardQueue;
+use crate::jetstream::telling::Receipt;
 
 /// Where those wait for whom there is no room.
 #[derive(Debug, Default)]

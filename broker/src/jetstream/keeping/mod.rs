@@ -1,0 +1,17 @@
+//! The threads that look after the files.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `checkpointer` | [`Checkpointer`]: makes checkpoints and releases the log |
+//! | `keeper` | [`Keeper`]: verifies and rewrites segments, and merges tables |
+
+mod checkpointer;
+mod keeper;
+
+pub(super) use checkpointer::{
+    Activity, CheckpointOrder, Checkpointer, CheckpointerThread, Described, GroupCheckpoint,
+};
+pub use keeper::{
+    KEEPER_BYTES_PER_SECOND, KeeperOptions, REWRITE_INTERVAL, SCRUB_DELAY, SCRUB_INTERVAL,
+};
+pub(super) use keeper::{KeepOrder, KeepWork, Keeper, KeeperBell, KeeperThread, Kept};
