@@ -16,16 +16,12 @@ use hitherto_platform::{Clock, Disk, Entropy};
 use hitherto_storage::Error;
 
 use super::files::{IndexBudget, Reserve, Stores};
-use super::keeping::{
-    Activity, Checkpointer, CheckpointerThread, Keeper, KeeperOptions, KeeperThread,
-};
-use super::orders::{Input, ShardQueue};
+use super::keeping::{Checkpointer, CheckpointerThread, Keeper, KeeperOptions, KeeperThread};
+use super::orders::{Activity, Input, ShardQueue, ShardQueues, StreamOrder};
 use super::recovery::{self, Recovered, RecoveredStream};
 use super::replicas::{DamageReport, Record};
-use super::shards::{MetaOwner, Shard, ShardParts, StreamOrder, order};
-use super::taking::{
-    Directory, Intake, OfflineStream, Quota, ToShards, WaitingRoom, room, shard_of,
-};
+use super::shards::{MetaOwner, Shard, ShardParts, open_stream};
+use super::taking::{Directory, Intake, OfflineStream, Quota, ToShards, WaitingRoom, room};
 use super::telling::{ApiFigures, Outlet, Receipt};
 use crate::pubsub::{Router, SubscriptionKey};
 use crate::services::{self, Auditor};
@@ -57,7 +53,6 @@ pub(crate) struct JetStreamOptions {
 /// Dropping it stops its threads without a last checkpoint; what is acknowledged is in the log.
 pub(crate) struct JetStream {
     pub(super) log: Arc<SoloLog<Receipt>>,
-    pub(super) shards: Vec<Arc<ShardQueue>>,
     waiting_room: Arc<WaitingRoom>,
     pub(super) parts: ShardParts,
     running: Mutex<Running>,
@@ -131,7 +126,7 @@ impl JetStream {
 
     /// Tells whether publishers may send more.
     pub(crate) fn has_room(&self) -> bool {
-        room::has_room(&*self.log, &self.shards)
+        room::has_room(&*self.log, &self.parts.queues)
     }
 
     /// Waits until publishers may send more. May be dropped at any time.
@@ -155,9 +150,7 @@ impl JetStream {
 
     fn run(seams: Seams, recovered: Recovered) -> io::Result<Arc<Self>> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let queues: Vec<_> = (0..cores.min(SHARDS_MAX))
-            .map(|_| Arc::new(ShardQueue::new()))
-            .collect();
+        let queues = ShardQueues::new(cores.min(SHARDS_MAX));
         let activity = Arc::new(Activity::new());
         let waiting_room = Arc::new(WaitingRoom::default());
         let commits = ToShards {
@@ -172,6 +165,7 @@ impl JetStream {
         )?);
         let figures = Arc::new(ApiFigures::default());
         let parts = ShardParts {
+            queues: queues.clone(),
             intake: Arc::new(Intake {
                 log: Arc::<SoloLog<Receipt>>::clone(&log),
                 clock: seams.clock,
@@ -212,7 +206,7 @@ impl JetStream {
             streams_dir: parts.stores.streams_dir.clone(),
             checkpoints: recovered.checkpoints,
             log: Arc::<SoloLog<Receipt>>::clone(&log),
-            shards: queues.clone(),
+            shards: queues,
             activity,
             reserve: seams.reserve,
             saved: None,
@@ -228,7 +222,7 @@ impl JetStream {
             offline: recovered.offline,
             deleted: recovered.deleted,
         };
-        let shards = groups.give_to_shards(&parts, &queues);
+        let shards = groups.give_to_shards(&parts);
         let mut running = Running {
             checkpointer: Some(CheckpointerThread::start(checkpointer)?),
             keeper: Some(KeeperThread::start(keeper)?),
@@ -237,10 +231,9 @@ impl JetStream {
         for (number, shard) in shards.into_iter().enumerate() {
             running.shards.push(shard.spawn(number)?);
         }
-        running.services = services::attach(&parts, seams.auditor, &queues);
+        running.services = services::attach(&parts, seams.auditor);
         Ok(Arc::new(Self {
             log,
-            shards: queues,
             waiting_room,
             parts,
             running: Mutex::new(running),
@@ -268,7 +261,7 @@ impl JetStream {
             Some(mut checkpointer) if with_checkpoint => checkpointer.last_checkpoint(),
             Some(_) | None => Ok(()),
         };
-        for shard in &self.shards {
+        for shard in self.parts.queues.iter() {
             shard.push(Input::Stop);
         }
         for shard in shards {
@@ -284,13 +277,13 @@ impl JetStream {
 
     /// Lets the relaxed streams put into the log that everything before is synced, as the log's end makes it.
     fn settle(&self) {
-        let (answer, answers) = sync_channel(self.shards.len());
-        for shard in &self.shards {
+        let (answer, answers) = sync_channel(self.parts.queues.len());
+        for shard in self.parts.queues.iter() {
             shard.push(Input::Settle(answer.clone()));
         }
         drop(answer);
         // Ends early when a shard has ended.
-        for _ in &self.shards {
+        for _ in self.parts.queues.iter() {
             if answers.recv().is_err() {
                 return;
             }
@@ -310,7 +303,11 @@ impl JetStream {
     pub(crate) fn panic_shard(&self, number: usize) {
         use hitherto_cluster::Log as _;
 
-        self.shards[number].push(Input::Panic);
+        let mut shards = self.parts.queues.iter();
+        shards
+            .nth(number)
+            .expect("there is a shard of this number")
+            .push(Input::Panic);
         while self.log.ended().is_none() {
             thread::yield_now();
         }
@@ -323,8 +320,8 @@ impl JetStream {
 
 impl Groups {
     /// Opens every group in the log and gives it to its shard.
-    fn give_to_shards(self, parts: &ShardParts, queues: &[Arc<ShardQueue>]) -> Vec<Shard> {
-        let log = &parts.intake.log;
+    fn give_to_shards(self, parts: &ShardParts) -> Vec<Shard> {
+        let (log, queues) = (&parts.intake.log, &parts.queues);
         let shard = |queue: &Arc<ShardQueue>| Shard::new(Arc::clone(queue), parts.clone());
         let mut shards: Vec<_> = queues.iter().map(shard).collect();
         for (_, known) in self.meta.iter() {
@@ -333,7 +330,7 @@ impl Groups {
                 // The node ended between the meta group's decision and the stream's.
                 let config = Box::new(known.config.clone());
                 let order = StreamOrder::Configure(known.group, config, Receipt::None);
-                shard_of(queues, known.group).push(Input::Order(Box::new(order)));
+                queues.of(known.group).push(Input::Order(Box::new(order)));
             }
         }
         for (_, offline) in self.offline {
@@ -342,21 +339,22 @@ impl Groups {
             parts.directory.insert_offline(offline, &parts.intake);
         }
         for (group, RecoveredStream { stream, store, .. }) in self.streams {
-            let shard = usize::try_from(group.0).unwrap_or_default() % shards.len();
             log.open_group(group, stream.applied());
             let resumes = stream.durability_to_resume();
             let has_resumed = resumes.is_some_and(|control| propose_resume(&**log, group, control));
-            let mut replica = order::open(group, stream, store, parts, &queues[shard]);
+            let mut replica = open_stream(group, stream, store, parts, queues.of(group));
             if has_resumed {
                 replica.note_resumed();
             }
-            shards[shard].replicas.insert(group, replica);
+            shards[queues.number_of(group)]
+                .replicas
+                .insert(group, replica);
         }
         for group in self.deleted {
             parts.activity.add_deleted(group);
         }
         log.open_group(GroupId::META, self.meta.applied());
-        shards[0].meta = Some(MetaOwner::new(self.meta, parts.clone(), queues.to_vec()));
+        shards[0].meta = Some(MetaOwner::new(self.meta, parts.clone()));
         shards
     }
 }
@@ -380,7 +378,7 @@ impl fmt::Debug for JetStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JetStream")
             .field("log", &self.log)
-            .field("shards", &self.shards.len())
+            .field("shards", &self.parts.queues.len())
             .finish_non_exhaustive()
     }
 }

@@ -4,14 +4,16 @@
 //! |---|---|
 //! | `files` | the files of the groups |
 //! | `telling` | what is said to clients, and who waits for it |
-//! | `orders` | what the shards are told |
+//! | `orders` | what the threads tell each other: plain data, queues and bells |
 //! | `taking` | taking messages in, and handing on what the log commits |
-//! | `replicas` | the streams on the threads that own them |
-//! | `shards` | those threads |
+//! | `replicas` | one stream on the thread that owns it |
+//! | `shards` | the threads that own the streams and the list of them |
 //! | `keeping` | the threads that make checkpoints, and verify and rewrite segments |
 //! | `recovery` | what the files say when the node starts: checkpoints, then the log behind them |
 //! | `engine` | [`JetStream`]: starts and ends everything here |
 //! | `watch` | what is told to those who watch the node |
+//!
+//! A room uses those above it in this table and none below, and `keeping` knows nothing of `replicas` and `shards`.
 //!
 //! A message goes one way: publisher -> capture -> log -> shard -> replica -> outlet. What clients ask for
 //! by request is read in [`crate::services`], which also answers it, on the shard.
@@ -33,10 +35,10 @@ pub(crate) use files::{IndexBudget, Stores};
 pub use keeping::{
     KEEPER_BYTES_PER_SECOND, KeeperOptions, REWRITE_INTERVAL, SCRUB_DELAY, SCRUB_INTERVAL,
 };
-pub(crate) use orders::{Input, ShardQueue};
+pub(crate) use orders::{Input, StreamReport};
 pub(crate) use recovery::{Recovered, RecoveredStream, recover, stream_names};
 pub use replicas::{DAMAGE_KEPT_MAX, Damage, DamageReport};
 pub(crate) use replicas::{Hands, Replica};
 pub(crate) use shards::{MetaOwner, ShardParts};
 pub(crate) use telling::{ApiChange, ApiReceipt, DirectOrigin, Outlet, Receipt};
-pub(crate) use watch::{Fault, StreamReport};
+pub(crate) use watch::Fault;

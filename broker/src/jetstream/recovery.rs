@@ -24,10 +24,10 @@ use hitherto_storage::{
     Checkpoint, Checkpoints, Entry, Error, StreamStore, Wal, WalOptions, WalPosition, WalRange,
 };
 
-use super::files::{Stores, freezing, state_record, stream_dirs};
+use super::files::{LOG_START, Stores, freezing, state_record, stream_dirs};
 use super::replicas::keep_body;
 use super::shards::TAIL_BYTES_MAX;
-use super::taking::{LOG_START, OfflineStream};
+use super::taking::OfflineStream;
 
 /// The node as its files have it.
 pub(crate) struct Recovered {

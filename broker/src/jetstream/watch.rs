@@ -3,45 +3,21 @@
 //! Sums are read where the owners of the streams leave them; what only an owner knows is asked through
 //! its queue. No shard ever waits for who asks.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hitherto_cluster::{Log as _, Refusal};
-use hitherto_jetstream::api::{ConsumerInfo, StreamInfo};
-use hitherto_jetstream::{GroupId, Limits};
-use hitherto_protocol::Timestamp;
+use hitherto_jetstream::Limits;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::engine::JetStream;
-use super::orders::Input;
-use super::replicas::Replica;
+use super::orders::{Input, ShardQueue, StreamReport, Watch};
 use super::taking::{StreamEntry, Usage};
 
 /// A shard that has not answered for so long counts as silent: 2 s.
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(2);
-
-/// A question to a shard.
-pub(crate) enum Watch {
-    /// What a stream is and holds; a stream that is gone is not answered for.
-    Stream {
-        group: GroupId,
-        with_consumers: bool,
-        answer: oneshot::Sender<StreamReport>,
-    },
-    /// Whether the shard works.
-    Life(oneshot::Sender<()>),
-}
-
-/// A stream at one moment.
-#[derive(Debug, Clone)]
-pub(crate) struct StreamReport {
-    pub(crate) info: StreamInfo,
-    /// Empty when they were not asked for.
-    pub(crate) consumers: Vec<ConsumerInfo>,
-}
 
 /// Something that keeps JetStream from doing its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -61,43 +37,6 @@ pub(crate) enum Fault {
     /// There is no more memory for the indexes.
     #[error("the indexes of the streams have reached max_index_bytes; publishes are refused")]
     IndexFull,
-}
-
-impl Watch {
-    /// The stream it is about.
-    pub(super) fn group(&self) -> Option<GroupId> {
-        match self {
-            Self::Stream { group, .. } => Some(*group),
-            Self::Life(_) => None,
-        }
-    }
-
-    /// Answers; who asked may have given up.
-    pub(super) fn answer(self, replicas: &BTreeMap<GroupId, Replica>, now: Timestamp) {
-        match self {
-            Self::Stream {
-                group,
-                with_consumers,
-                answer,
-            } => {
-                if let Some(replica) = replicas.get(&group) {
-                    answer.send(report(replica, with_consumers, now)).ok();
-                }
-            }
-            Self::Life(answer) => {
-                answer.send(()).ok();
-            }
-        }
-    }
-}
-
-fn report(replica: &Replica, with_consumers: bool, now: Timestamp) -> StreamReport {
-    let stream = &replica.stream;
-    let consumers = stream.consumers().filter(|_| with_consumers);
-    StreamReport {
-        info: stream.info(now),
-        consumers: consumers.map(|consumer| consumer.info(now)).collect(),
-    }
 }
 
 impl JetStream {
@@ -159,12 +98,12 @@ impl JetStream {
         let mut faults: Vec<_> = self.log.ended().map(Fault::Log).into_iter().collect();
         let ended = self.ended_shards();
         faults.extend(ended.iter().copied().map(Fault::ShardEnded));
-        let ask = |(number, shard): (usize, &Arc<super::orders::ShardQueue>)| {
+        let ask = |(number, shard): (usize, &Arc<ShardQueue>)| {
             let (answer, answered) = oneshot::channel();
             shard.push(Input::Watch(Watch::Life(answer)));
             (number, answered)
         };
-        let working = self.shards.iter().enumerate();
+        let working = self.parts.queues.iter().enumerate();
         let working = working.filter(|(number, _)| !ended.contains(number));
         let asked: Vec<_> = working.map(ask).collect();
         for (number, answered) in asked {
@@ -178,12 +117,8 @@ impl JetStream {
     /// What keeps it from taking messages although it works.
     pub(crate) fn refusals(&self) -> Vec<Fault> {
         let intake = &self.parts.intake;
-        let is_stuck =
-            intake.stuck_shards.load(Ordering::Relaxed) > 0 || intake.reserve.is_given_up();
-        let index_bytes = intake.index_bytes.load(Ordering::Relaxed);
-        let is_full = index_bytes >= intake.index_bytes_max;
-        let stuck = is_stuck.then_some(Fault::CannotWrite);
-        let full = is_full.then_some(Fault::IndexFull);
+        let stuck = intake.cannot_write().then_some(Fault::CannotWrite);
+        let full = intake.is_index_full().then_some(Fault::IndexFull);
         stuck.into_iter().chain(full).collect()
     }
 }

@@ -1,7 +1,5 @@
 //! The handlers of `$JS.ACK.>` and `$JS.FC.>`: what clients say about deliveries, and how far they have got.
 
-use std::sync::PoisonError;
-
 use bytestring::ByteString;
 use hitherto_jetstream::Ack;
 use hitherto_jetstream::ack_subject::{AckKind, AckSubject};
@@ -25,8 +23,7 @@ impl Acks {
     /// Nobody takes the ack: its stream is gone.
     fn no_responders(&self, message: &Message) {
         if let Some(reply) = &message.reply {
-            let outlet = self.parts.intake.outlet.lock();
-            let mut outlet = outlet.unwrap_or_else(PoisonError::into_inner);
+            let mut outlet = self.parts.intake.outlet();
             outlet.no_responders(reply, Some(&message.subject));
             outlet.flush();
         }

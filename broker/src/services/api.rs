@@ -1,7 +1,8 @@
 //! The handler of `$JS.API.>`: reads the subject, finds who answers, and hands the request over.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
+use hitherto_jetstream::GroupId;
 use hitherto_jetstream::api::{ApiError, ResponseKind};
 use serde::Serialize;
 
@@ -9,23 +10,17 @@ use super::audit::Auditor;
 use super::call::{ApiCall, StreamApi};
 use super::request::{self, Asker, Request};
 use super::{MetaCall, StreamCall, changes};
-use crate::jetstream::{Input, Outlet, ShardParts, ShardQueue};
+use crate::jetstream::{Input, Outlet, ShardParts};
 use crate::pubsub::{Handler, Message, Origin};
 
 pub(super) struct Api {
     parts: ShardParts,
     auditor: Arc<Auditor>,
-    /// The shard of the meta group.
-    meta: Arc<ShardQueue>,
 }
 
 impl Api {
-    pub(super) fn new(parts: ShardParts, auditor: Arc<Auditor>, meta: Arc<ShardQueue>) -> Self {
-        Self {
-            parts,
-            auditor,
-            meta,
-        }
+    pub(super) fn new(parts: ShardParts, auditor: Arc<Auditor>) -> Self {
+        Self { parts, auditor }
     }
 
     fn hand_over(&self, call: ApiCall, request: Request) {
@@ -52,7 +47,7 @@ impl Api {
         let Some(entry) = entry else {
             return self.to_meta(call);
         };
-        let update = Input::Update(entry.group, Box::new(call), Arc::clone(&self.meta));
+        let update = Input::Update(entry.group, Box::new(call));
         if !entry.shard.push_call(update) {
             self.refuse_as_overloaded(Some(ResponseKind::StreamUpdate), &asker);
         }
@@ -83,7 +78,8 @@ impl Api {
 
     fn to_meta(&self, call: MetaCall) {
         let (response, asker) = (call.call.response(), call.request.asker.clone());
-        if !self.meta.push_call(Input::Meta(Box::new(call))) {
+        let meta = self.parts.queues.of(GroupId::META);
+        if !meta.push_call(Input::Meta(Box::new(call))) {
             self.refuse_as_overloaded(response, &asker);
         }
     }
@@ -100,8 +96,7 @@ impl Api {
     }
 
     fn outlet(&self) -> MutexGuard<'_, Outlet> {
-        let outlet = self.parts.intake.outlet.lock();
-        outlet.unwrap_or_else(PoisonError::into_inner)
+        self.parts.intake.outlet()
     }
 }
 

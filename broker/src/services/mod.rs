@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 use hitherto_protocol::SubjectFilter;
 
-use crate::jetstream::{ShardParts, ShardQueue};
+use crate::jetstream::ShardParts;
 use crate::pubsub::{Handler, SubscriptionKey, Target};
 
 pub(crate) use acks::{StreamAck, StreamFlow, handle_ack, handle_flow};
@@ -51,13 +51,8 @@ pub(crate) use stream::{StreamCall, delete, handle, stream_is_gone};
 pub(crate) use streams::{MetaCall, check_update, handle_meta, refuse_update};
 
 /// Subscribes the services.
-pub(crate) fn attach(
-    parts: &ShardParts,
-    auditor: Arc<Auditor>,
-    shards: &[Arc<ShardQueue>],
-) -> Vec<SubscriptionKey> {
-    let api = api::Api::new(parts.clone(), auditor, Arc::clone(&shards[0]));
-    let api = Arc::new(api);
+pub(crate) fn attach(parts: &ShardParts, auditor: Arc<Auditor>) -> Vec<SubscriptionKey> {
+    let api = Arc::new(api::Api::new(parts.clone(), auditor));
     let acks = Arc::new(acks::Acks::new(parts.clone()));
     let flows = Arc::new(acks::Flows::new(parts.clone()));
     let attach = |filter: &'static str, handler: Arc<dyn Handler>| {

@@ -9,73 +9,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hitherto_cluster::Log;
-use hitherto_jetstream::{GroupId, LogIndex};
+use hitherto_jetstream::GroupId;
 use hitherto_platform::Disk;
 use hitherto_storage::{Checkpoint, Checkpoints, Error, Manifest, PendingCheckpoint, WalPosition};
 
-use crate::jetstream::files::{Reserve, StateSnapshot, stream_dirs};
-use crate::jetstream::orders::{Input, ShardQueue};
-use crate::jetstream::taking::{LOG_START, shard_of};
+use crate::jetstream::files::{LOG_START, Reserve, stream_dirs};
+use crate::jetstream::orders::{
+    Activity, CheckpointOrder, Described, GroupCheckpoint, HASTE_DELAY, Input, ShardQueues,
+};
 use crate::jetstream::telling::Receipt;
-
-/// Bytes committed since the last checkpoint that bring the next one: 64 MiB.
-pub(crate) const CHECKPOINT_BYTES: usize = 64 * 1024 * 1024;
-
-/// Time after the first commit since the last checkpoint that brings the next one: 30 s.
-pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Time after which a checkpoint is made that something waits for: 1 s, so that many share it.
-const HASTE_DELAY: Duration = Duration::from_secs(1);
 
 /// Longest pause before a failed checkpoint is tried again: 1 minute. The first is [`HASTE_DELAY`], each next
 /// one twice as long.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
-
-/// A request to a shard to describe its groups. It is sent to every shard; a shard that ends drops it.
-pub(crate) struct CheckpointOrder {
-    pub(crate) answer: SyncSender<Described>,
-}
-
-/// The groups of a shard, or of all.
-#[derive(Default)]
-pub(crate) struct Described {
-    pub(crate) groups: Vec<GroupCheckpoint>,
-    /// Those whose files cannot be written. Their last checkpoint stays in use.
-    pub(crate) failed: Vec<GroupId>,
-    /// Those that went offline since the start. Theirs too, until the next start.
-    pub(crate) offline: Vec<GroupId>,
-}
-
-/// One group, described at one moment by the thread that owns it.
-pub(crate) struct GroupCheckpoint {
-    pub(crate) group: GroupId,
-    pub(crate) applied: LogIndex,
-    pub(crate) state: StateSnapshot,
-    /// The bodies; `None` for the meta group.
-    pub(crate) bodies: Option<PendingCheckpoint>,
-}
-
-/// What has happened since the last checkpoint.
-pub(crate) struct Activity {
-    state: Mutex<ActivityState>,
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct ActivityState {
-    bytes: usize,
-    /// When the next checkpoint is due; `None` while nothing happened.
-    due: Option<Instant>,
-    /// Groups whose deletion is committed and whose files are still there.
-    deleted: Vec<GroupId>,
-    stopping: bool,
-}
 
 /// The thread, and what it needs.
 pub(crate) struct Checkpointer {
@@ -83,7 +35,7 @@ pub(crate) struct Checkpointer {
     pub(crate) streams_dir: PathBuf,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) log: Arc<dyn Log<Receipt>>,
-    pub(crate) shards: Vec<Arc<ShardQueue>>,
+    pub(crate) shards: ShardQueues,
     pub(crate) activity: Arc<Activity>,
     pub(crate) reserve: Arc<Reserve>,
     /// The position of the last checkpoint this run has saved.
@@ -93,106 +45,6 @@ pub(crate) struct Checkpointer {
     /// Groups whose last checkpoint is not of the last cycle: offline streams, and those that cannot write
     /// their files. The log is kept for them.
     pub(crate) behind: BTreeSet<GroupId>,
-}
-
-impl Activity {
-    pub(crate) fn new() -> Self {
-        Self {
-            state: Mutex::default(),
-            wake: Condvar::new(),
-        }
-    }
-
-    /// So many bytes were committed.
-    pub(crate) fn add(&self, bytes: usize) {
-        let mut state = self.lock();
-        let before = state.bytes;
-        state.bytes += bytes;
-        let is_first = state.due.is_none();
-        if is_first {
-            state.due = Some(Instant::now() + CHECKPOINT_INTERVAL);
-        }
-        let has_grown = before < CHECKPOINT_BYTES && state.bytes >= CHECKPOINT_BYTES;
-        drop(state);
-        if is_first || has_grown {
-            self.wake.notify_one();
-        }
-    }
-
-    /// The stream of this group is deleted, and its owner has let go of it.
-    pub(crate) fn add_deleted(&self, group: GroupId) {
-        self.lock().deleted.push(group);
-        self.hasten();
-    }
-
-    /// A checkpoint is wanted soon.
-    pub(crate) fn hasten(&self) {
-        self.want_within(HASTE_DELAY);
-    }
-
-    /// A checkpoint failed: it is made again, whether or not anything else happens. These groups still are
-    /// to be forgotten.
-    fn retry(&self, deleted: Vec<GroupId>, delay: Duration) {
-        self.lock().deleted.extend(deleted);
-        self.want_within(delay);
-    }
-
-    fn want_within(&self, delay: Duration) {
-        let mut state = self.lock();
-        let soon = Instant::now() + delay;
-        state.due = Some(state.due.map_or(soon, |due| due.min(soon)));
-        drop(state);
-        self.wake.notify_one();
-    }
-
-    /// Streams were deleted since the list was last taken.
-    fn has_deleted(&self) -> bool {
-        !self.lock().deleted.is_empty()
-    }
-
-    fn stop(&self) {
-        self.lock().stopping = true;
-        self.wake.notify_one();
-    }
-
-    /// Waits until a checkpoint is due and begins the next count; `None` when it is time to stop.
-    fn wait(&self) -> Option<Vec<GroupId>> {
-        let mut state = self.lock();
-        loop {
-            if state.stopping {
-                return None;
-            }
-            let now = Instant::now();
-            let due = state.due;
-            if state.bytes >= CHECKPOINT_BYTES || due.is_some_and(|due| due <= now) {
-                return Some(state.reset());
-            }
-            state = match due {
-                None => self
-                    .wake
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(due) => {
-                    self.wake
-                        .wait_timeout(state, due - now)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ActivityState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ActivityState {
-    fn reset(&mut self) -> Vec<GroupId> {
-        self.bytes = 0;
-        self.due = None;
-        std::mem::take(&mut self.deleted)
-    }
 }
 
 /// A running checkpointer.
@@ -251,7 +103,7 @@ impl Checkpointer {
 
     /// The last checkpoint, when the log has ended and the shards still run.
     pub(crate) fn last_checkpoint(&mut self) -> Result<(), Error> {
-        let deleted = self.activity.lock().reset();
+        let deleted = self.activity.begin();
         self.checkpoint(&deleted).map(drop)
     }
 
@@ -282,7 +134,7 @@ impl Checkpointer {
             self.positions.insert(group, wal);
             if let Some(manifest) = record.manifest {
                 let saved = Input::CheckpointSaved(group, Box::new(manifest));
-                shard_of(&self.shards, group).push(saved);
+                self.shards.of(group).push(saved);
             }
         }
         // The meta group's state without them is saved: now they may go.
@@ -342,13 +194,13 @@ impl Checkpointer {
     /// Asks every shard; `None` when one of them has ended.
     fn describe(&self) -> Option<Described> {
         let (answer, answers) = sync_channel(self.shards.len());
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             let answer = answer.clone();
             shard.push(Input::Checkpoint(CheckpointOrder { answer }));
         }
         drop(answer);
         let mut all = Described::default();
-        for _ in &self.shards {
+        for _ in self.shards.iter() {
             let mut described: Described = answers.recv().ok()?;
             all.groups.append(&mut described.groups);
             all.failed.append(&mut described.failed);
@@ -387,12 +239,15 @@ impl fmt::Debug for CheckpointerThread {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Mutex;
 
     use hitherto_cluster::{Durability, Encode, Refusal, Refused};
-    use hitherto_jetstream::{Limits, Meta};
+    use hitherto_jetstream::{Limits, LogIndex, Meta};
     use hitherto_platform::{FaultyDisk, SeededEntropy};
 
     use super::*;
+    use crate::jetstream::files::StateSnapshot;
+    use crate::jetstream::orders::{GroupCheckpoint, ShardQueue};
 
     /// A log that only has a position, and notes what it may forget.
     #[derive(Default)]
@@ -466,7 +321,7 @@ mod tests {
         assert!(order.answer.send(described).is_ok());
     }
 
-    fn checkpointer(log: &Arc<Position>, queue: &Arc<ShardQueue>) -> Checkpointer {
+    fn checkpointer(log: &Arc<Position>, shards: &ShardQueues) -> Checkpointer {
         let disk: Arc<dyn Disk> = Arc::new(FaultyDisk::new());
         let file = Path::new("/state.redb");
         Checkpointer {
@@ -475,7 +330,7 @@ mod tests {
             disk,
             streams_dir: PathBuf::from("/streams"),
             log: Arc::<Position>::clone(log),
-            shards: vec![Arc::clone(queue)],
+            shards: shards.clone(),
             activity: Arc::new(Activity::new()),
             saved: None,
             positions: BTreeMap::new(),
@@ -485,14 +340,15 @@ mod tests {
 
     #[test]
     fn what_the_last_checkpoint_of_a_stream_deleted_meanwhile_needs_is_not_released() {
-        let (log, queue) = (Arc::new(Position::default()), Arc::new(ShardQueue::new()));
-        let mut checkpointer = checkpointer(&log, &queue);
+        let (log, shards) = (Arc::new(Position::default()), ShardQueues::new(1));
+        let mut checkpointer = checkpointer(&log, &shards);
+        let queue = shards.of(GroupId::META);
         let activity = Arc::clone(&checkpointer.activity);
         let mut released_by_cycle_at = |file, deleted_meanwhile| {
             *log.file.lock().unwrap() = file;
-            let deleted = activity.lock().reset();
+            let deleted = activity.begin();
             thread::scope(|scope| {
-                scope.spawn(|| answer(&queue, &activity, deleted_meanwhile, Vec::new()));
+                scope.spawn(|| answer(queue, &activity, deleted_meanwhile, Vec::new()));
                 assert_eq!(checkpointer.checkpoint(&deleted).unwrap(), Done::All);
             });
             *log.released.lock().unwrap()
@@ -507,8 +363,9 @@ mod tests {
 
     #[test]
     fn a_stream_that_cannot_write_its_files_keeps_the_log_and_not_the_checkpoints_of_others() {
-        let (log, queue) = (Arc::new(Position::default()), Arc::new(ShardQueue::new()));
-        let mut checkpointer = checkpointer(&log, &queue);
+        let (log, shards) = (Arc::new(Position::default()), ShardQueues::new(1));
+        let mut checkpointer = checkpointer(&log, &shards);
+        let queue = shards.of(GroupId::META);
         let stuck = GroupId(7);
         let at = |file| WalPosition { file, offset: 512 };
         checkpointer.positions.insert(stuck, at(2));
@@ -519,7 +376,7 @@ mod tests {
         ] {
             *log.file.lock().unwrap() = file;
             thread::scope(|scope| {
-                scope.spawn(|| answer(&queue, &activity, None, failed));
+                scope.spawn(|| answer(queue, &activity, None, failed));
                 assert_eq!(checkpointer.checkpoint(&[]).unwrap(), done);
             });
             assert_eq!(*log.released.lock().unwrap(), Some(released));
@@ -528,7 +385,7 @@ mod tests {
         // Its deletion lets the log go.
         *log.file.lock().unwrap() = 5;
         thread::scope(|scope| {
-            scope.spawn(|| answer(&queue, &activity, None, Vec::new()));
+            scope.spawn(|| answer(queue, &activity, None, Vec::new()));
             assert_eq!(checkpointer.checkpoint(&[stuck]).unwrap(), Done::All);
         });
         assert_eq!(*log.released.lock().unwrap(), Some(5));
@@ -536,8 +393,9 @@ mod tests {
 
     #[test]
     fn after_a_full_disk_checkpoints_go_on_without_a_restart() {
-        let (log, queue) = (Arc::new(Position::default()), Arc::new(ShardQueue::new()));
-        let mut checkpointer = checkpointer(&log, &queue);
+        let (log, shards) = (Arc::new(Position::default()), ShardQueues::new(1));
+        let mut checkpointer = checkpointer(&log, &shards);
+        let queue = shards.of(GroupId::META);
         let disk = FaultyDisk::new();
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let file = Path::new("/state.redb");
@@ -553,7 +411,7 @@ mod tests {
         for file in 1..4 {
             *log.file.lock().unwrap() = file;
             thread::scope(|scope| {
-                scope.spawn(|| answer(&queue, &activity, None, Vec::new()));
+                scope.spawn(|| answer(queue, &activity, None, Vec::new()));
                 assert_eq!(checkpointer.checkpoint(&[]).unwrap(), Done::All);
             });
             assert_eq!(*log.released.lock().unwrap(), Some(file));
@@ -562,14 +420,5 @@ mod tests {
             assert!(matches!(refused, Err(Error::Full { .. })), "{refused:?}");
             disk.set_capacity(None);
         }
-    }
-
-    #[test]
-    fn a_failed_checkpoint_is_due_again_without_new_activity() {
-        let activity = Activity::new();
-        assert!(activity.lock().due.is_none());
-        activity.retry(vec![GroupId(3)], Duration::ZERO);
-        assert_eq!(activity.wait(), Some(vec![GroupId(3)]));
-        assert!(activity.lock().due.is_none());
     }
 }

@@ -9,21 +9,16 @@
 use std::fmt;
 use std::io;
 use std::mem;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use hitherto_jetstream::GroupId;
 use hitherto_platform::Disk;
-use hitherto_storage::{
-    Error, Finding, MergeTables, MergedFile, Rewrite, Rewritten, SegmentFile, Shred,
-};
 
-use super::checkpointer::Activity;
 use crate::jetstream::files::Reserve;
-use crate::jetstream::orders::{Input, ShardQueue};
-use crate::jetstream::taking::shard_of;
+use crate::jetstream::orders::{Activity, Input, KeepOrder, KeeperBell, Kept, ShardQueues};
 
 /// How fast the keeper reads and writes: 16 MiB a second.
 pub const KEEPER_BYTES_PER_SECOND: u64 = 16 * 1024 * 1024;
@@ -82,55 +77,10 @@ impl Default for KeeperOptions {
     }
 }
 
-/// A request to a shard for what there is to do.
-pub(crate) enum KeepOrder {
-    /// Name the complete segments of your streams.
-    Scrub(SyncSender<Vec<(GroupId, SegmentFile)>>),
-    /// Name at most one segment of each stream to write anew, and the files to overwrite.
-    Rewrite(SyncSender<Vec<KeepWork>>),
-}
-
-/// Work on the files of one stream. What is left of it when it is dropped, for example because the keeper has
-/// not waited for the answer, goes back to the owner: its store begins nothing new before that.
-pub(crate) struct KeepWork {
-    pub(crate) group: GroupId,
-    pub(crate) rewrite: Option<Rewrite>,
-    pub(crate) shreds: Vec<Shred>,
-    pub(crate) merge: Option<MergeTables>,
-    /// The queue of the owner.
-    pub(crate) owner: Arc<ShardQueue>,
-}
-
-impl Drop for KeepWork {
-    fn drop(&mut self) {
-        if let Some(merge) = self.merge.take() {
-            let kept = Box::new(Kept::Merged(merge, Ok(None)));
-            self.owner.push(Input::Kept(self.group, kept));
-        }
-        let (rewrite, shreds) = (self.rewrite.take(), mem::take(&mut self.shreds));
-        if rewrite.is_some() || !shreds.is_empty() {
-            let kept = Box::new(Kept::LeftUndone(rewrite, shreds));
-            self.owner.push(Input::Kept(self.group, kept));
-        }
-    }
-}
-
-/// What became of it, for the owner of the stream.
-pub(crate) enum Kept {
-    /// A segment was read and is damaged.
-    Damaged(SegmentFile, Vec<Finding>),
-    /// A segment was written anew, or not.
-    Rewritten(Rewrite, Result<Option<Rewritten>, Error>),
-    /// Nobody came to it.
-    LeftUndone(Option<Rewrite>, Vec<Shred>),
-    /// Tables of the index were merged, or not.
-    Merged(MergeTables, Result<Option<MergedFile>, Error>),
-}
-
 /// The thread, and what it needs.
 pub(crate) struct Keeper {
     pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) shards: Vec<Arc<ShardQueue>>,
+    pub(crate) shards: ShardQueues,
     pub(crate) activity: Arc<Activity>,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) options: KeeperOptions,
@@ -141,20 +91,6 @@ pub(crate) struct Keeper {
 pub(crate) struct KeeperThread {
     bell: Arc<KeeperBell>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// What wakes the keeper before its time.
-#[derive(Default)]
-pub(crate) struct KeeperBell {
-    state: Mutex<BellState>,
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct BellState {
-    stopping: bool,
-    /// There may be tables to merge.
-    rung: bool,
 }
 
 impl KeeperThread {
@@ -172,8 +108,7 @@ impl KeeperThread {
 
 impl Drop for KeeperThread {
     fn drop(&mut self) {
-        self.bell.lock().stopping = true;
-        self.bell.wake.notify_one();
+        self.bell.stop();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -185,39 +120,6 @@ impl Drop for KeeperThread {
 impl fmt::Debug for KeeperThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeeperThread")
-    }
-}
-
-impl KeeperBell {
-    /// There may be tables to merge: the keeper looks soon.
-    pub(crate) fn ring(&self) {
-        let was_rung = mem::replace(&mut self.lock().rung, true);
-        if !was_rung {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Waits; `true` when it is time to stop.
-    fn wait(&self, wait: Duration) -> bool {
-        let state = self.lock();
-        let waited = self
-            .wake
-            .wait_timeout_while(state, wait, |state| !state.stopping);
-        waited.unwrap_or_else(PoisonError::into_inner).0.stopping
-    }
-
-    /// As [`KeeperBell::wait`], but not beyond a ring, which it takes.
-    fn wait_for_ring(&self, wait: Duration) -> (bool, bool) {
-        let state = self.lock();
-        let waited = self
-            .wake
-            .wait_timeout_while(state, wait, |state| !state.stopping && !state.rung);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        (state.stopping, mem::take(&mut state.rung))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BellState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -324,12 +226,12 @@ impl Keeper {
     /// left in peace.
     fn ask<T>(&self, order: fn(SyncSender<Vec<T>>) -> KeepOrder) -> Vec<T> {
         let (answer, answers) = sync_channel(self.shards.len());
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             shard.push(Input::Keep(order(answer.clone())));
         }
         drop(answer);
         let (mut all, until) = (Vec::new(), Instant::now() + ANSWER_WAIT);
-        for _ in &self.shards {
+        for _ in self.shards.iter() {
             // With no time left it takes what is there.
             let left = until.saturating_duration_since(Instant::now());
             match answers.recv_timeout(left) {
@@ -341,7 +243,9 @@ impl Keeper {
     }
 
     fn tell(&self, group: GroupId, kept: Kept) {
-        shard_of(&self.shards, group).push(Input::Kept(group, Box::new(kept)));
+        self.shards
+            .of(group)
+            .push(Input::Kept(group, Box::new(kept)));
     }
 }
 
@@ -362,80 +266,5 @@ impl Pace<'_> {
             self.stopped |= self.stop.wait(mem::take(&mut self.owed));
         }
         !self.stopped
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use bytes::Bytes;
-    use hitherto_jetstream::{StoredMessage, StreamSeq};
-    use hitherto_platform::FaultyDisk;
-    use hitherto_protocol::{Subject, Timestamp};
-    use hitherto_storage::{BlockCache, StreamStore, StreamStoreOptions};
-
-    use super::*;
-
-    /// A store whose first segment is worth rewriting, with a file to overwrite.
-    fn store_with_work() -> StreamStore {
-        let options = StreamStoreOptions {
-            segment_bytes: 4096,
-            block_bytes: 700,
-            compression: false,
-            cache: BlockCache::new(10_000),
-        };
-        let disk = Arc::new(FaultyDisk::new());
-        let mut store = StreamStore::create(disk, Path::new("/s"), options).unwrap();
-        for seq in 1..=200 {
-            store.append(StoredMessage {
-                seq: StreamSeq(seq),
-                at: Timestamp::from_unix_nanos(1),
-                subject: Subject::new("s").unwrap(),
-                headers: None,
-                payload: Bytes::from(vec![7; 50]),
-            });
-        }
-        let save = |store: &mut StreamStore| {
-            let manifest = store.prepare_checkpoint().unwrap().sync().unwrap();
-            store.checkpoint_saved(&manifest).unwrap();
-        };
-        save(&mut store);
-        store.erase(StreamSeq(3));
-        let rewrite = store.begin_rewrite().unwrap();
-        let rewritten = rewrite.run(&mut |_| true);
-        assert!(store.finish_rewrite(&rewrite, rewritten));
-        save(&mut store);
-        store.erase(StreamSeq(4));
-        store
-    }
-
-    #[test]
-    fn work_nobody_waited_for_goes_back_to_the_owner() {
-        let (queue, group) = (Arc::new(ShardQueue::new()), GroupId(1));
-        let mut store = store_with_work();
-        for _ in 0..2 {
-            let work = KeepWork {
-                merge: None,
-                group,
-                rewrite: store.begin_rewrite(),
-                shreds: store.take_shreds(),
-                owner: Arc::clone(&queue),
-            };
-            assert!(work.rewrite.is_some() && work.shreds.len() == 1);
-            let (answer, answers) = sync_channel(1);
-            drop(answers);
-            assert!(answer.send(vec![work]).is_err());
-            let mut inputs = Vec::new();
-            queue.take(&mut inputs, Some(Duration::ZERO));
-            let Some(Input::Kept(GroupId(1), kept)) = inputs.pop() else {
-                panic!("the work is lost");
-            };
-            let Kept::LeftUndone(rewrite, shreds) = *kept else {
-                panic!("it is not done");
-            };
-            store.finish_rewrite(&rewrite.unwrap(), Ok(None));
-            store.return_shreds(shreds);
-        }
     }
 }

@@ -8,10 +8,8 @@
 mod checkpointer;
 mod keeper;
 
-pub(super) use checkpointer::{
-    Activity, CheckpointOrder, Checkpointer, CheckpointerThread, Described, GroupCheckpoint,
-};
+pub(super) use checkpointer::{Checkpointer, CheckpointerThread};
 pub use keeper::{
     KEEPER_BYTES_PER_SECOND, KeeperOptions, REWRITE_INTERVAL, SCRUB_DELAY, SCRUB_INTERVAL,
 };
-pub(super) use keeper::{KeepOrder, KeepWork, Keeper, KeeperBell, KeeperThread, Kept};
+pub(super) use keeper::{Keeper, KeeperThread};

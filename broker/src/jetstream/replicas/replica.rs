@@ -23,12 +23,12 @@ use hitherto_storage::{
 };
 
 use super::damage::{Damage, DamageReport};
-use super::fetcher::{self, Fetcher};
+use super::fetcher;
+use super::fetcher::Fetcher;
 use super::relaxation::{Relaxation, Step};
 use super::unreadable::Unreadable;
 use crate::jetstream::files::{Reserve, StateSnapshot, Stores, freezing};
-use crate::jetstream::keeping::KeepWork;
-use crate::jetstream::orders::{Input, ShardQueue};
+use crate::jetstream::orders::{Input, KeepWork, ShardQueue};
 use crate::jetstream::taking::{Captured, StreamEntry};
 use crate::jetstream::telling::{Outlet, PubAckForm, Receipt, failure_error, refusal_error};
 use crate::pubsub::{HeldAnswer, InterestWatch, Message};
@@ -394,7 +394,7 @@ impl Replica {
             rewrite: self.store.begin_rewrite(),
             shreds: self.store.take_shreds(),
             merge: merge.map(|merge| self.store.begin_merge(merge)),
-            owner: Arc::clone(owner),
+            owner: Arc::<ShardQueue>::clone(owner),
         }
     }
 

@@ -13,13 +13,10 @@ use hitherto_jetstream::{
 };
 use hitherto_protocol::SubjectFilter;
 
-use super::order::{Opening, Question, StreamOrder};
-use super::shard::ShardParts;
+use super::parts::ShardParts;
 use crate::jetstream::files::StateSnapshot;
-use crate::jetstream::keeping::GroupCheckpoint;
-use crate::jetstream::orders::{Input, ShardQueue};
+use crate::jetstream::orders::{GroupCheckpoint, Input, Opening, Question, StreamOrder};
 use crate::jetstream::replicas::Hands;
-use crate::jetstream::taking::shard_of;
 use crate::jetstream::telling::{ApiChange, ApiReceipt, Receipt, failure_error, refusal_error};
 use crate::services::{Asker, Listing, changes};
 
@@ -27,7 +24,6 @@ use crate::services::{Asker, Listing, changes};
 pub(crate) struct MetaOwner {
     meta: Meta,
     parts: ShardParts,
-    shards: Vec<Arc<ShardQueue>>,
 }
 
 /// A command of the meta group on its way into the log.
@@ -40,12 +36,8 @@ impl Encode for MetaRecord<'_> {
 }
 
 impl MetaOwner {
-    pub(crate) fn new(meta: Meta, parts: ShardParts, shards: Vec<Arc<ShardQueue>>) -> Self {
-        Self {
-            meta,
-            parts,
-            shards,
-        }
+    pub(crate) fn new(meta: Meta, parts: ShardParts) -> Self {
+        Self { meta, parts }
     }
 
     pub(crate) fn parts(&self) -> &ShardParts {
@@ -216,6 +208,9 @@ impl MetaOwner {
     }
 
     fn order(&self, group: GroupId, order: StreamOrder) {
-        shard_of(&self.shards, group).push(Input::Order(Box::new(order)));
+        self.parts
+            .queues
+            .of(group)
+            .push(Input::Order(Box::new(order)));
     }
 }

@@ -15,24 +15,24 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hitherto_cluster::{Committed, LogError};
-use hitherto_jetstream::api::ApiError;
-use hitherto_jetstream::{Freeze, GroupId, Limits, StreamConfig, Unreadable, catch_unreadable};
-use hitherto_platform::Entropy;
+use hitherto_jetstream::api::{ApiError, Success};
+use hitherto_jetstream::{Freeze, GroupId, StreamConfig, Unreadable, catch_unreadable};
 use hitherto_protocol::Timestamp;
 use hitherto_storage::{Error, Manifest};
 
+use super::answers::{answer_question, answer_watch};
 use super::meta_owner::MetaOwner;
-use super::order::{self, Opening, StreamOrder};
-use crate::jetstream::files::Stores;
-use crate::jetstream::keeping::{
-    Activity, CheckpointOrder, Described, GroupCheckpoint, KeepOrder, KeeperBell, Kept,
+use super::opening;
+use super::parts::ShardParts;
+use crate::jetstream::files::LOG_START;
+use crate::jetstream::orders::{
+    CheckpointOrder, Described, GroupCheckpoint, Input, KeepOrder, Kept, Opening, ShardQueue,
+    StreamOrder, Watch,
 };
-use crate::jetstream::orders::{Input, ShardQueue};
-use crate::jetstream::replicas::{DamageReport, Hands, Replica, configure};
-use crate::jetstream::taking::{Directory, Intake, LOG_START, OfflineStream, WaitingRoom};
-use crate::jetstream::telling::{ApiFigures, Outlet, Receipt, receipt};
-use crate::jetstream::watch::Watch;
-use crate::services::{self, MetaCall, StreamAck, StreamCall};
+use crate::jetstream::replicas::{Hands, Replica, configure};
+use crate::jetstream::taking::OfflineStream;
+use crate::jetstream::telling::{Outlet, Receipt, receipt};
+use crate::services::{self, MetaCall, StreamAck, StreamCall, changes};
 
 /// Bytes of one stream in memory at which they are written to its segments: 8 MiB.
 pub(crate) const TAIL_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -79,22 +79,6 @@ pub(crate) struct Shard {
     pub(crate) offline: BTreeSet<GroupId>,
     /// No table is written before, because that failed.
     pub(crate) freeze_from: Timestamp,
-}
-
-/// What all shards share.
-#[derive(Clone)]
-pub(crate) struct ShardParts {
-    pub(crate) intake: Arc<Intake>,
-    pub(crate) directory: Arc<Directory>,
-    pub(crate) stores: Arc<Stores>,
-    pub(crate) activity: Arc<Activity>,
-    pub(crate) waiting_room: Arc<WaitingRoom>,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) figures: Arc<ApiFigures>,
-    pub(crate) damage: DamageReport,
-    /// What the node allows its streams.
-    pub(crate) limits: Arc<Limits>,
-    pub(crate) keeper_bell: Arc<KeeperBell>,
 }
 
 impl Shard {
@@ -162,7 +146,7 @@ impl Shard {
         match input {
             Input::Committed(entry) => self.commit(entry),
             Input::Failed(group, receipts, error) => self.fail(group, receipts, &error),
-            Input::Call(group, call) => self.call(group, *call),
+            Input::Call(group, call) => self.call(group, &call),
             Input::Ack(group, ack) => self.ack(group, ack),
             Input::Flow(group, flow) => {
                 self.with_replica(group, |replica, _| services::handle_flow(replica, &flow));
@@ -175,7 +159,7 @@ impl Shard {
             Input::Meta(call) => {
                 self.with_meta(|meta, hands| services::handle_meta(meta, *call, hands))
             }
-            Input::Update(group, call, meta) => self.hand_on(group, call, &meta),
+            Input::Update(group, call) => self.hand_on(group, call),
             Input::Order(order) => self.follow(*order),
             Input::BatchOpened(group) => {
                 self.batches.insert(group);
@@ -243,27 +227,27 @@ impl Shard {
         });
     }
 
-    fn call(&mut self, group: GroupId, call: StreamCall) {
+    fn call(&mut self, group: GroupId, call: &StreamCall) {
         if !self.replicas.contains_key(&group) {
             let error = self.parts.directory.why_missing(group);
-            services::stream_is_gone(&call, error, &mut self.outlet);
+            services::stream_is_gone(call, error, &mut self.outlet);
             return;
         }
         let serves = self.with_replica(group, |replica, hands| {
-            services::handle(replica, &call, hands);
+            services::handle(replica, call, hands);
         });
         if !serves {
             let error = self.parts.directory.why_missing(group);
-            services::stream_is_gone(&call, error, &mut self.outlet);
+            services::stream_is_gone(call, error, &mut self.outlet);
         }
     }
 
     /// Whether a stream exists is for the meta group to say; what its consumers need is known here.
-    fn hand_on(&mut self, group: GroupId, call: Box<MetaCall>, meta: &ShardQueue) {
+    fn hand_on(&mut self, group: GroupId, call: Box<MetaCall>) {
         let replica = self.replicas.get(&group);
         match replica.map_or(Ok(()), |replica| services::check_update(replica, &call)) {
             // The call was counted when it came in, and has left the queue it was counted in.
-            Ok(()) => meta.push(Input::Meta(call)),
+            Ok(()) => self.parts.queues.of(GroupId::META).push(Input::Meta(call)),
             Err(error) => services::refuse_update(&call, error, &mut self.outlet),
         }
     }
@@ -293,10 +277,12 @@ impl Shard {
                 let replica = self.replicas.get(&group);
                 let replica = replica.ok_or_else(|| self.why_missing(group));
                 let outlet = &mut self.outlet;
-                let answered = catch_unreadable(|| question.answer(replica, now, outlet));
+                let answered =
+                    catch_unreadable(|| answer_question(&question, replica, now, outlet));
                 if let Err(error) = answered {
                     self.take_offline(group, &error);
-                    question.answer(Err(self.why_missing(group)), now, &mut self.outlet);
+                    let error = self.why_missing(group);
+                    answer_question(&question, Err(error), now, &mut self.outlet);
                 }
             }
             StreamOrder::Delete(group, receipt) => {
@@ -304,7 +290,7 @@ impl Shard {
                     self.forget_alarm(&replica);
                     self.parts.directory.remove(&replica.entry);
                     self.parts.damage.forget(&replica.entry.name);
-                    let hands = &mut hands(&self.parts, &mut self.outlet);
+                    let hands = &mut self.parts.hands(&mut self.outlet);
                     // What cannot be read of it does not matter any more.
                     if let Err(error) = catch_unreadable(|| services::delete(replica, hands)) {
                         tracing::warn!(%group, %error, "a stream with a damaged index was deleted");
@@ -316,7 +302,9 @@ impl Shard {
                 }
                 self.openings.remove(&group);
                 self.parts.activity.add_deleted(group);
-                order::tell_deleted(receipt.as_deref(), &mut self.outlet);
+                if let Some(receipt) = receipt {
+                    changes::accept(&receipt, Ok(Success::DONE), &mut self.outlet);
+                }
             }
         }
     }
@@ -325,8 +313,8 @@ impl Shard {
     /// somebody asks for it.
     fn open(&mut self, opening: Opening) {
         let (group, update) = (opening.group, opening.update.clone());
-        let hands = &mut hands(&self.parts, &mut self.outlet);
-        match opening.carry_out(&self.parts, &self.queue, hands) {
+        let hands = &mut self.parts.hands(&mut self.outlet);
+        match opening::open_created(opening, &self.parts, &self.queue, hands) {
             Ok(replica) => {
                 self.replicas.insert(group, replica);
                 self.touch(group);
@@ -364,7 +352,7 @@ impl Shard {
     fn configure_later(&mut self, group: GroupId, config: Box<StreamConfig>, receipt: Receipt) {
         if let Receipt::Api(receipt) = receipt {
             let error = self.why_missing(group);
-            services::changes::refuse(&receipt, error, &mut self.outlet);
+            changes::refuse(&receipt, error, &mut self.outlet);
         }
         if let Some(opening) = self.openings.get_mut(&group) {
             opening.update = Some(config);
@@ -374,7 +362,7 @@ impl Shard {
     /// Why a stream that the meta group knows does not serve.
     fn why_missing(&self, group: GroupId) -> ApiError {
         match self.openings.contains_key(&group) {
-            true => Opening::why_missing(),
+            true => opening::why_missing(),
             false => self.parts.directory.why_missing(group),
         }
     }
@@ -387,7 +375,7 @@ impl Shard {
                 continue;
             };
             replica.touched = false;
-            let hands = &mut hands(&self.parts, &mut self.outlet);
+            let hands = &mut self.parts.hands(&mut self.outlet);
             if let Err(error) = catch_unreadable(|| replica.look_after(hands)) {
                 self.take_offline(group, &error);
                 continue;
@@ -530,7 +518,7 @@ impl Shard {
     fn watch(&mut self, watch: Watch) {
         let group = watch.group();
         let (replicas, now) = (&self.replicas, self.now());
-        let answered = catch_unreadable(|| watch.answer(replicas, now));
+        let answered = catch_unreadable(|| answer_watch(watch, replicas, now));
         if let (Err(error), Some(group)) = (answered, group) {
             self.take_offline(group, &error);
         }
@@ -624,7 +612,7 @@ impl Shard {
 
     fn settle(&mut self, answer: &SyncSender<()>) {
         for replica in self.replicas.values_mut() {
-            replica.end_relaxation(&mut hands(&self.parts, &mut self.outlet));
+            replica.end_relaxation(&mut self.parts.hands(&mut self.outlet));
         }
         // Who asked may have given up.
         answer.send(()).ok();
@@ -639,7 +627,7 @@ impl Shard {
         let Some(replica) = self.replicas.get_mut(&group) else {
             return false;
         };
-        let hands = &mut hands(&self.parts, &mut self.outlet);
+        let hands = &mut self.parts.hands(&mut self.outlet);
         match catch_unreadable(|| act(replica, hands)) {
             Ok(()) => {
                 self.touch(group);
@@ -654,7 +642,7 @@ impl Shard {
 
     fn with_meta(&mut self, act: impl FnOnce(&mut MetaOwner, &mut Hands<'_>)) {
         if let Some(meta) = &mut self.meta {
-            act(meta, &mut hands(&self.parts, &mut self.outlet));
+            act(meta, &mut self.parts.hands(&mut self.outlet));
         }
     }
 
@@ -673,7 +661,7 @@ impl Shard {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::from(self.parts.intake.clock.now())
+        self.parts.now()
     }
 }
 
@@ -694,16 +682,5 @@ impl Drop for PanicGuard {
             self.queue.close();
             self.parts.waiting_room.notify();
         }
-    }
-}
-
-/// What a replica works with, borrowed from its shard.
-fn hands<'a>(parts: &'a ShardParts, outlet: &'a mut Outlet) -> Hands<'a> {
-    Hands {
-        now: Timestamp::from(parts.intake.clock.now()),
-        log: &*parts.intake.log,
-        entropy: &*parts.entropy,
-        bounds: &parts.limits.consumers,
-        outlet,
     }
 }

@@ -5,45 +5,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::{Bytes, BytesMut};
-use hitherto_cluster::{Encode, Log, Refused};
+use hitherto_cluster::{Encode, Refused};
 use hitherto_jetstream::api::ApiError;
 use hitherto_jetstream::command::{Append, encode_append};
 use hitherto_jetstream::{Command, StreamConfig, message_bytes};
-use hitherto_platform::{Clock, Entropy};
 use hitherto_protocol::{Headers, Subject, SubjectFilter, SubjectTransform, Timestamp};
 
-use super::directory::StreamEntry;
-use super::quota::Quota;
-use crate::jetstream::files::Reserve;
+use super::entry::StreamEntry;
+use super::intake::Intake;
 use crate::jetstream::orders::Input;
 use crate::jetstream::telling::{Outlet, PubAckForm, Receipt, refusal_error};
-use crate::pubsub::{Handler, HeldAnswer, Message, Origin, Router, SubscriptionKey, Target};
+use crate::pubsub::{Handler, HeldAnswer, Message, Origin, SubscriptionKey, Target};
 use crate::services::{self, AbandonedBatch, Batches, Staged, StagedMessage};
-
-/// What all who take messages in share.
-pub(crate) struct Intake {
-    pub(crate) log: Arc<dyn Log<Receipt>>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) router: Arc<Router>,
-    /// The name of the account the streams are in.
-    pub(crate) account: String,
-    /// For the seldom answers that need no state: refusals.
-    pub(crate) outlet: Mutex<Outlet>,
-    /// Room for a full disk; publishers are refused while it is given up.
-    pub(crate) reserve: Arc<Reserve>,
-    /// Shards that cannot write bodies at present; publishers are refused while there are some.
-    pub(crate) stuck_shards: AtomicUsize,
-    /// About what the indexes of all streams take in memory; with `index_bytes_max` of it publishers are
-    /// refused. What is under way may pass it: 64 MiB of messages.
-    pub(crate) index_bytes: AtomicU64,
-    pub(crate) index_bytes_max: u64,
-    pub(crate) quota: Quota,
-}
 
 /// The handler behind the subjects of one stream.
 pub(crate) struct Capture {
@@ -285,8 +262,7 @@ impl Capture {
         let abandoned = batches.take_abandoned();
         drop(batches);
         if !abandoned.is_empty() {
-            let outlet = self.intake.outlet.lock();
-            let mut outlet = outlet.unwrap_or_else(PoisonError::into_inner);
+            let mut outlet = self.intake.outlet();
             self.tell_abandoned(&abandoned, &mut outlet);
             outlet.flush();
         }
@@ -315,17 +291,7 @@ impl Capture {
 
     /// `bytes` is what the record will add to what the stream holds.
     fn propose(&self, record: &dyn Encode, receipt: Receipt, bytes: u64) -> Result<(), ApiError> {
-        let is_stuck = self.intake.stuck_shards.load(Ordering::Relaxed) > 0;
-        if is_stuck || self.intake.reserve.is_given_up() {
-            return Err(ApiError::storage_exceeded());
-        }
-        if self.intake.index_bytes.load(Ordering::Relaxed) >= self.intake.index_bytes_max {
-            return Err(ApiError::insufficient_resources());
-        }
-        let storage = self.entry.storage;
-        if self.intake.quota.is_limited(storage) {
-            self.intake.quota.check(storage, bytes)?;
-        }
+        self.intake.check(self.entry.storage, bytes)?;
         let proposed = self.intake.log.propose(self.entry.group, record, receipt);
         proposed.map_err(|Refused { reason, .. }| refusal_error(reason))
     }
@@ -364,8 +330,7 @@ impl Capture {
     }
 
     fn answer(&self, reply: &Subject, payload: Bytes) {
-        let outlet = self.intake.outlet.lock();
-        let mut outlet = outlet.unwrap_or_else(PoisonError::into_inner);
+        let mut outlet = self.intake.outlet();
         outlet.reply(reply, payload);
         outlet.flush();
     }

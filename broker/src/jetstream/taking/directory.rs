@@ -1,17 +1,15 @@
 //! Which streams there are and who owns them, for the threads that take messages in.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hitherto_jetstream::api::ApiError;
-use hitherto_jetstream::{ByStorage, GroupId, Storage};
+use hitherto_jetstream::{ByStorage, GroupId};
 
-use super::capture::Intake;
+use super::entry::StreamEntry;
+use super::intake::Intake;
 use super::offline::{OfflineStream, Refusing};
-use crate::jetstream::orders::ShardQueue;
-use crate::jetstream::telling::Refusals;
 
 /// The streams of the node by name. Streams come and go with the orders of the meta group.
 #[derive(Default)]
@@ -19,29 +17,6 @@ pub(crate) struct Directory {
     streams: RwLock<HashMap<String, Arc<StreamEntry>>>,
     /// Those that do not serve.
     offline: RwLock<HashMap<GroupId, (OfflineStream, Refusing)>>,
-}
-
-/// What is known of a stream outside its owner.
-pub(crate) struct StreamEntry {
-    pub(crate) name: String,
-    pub(crate) group: GroupId,
-    pub(crate) shard: Arc<ShardQueue>,
-    pub(crate) storage: Storage,
-    /// The stream answers direct gets.
-    pub(crate) allow_direct: AtomicBool,
-    /// What the account's usage adds up from; the owner writes it now and then.
-    pub(crate) usage: StreamUsage,
-    pub(crate) refusals: Refusals,
-}
-
-/// Numbers about one stream, as of a moment ago.
-#[derive(Debug, Default)]
-pub(crate) struct StreamUsage {
-    pub(crate) messages: AtomicU64,
-    pub(crate) bytes: AtomicU64,
-    /// What it may hold at most; 0 without `max_bytes`.
-    pub(crate) reserved_bytes: AtomicU64,
-    pub(crate) consumers: AtomicU64,
 }
 
 /// The sum over all streams.
@@ -150,37 +125,5 @@ impl Directory {
             usage.consumers += entry.usage.consumers.load(Ordering::Relaxed);
         }
         usage
-    }
-}
-
-impl StreamEntry {
-    pub(crate) fn new(
-        name: String,
-        group: GroupId,
-        storage: Storage,
-        shard: Arc<ShardQueue>,
-    ) -> Self {
-        Self {
-            name,
-            group,
-            shard,
-            storage,
-            allow_direct: AtomicBool::new(false),
-            usage: StreamUsage::default(),
-            refusals: Refusals::default(),
-        }
-    }
-
-    pub(crate) fn answers_direct_gets(&self) -> bool {
-        self.allow_direct.load(Ordering::Relaxed)
-    }
-}
-
-impl fmt::Debug for StreamEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamEntry")
-            .field("name", &self.name)
-            .field("group", &self.group)
-            .finish_non_exhaustive()
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! | file | noun |
 //! |---|---|
+//! | `intake` | [`Intake`]: what all share who take messages in, and whether one may be taken |
 //! | `capture` | [`Captured`]: a stream's subscriptions; what is published there is proposed to its group |
+//! | `entry` | [`StreamEntry`]: what is known of a stream outside its owner |
 //! | `directory` | [`Directory`]: stream names |
 //! | `offline` | [`OfflineStream`]: one that does not serve because of damage |
 //! | `quota` | [`Quota`]: how many bytes the streams hold, against the limits |
@@ -12,13 +14,17 @@
 mod capture;
 mod commits;
 mod directory;
+mod entry;
+mod intake;
 mod offline;
 mod quota;
 pub(super) mod room;
 
-pub(super) use capture::{Captured, Intake};
-pub(super) use commits::{ToShards, shard_of};
-pub(super) use directory::{Directory, StreamEntry, Usage};
-pub(super) use offline::{LOG_START, OfflineStream};
+pub(super) use capture::Captured;
+pub(super) use commits::ToShards;
+pub(super) use directory::{Directory, Usage};
+pub(super) use entry::StreamEntry;
+pub(super) use intake::Intake;
+pub(super) use offline::OfflineStream;
 pub(super) use quota::Quota;
 pub(super) use room::WaitingRoom;

@@ -4,14 +4,14 @@
 //! brings it back at the next start with everything. Deleting it works as ever. Whoever publishes to its
 //! subjects with a reply gets an error in place of the PubAck.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use hitherto_jetstream::api::ApiError;
 use hitherto_jetstream::{GroupId, StreamConfig};
 use hitherto_protocol::SubjectFilter;
 use hitherto_storage::WalPosition;
 
-use super::capture::Intake;
+use super::intake::Intake;
 use crate::jetstream::telling::PubAckForm;
 use crate::pubsub::{Handler, Message, Origin, SubscriptionKey, Target};
 
@@ -25,9 +25,6 @@ pub(crate) struct OfflineStream {
     /// Where the log begins that it would replay. All of the log when that is unknown.
     pub(crate) needs: WalPosition,
 }
-
-/// The position before everything in the log.
-pub(crate) const LOG_START: WalPosition = WalPosition { file: 0, offset: 0 };
 
 impl OfflineStream {
     pub(crate) fn error(&self) -> ApiError {
@@ -86,8 +83,7 @@ impl Handler for Refuser {
         let Some(reply) = &message.reply else {
             return;
         };
-        let outlet = self.intake.outlet.lock();
-        let mut outlet = outlet.unwrap_or_else(PoisonError::into_inner);
+        let mut outlet = self.intake.outlet();
         outlet.reply_with(reply, |buf| self.pub_ack.write_error(buf, &self.error));
         outlet.flush();
     }

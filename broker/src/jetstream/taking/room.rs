@@ -1,12 +1,11 @@
 //! Whether publishers and clients may send more, and waiting until they may.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hitherto_cluster::Log;
 use tokio::sync::Notify;
 
-use crate::jetstream::orders::ShardQueue;
+use crate::jetstream::orders::ShardQueues;
 use crate::jetstream::telling::Receipt;
 
 /// Where those wait for whom there is no room.
@@ -58,7 +57,7 @@ impl Drop for Waiting<'_> {
 
 /// There is room while neither the log nor a shard is pressed. A log that has ended refuses at once, so
 /// nobody waits for it.
-pub(crate) fn has_room(log: &dyn Log<Receipt>, shards: &[Arc<ShardQueue>]) -> bool {
-    let pressed = log.pressure() || shards.iter().any(|shard| shard.is_pressed());
+pub(crate) fn has_room(log: &dyn Log<Receipt>, shards: &ShardQueues) -> bool {
+    let pressed = log.pressure() || shards.are_pressed();
     !pressed || log.ended().is_some()
 }

@@ -1,0 +1,48 @@
+//! What all shards share, and what they lend to their streams.
+
+use std::sync::Arc;
+
+use hitherto_jetstream::Limits;
+use hitherto_platform::Entropy;
+use hitherto_protocol::Timestamp;
+
+use crate::jetstream::files::Stores;
+use crate::jetstream::orders::{Activity, KeeperBell, ShardQueues};
+use crate::jetstream::replicas::{DamageReport, Hands};
+use crate::jetstream::taking::{Directory, Intake, WaitingRoom};
+use crate::jetstream::telling::{ApiFigures, Outlet};
+
+/// What all shards share.
+#[derive(Clone)]
+pub(crate) struct ShardParts {
+    /// The way to the shards.
+    pub(crate) queues: ShardQueues,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) stores: Arc<Stores>,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) waiting_room: Arc<WaitingRoom>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) figures: Arc<ApiFigures>,
+    pub(crate) damage: DamageReport,
+    /// What the node allows its streams.
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) keeper_bell: Arc<KeeperBell>,
+}
+
+impl ShardParts {
+    /// What a replica works with, borrowed from its shard.
+    pub(super) fn hands<'a>(&'a self, outlet: &'a mut Outlet) -> Hands<'a> {
+        Hands {
+            now: self.now(),
+            log: &*self.intake.log,
+            entropy: &*self.entropy,
+            bounds: &self.limits.consumers,
+            outlet,
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from(self.intake.clock.now())
+    }
+}
