@@ -346,15 +346,13 @@ impl Groups {
             if has_resumed {
                 replica.note_resumed();
             }
-            shards[queues.number_of(group)]
-                .replicas
-                .insert(group, replica);
+            shards[queues.number_of(group)].add(replica);
         }
         for group in self.deleted {
             parts.activity.add_deleted(group);
         }
         log.open_group(GroupId::META, self.meta.applied());
-        shards[0].meta = Some(MetaOwner::new(self.meta, parts.clone()));
+        shards[queues.number_of(GroupId::META)].add_meta(MetaOwner::new(self.meta, parts.clone()));
         shards
     }
 }

@@ -24,9 +24,8 @@ use hitherto_storage::{
     Checkpoint, Checkpoints, Entry, Error, StreamStore, Wal, WalOptions, WalPosition, WalRange,
 };
 
-use super::files::{LOG_START, Stores, freezing, state_record, stream_dirs};
+use super::files::{LOG_START, Stores, TAIL_BYTES_MAX, freezing, state_record, stream_dirs};
 use super::replicas::keep_body;
-use super::shards::TAIL_BYTES_MAX;
 use super::taking::OfflineStream;
 
 /// The node as its files have it.

@@ -22,3 +22,4 @@ pub use reserve::RESERVE_BYTES;
 pub(super) use reserve::Reserve;
 pub(super) use state_record::StateSnapshot;
 pub(crate) use stores::Stores;
+pub(super) use stores::TAIL_BYTES_MAX;

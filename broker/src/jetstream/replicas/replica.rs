@@ -18,8 +18,8 @@ use hitherto_jetstream::{
 use hitherto_platform::Entropy;
 use hitherto_protocol::{HeadersBuilder, Subject, Timestamp};
 use hitherto_storage::{
-    Error, Finding, MergeTables, MergedFile, PendingCheckpoint, Rewrite, Rewritten, SegmentFile,
-    StreamStore,
+    Error, Finding, Manifest, MergeTables, MergedFile, PendingCheckpoint, Rewrite, Rewritten,
+    SegmentFile, StreamStore,
 };
 
 use super::damage::{Damage, DamageReport};
@@ -28,7 +28,7 @@ use super::fetcher::Fetcher;
 use super::relaxation::{Relaxation, Step};
 use super::unreadable::Unreadable;
 use crate::jetstream::files::{Reserve, StateSnapshot, Stores, freezing};
-use crate::jetstream::orders::{Input, KeepWork, ShardQueue};
+use crate::jetstream::orders::{Input, KeepWork, Kept, ShardQueue};
 use crate::jetstream::taking::{Captured, StreamEntry};
 use crate::jetstream::telling::{Outlet, PubAckForm, Receipt, failure_error, refusal_error};
 use crate::pubsub::{HeldAnswer, InterestWatch, Message};
@@ -314,7 +314,7 @@ impl Replica {
     }
 
     /// Takes in what a scrub has found, unless the segment has gone meanwhile.
-    pub(crate) fn note_findings(&self, segment: &SegmentFile, findings: Vec<Finding>) {
+    fn note_findings(&self, segment: &SegmentFile, findings: Vec<Finding>) {
         if !self.store.has_segment(segment) {
             return;
         }
@@ -335,11 +335,7 @@ impl Replica {
     }
 
     /// Takes in what became of a rewrite.
-    pub(crate) fn finish_rewrite(
-        &mut self,
-        rewrite: &Rewrite,
-        outcome: Result<Option<Rewritten>, Error>,
-    ) {
+    fn finish_rewrite(&mut self, rewrite: &Rewrite, outcome: Result<Option<Rewritten>, Error>) {
         if let Err(error) = &outcome {
             let (stream, sequences) = (&self.entry.name, rewrite.sequences());
             tracing::warn!(%stream, ?sequences, %error, "cannot rewrite a segment");
@@ -399,7 +395,7 @@ impl Replica {
     }
 
     /// Takes in what became of a merge of tables.
-    pub(crate) fn finish_merge(
+    fn finish_merge(
         &mut self,
         merge: &MergeTables,
         outcome: Result<Option<MergedFile>, Error>,
@@ -413,6 +409,29 @@ impl Replica {
         self.stream
             .finish_merge(merge.merge(), merged, &stores.tables);
         self.report_index();
+    }
+
+    /// Takes in what the keeper has done, or has not.
+    pub(crate) fn keep(&mut self, kept: Kept, stores: &Stores) {
+        match kept {
+            Kept::Damaged(segment, findings) => self.note_findings(&segment, findings),
+            Kept::Rewritten(rewrite, outcome) => self.finish_rewrite(&rewrite, outcome),
+            Kept::LeftUndone(rewrite, shreds) => {
+                if let Some(rewrite) = rewrite {
+                    self.finish_rewrite(&rewrite, Ok(None));
+                }
+                self.store.return_shreds(shreds);
+            }
+            Kept::Merged(merge, outcome) => self.finish_merge(&merge, outcome, stores),
+        }
+    }
+
+    /// The checkpoint that names these files is on disk.
+    pub(crate) fn checkpoint_saved(&mut self, manifest: &Manifest) {
+        if let Err(error) = self.store.checkpoint_saved(manifest) {
+            let stream = &self.entry.name;
+            tracing::warn!(%stream, %error, "cannot remove old segments yet");
+        }
     }
 
     /// Describes the stream for a checkpoint.

@@ -6,79 +6,49 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::mem;
-use std::ops::RangeBounds;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hitherto_cluster::{Committed, LogError};
 use hitherto_jetstream::api::{ApiError, Success};
-use hitherto_jetstream::{Freeze, GroupId, StreamConfig, Unreadable, catch_unreadable};
+use hitherto_jetstream::{GroupId, StreamConfig, Unreadable, catch_unreadable};
 use hitherto_protocol::Timestamp;
-use hitherto_storage::{Error, Manifest};
+use hitherto_storage::Error;
 
+use super::agenda::{Agenda, WATCH_INTERVAL};
 use super::answers::{answer_question, answer_watch};
+use super::index_relief::IndexRelief;
 use super::meta_owner::MetaOwner;
-use super::opening;
+use super::openings::Openings;
+use super::panic_guard::PanicGuard;
 use super::parts::ShardParts;
-use crate::jetstream::files::LOG_START;
+use super::went_offline::WentOffline;
+use super::write_behind::WriteBehind;
+use super::{opening, upkeep};
 use crate::jetstream::orders::{
-    CheckpointOrder, Described, GroupCheckpoint, Input, KeepOrder, Kept, Opening, ShardQueue,
-    StreamOrder, Watch,
+    CheckpointOrder, Described, Input, Opening, Question, ShardQueue, StreamOrder, Watch,
 };
 use crate::jetstream::replicas::{Hands, Replica, configure};
-use crate::jetstream::taking::OfflineStream;
 use crate::jetstream::telling::{Outlet, Receipt, receipt};
 use crate::services::{self, MetaCall, StreamAck, StreamCall, changes};
 
-/// Bytes of one stream in memory at which they are written to its segments: 8 MiB.
-pub(crate) const TAIL_BYTES_MAX: u64 = 8 * 1024 * 1024;
-
-/// Bytes of all streams of a shard in memory at which they are written to their segments: 16 MiB, with
-/// four shards 64 MiB for the node.
-pub(crate) const TAILS_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
-/// How soon a shard tries again to propose what the log had no room for.
-const RETRY_AFTER: Duration = Duration::from_millis(1);
-
-/// How often a shard looks for abandoned batches while some are open, and tries to write behind while
-/// the disk does not take it.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Bytes committed after which a shard looks how much it holds in memory: 1 MiB.
-const TAIL_CHECK_BYTES: usize = 1024 * 1024;
-
 /// The thread's state.
 pub(crate) struct Shard {
-    pub(crate) queue: Arc<ShardQueue>,
-    pub(crate) replicas: BTreeMap<GroupId, Replica>,
+    queue: Arc<ShardQueue>,
+    replicas: BTreeMap<GroupId, Replica>,
     /// The meta group, on shard 0.
-    pub(crate) meta: Option<MetaOwner>,
-    pub(crate) parts: ShardParts,
-    pub(crate) outlet: Outlet,
-    /// Streams to look after in this round.
-    pub(crate) touched: Vec<GroupId>,
-    /// Some of them have more to deliver right away.
-    pub(crate) has_ready: bool,
-    /// When streams want to be looked after.
-    pub(crate) alarms: BTreeSet<(Timestamp, GroupId)>,
+    meta: Option<MetaOwner>,
+    parts: ShardParts,
+    outlet: Outlet,
+    agenda: Agenda,
     /// Streams with open batches.
-    pub(crate) batches: BTreeSet<GroupId>,
-    /// Streams that are created and whose files could not be made yet. At most as many as there may be streams.
-    pub(crate) openings: BTreeMap<GroupId, Opening>,
-    /// Before then they are not tried again by themselves.
-    pub(crate) openings_due: Timestamp,
-    /// Bytes committed since the tails were last looked at.
-    pub(crate) unchecked_bytes: usize,
-    /// Bodies cannot be written; counted in [`Intake::stuck_shards`].
-    pub(crate) is_stuck: bool,
-    /// Streams that went offline since the start.
-    pub(crate) offline: BTreeSet<GroupId>,
-    /// No table is written before, because that failed.
-    pub(crate) freeze_from: Timestamp,
+    batches: BTreeSet<GroupId>,
+    openings: Openings,
+    write_behind: WriteBehind,
+    index_relief: IndexRelief,
+    offline: WentOffline,
 }
 
 impl Shard {
@@ -90,17 +60,23 @@ impl Shard {
             meta: None,
             parts,
             outlet,
-            touched: Vec::new(),
-            has_ready: false,
-            alarms: BTreeSet::new(),
+            agenda: Agenda::default(),
             batches: BTreeSet::new(),
-            openings: BTreeMap::new(),
-            openings_due: Timestamp::from_unix_nanos(0),
-            unchecked_bytes: 0,
-            is_stuck: false,
-            offline: BTreeSet::new(),
-            freeze_from: Timestamp::ZERO,
+            openings: Openings::new(),
+            write_behind: WriteBehind::default(),
+            index_relief: IndexRelief::new(),
+            offline: WentOffline::default(),
         }
+    }
+
+    /// Gives it a stream that was recovered.
+    pub(crate) fn add(&mut self, replica: Replica) {
+        self.replicas.insert(replica.entry.group, replica);
+    }
+
+    /// Makes it the shard of the meta group.
+    pub(crate) fn add_meta(&mut self, meta: MetaOwner) {
+        self.meta = Some(meta);
     }
 
     /// Starts the thread.
@@ -132,10 +108,12 @@ impl Shard {
             }
             self.ring_alarms();
             self.look_after_touched();
-            self.relieve_indexes(..);
+            self.index_relief
+                .relieve(&mut self.replicas, .., &self.parts);
             self.outlet.flush();
             self.parts.waiting_room.notify();
-            self.write_behind();
+            self.write_behind
+                .write(&mut self.replicas, &self.parts.intake);
             self.watch_batches();
             self.try_openings();
         }
@@ -166,9 +144,16 @@ impl Shard {
             }
             Input::Watch(watch) => self.watch(watch),
             Input::Checkpoint(order) => self.describe(&order),
-            Input::CheckpointSaved(group, manifest) => self.checkpoint_saved(group, &manifest),
-            Input::Keep(order) => self.name_work(&order),
-            Input::Kept(group, kept) => self.keep(group, *kept),
+            Input::CheckpointSaved(group, manifest) => {
+                if let Some(replica) = self.replicas.get_mut(&group) {
+                    replica.checkpoint_saved(&manifest);
+                }
+            }
+            Input::Keep(order) => upkeep::name_work(&mut self.replicas, &order, &self.queue),
+            Input::Kept(group, kept) => {
+                let stores = Arc::clone(&self.parts.stores);
+                self.with_replica(group, |replica, _| replica.keep(*kept, &stores));
+            }
             Input::Settle(answer) => self.settle(&answer),
             Input::Stop => return true,
             #[cfg(test)]
@@ -179,7 +164,7 @@ impl Shard {
 
     fn commit(&mut self, entry: Committed<Receipt>) {
         let group = entry.group;
-        self.unchecked_bytes += entry.body.len();
+        self.write_behind.add(entry.body.len());
         if self.parts.intake.reserve.is_given_up() {
             // What is removed now gives its room back with a checkpoint, and somebody waits for it.
             self.parts.activity.hasten();
@@ -188,7 +173,7 @@ impl Shard {
             self.with_meta(|meta, hands| meta.commit(entry, hands));
             return;
         }
-        if self.offline.contains(&group) {
+        if self.offline.holds(group) {
             // It is in the log, and the next start applies it: nobody is told anything else.
             return;
         }
@@ -201,7 +186,8 @@ impl Shard {
             replica.commit(entry, hands);
             replica.report_index();
         });
-        self.relieve_indexes(group..=group);
+        self.index_relief
+            .relieve(&mut self.replicas, group..=group, &self.parts);
     }
 
     fn fail(&mut self, group: GroupId, receipts: Vec<Receipt>, error: &LogError) {
@@ -258,6 +244,7 @@ impl Shard {
         });
     }
 
+    /// Carries out what the meta group has decided.
     fn follow(&mut self, order: StreamOrder) {
         match order {
             StreamOrder::Open(opening) => self.open(opening),
@@ -271,37 +258,9 @@ impl Shard {
                     replica.propose(command, receipt, hands);
                 });
             }
-            StreamOrder::Describe(group, question) => {
-                self.try_opening(group);
-                let now = self.now();
-                let replica = self.replicas.get(&group);
-                let replica = replica.ok_or_else(|| self.why_missing(group));
-                let outlet = &mut self.outlet;
-                let answered =
-                    catch_unreadable(|| answer_question(&question, replica, now, outlet));
-                if let Err(error) = answered {
-                    self.take_offline(group, &error);
-                    let error = self.why_missing(group);
-                    answer_question(&question, Err(error), now, &mut self.outlet);
-                }
-            }
+            StreamOrder::Describe(group, question) => self.answer(group, &question),
             StreamOrder::Delete(group, receipt) => {
-                if let Some(replica) = self.replicas.remove(&group) {
-                    self.forget_alarm(&replica);
-                    self.parts.directory.remove(&replica.entry);
-                    self.parts.damage.forget(&replica.entry.name);
-                    let hands = &mut self.parts.hands(&mut self.outlet);
-                    // What cannot be read of it does not matter any more.
-                    if let Err(error) = catch_unreadable(|| services::delete(replica, hands)) {
-                        tracing::warn!(%group, %error, "a stream with a damaged index was deleted");
-                    }
-                }
-                self.offline.remove(&group);
-                if let Some(name) = self.parts.directory.remove_offline(group) {
-                    self.parts.damage.forget(&name);
-                }
-                self.openings.remove(&group);
-                self.parts.activity.add_deleted(group);
+                self.delete(group);
                 if let Some(receipt) = receipt {
                     changes::accept(&receipt, Ok(Success::DONE), &mut self.outlet);
                 }
@@ -309,27 +268,54 @@ impl Shard {
         }
     }
 
-    /// Opens a stream; one that cannot be opened yet is tried again every [`WATCH_INTERVAL`], and whenever
-    /// somebody asks for it.
+    fn answer(&mut self, group: GroupId, question: &Question) {
+        self.try_opening(group);
+        let now = self.now();
+        let replica = self.replicas.get(&group);
+        let replica = replica.ok_or_else(|| self.why_missing(group));
+        let outlet = &mut self.outlet;
+        let answered = catch_unreadable(|| answer_question(question, replica, now, outlet));
+        if let Err(error) = answered {
+            self.take_offline(group, &error);
+            let error = self.why_missing(group);
+            answer_question(question, Err(error), now, &mut self.outlet);
+        }
+    }
+
+    fn delete(&mut self, group: GroupId) {
+        if let Some(replica) = self.replicas.remove(&group) {
+            self.agenda.forget(&replica);
+            self.parts.directory.remove(&replica.entry);
+            self.parts.damage.forget(&replica.entry.name);
+            let hands = &mut self.parts.hands(&mut self.outlet);
+            // What cannot be read of it does not matter any more.
+            if let Err(error) = catch_unreadable(|| services::delete(replica, hands)) {
+                tracing::warn!(%group, %error, "a stream with a damaged index was deleted");
+            }
+        }
+        self.offline.forget(group, &self.parts);
+        self.openings.take(group);
+        self.parts.activity.add_deleted(group);
+    }
+
+    /// Opens a stream; one that cannot be opened yet is tried again, see [`Openings`].
     fn open(&mut self, opening: Opening) {
         let (group, update) = (opening.group, opening.update.clone());
         let hands = &mut self.parts.hands(&mut self.outlet);
         match opening::open_created(opening, &self.parts, &self.queue, hands) {
-            Ok(replica) => {
+            Ok(mut replica) => {
+                self.agenda.touch(&mut replica);
                 self.replicas.insert(group, replica);
-                self.touch(group);
                 if let Some(config) = update {
                     self.follow(StreamOrder::Configure(group, config, Receipt::None));
                 }
             }
-            Err(opening) => {
-                self.openings.insert(group, opening);
-            }
+            Err(opening) => self.openings.add(opening),
         }
     }
 
     fn try_opening(&mut self, group: GroupId) {
-        if let Some(opening) = self.openings.remove(&group) {
+        if let Some(opening) = self.openings.take(group) {
             self.open(opening);
         }
     }
@@ -339,13 +325,9 @@ impl Shard {
             return;
         }
         let now = self.now();
-        if now < self.openings_due {
-            return;
-        }
-        for opening in mem::take(&mut self.openings).into_values() {
+        for opening in self.openings.take_due(now) {
             self.open(opening);
         }
-        self.openings_due = now.saturating_add(WATCH_INTERVAL);
     }
 
     /// The meta group has the configuration; the stream gets it when it opens.
@@ -354,14 +336,12 @@ impl Shard {
             let error = self.why_missing(group);
             changes::refuse(&receipt, error, &mut self.outlet);
         }
-        if let Some(opening) = self.openings.get_mut(&group) {
-            opening.update = Some(config);
-        }
+        self.openings.configure(group, config);
     }
 
     /// Why a stream that the meta group knows does not serve.
     fn why_missing(&self, group: GroupId) -> ApiError {
-        match self.openings.contains_key(&group) {
+        match self.openings.holds(group) {
             true => opening::why_missing(),
             false => self.parts.directory.why_missing(group),
         }
@@ -369,150 +349,47 @@ impl Shard {
 
     /// Serves and times the streams something has happened to.
     fn look_after_touched(&mut self) {
-        self.has_ready = false;
-        for group in mem::take(&mut self.touched) {
+        for group in self.agenda.take_touched() {
             let Some(replica) = self.replicas.get_mut(&group) else {
                 continue;
             };
             replica.touched = false;
             let hands = &mut self.parts.hands(&mut self.outlet);
-            if let Err(error) = catch_unreadable(|| replica.look_after(hands)) {
-                self.take_offline(group, &error);
-                continue;
-            }
-            let due = replica.next_timeout();
-            if due != replica.due {
-                if let Some(old) = replica.due {
-                    self.alarms.remove(&(old, group));
-                }
-                self.alarms.extend(due.map(|due| (due, group)));
-                replica.due = due;
-            }
-            let waits = replica.waits_for_room();
-            let has_ready = replica.has_ready() && !waits;
-            self.has_ready |= has_ready;
-            if waits || has_ready {
-                self.touch(group);
+            match catch_unreadable(|| replica.look_after(hands)) {
+                Ok(()) => self.agenda.note(replica),
+                Err(error) => self.take_offline(group, &error),
             }
         }
     }
 
     fn ring_alarms(&mut self) {
         let now = self.now();
-        while let Some((due, group)) = self.alarms.first().copied() {
-            if due > now {
-                return;
-            }
-            self.alarms.pop_first();
+        while let Some(group) = self.agenda.take_due(now) {
             if let Some(replica) = self.replicas.get_mut(&group) {
                 replica.due = None;
+                self.agenda.touch(replica);
             }
-            self.touch(group);
         }
     }
 
     /// How long there is nothing to do unless somebody says so; `None` for ever.
     fn wait_max(&self) -> Option<Duration> {
-        if self.has_ready {
+        if self.agenda.has_ready() {
             return Some(Duration::ZERO);
         }
-        let now = self.now();
-        let alarm = self.alarms.first();
-        let alarm = alarm.map(|(due, _)| due.saturating_duration_since(now));
-        let retry = (!self.touched.is_empty()).then_some(RETRY_AFTER);
-        let watches = !self.batches.is_empty() || self.is_stuck || !self.openings.is_empty();
+        let stream = self.agenda.wait_max(self.now());
+        let watches =
+            !self.batches.is_empty() || self.write_behind.is_stuck() || !self.openings.is_empty();
         let watch = watches.then_some(WATCH_INTERVAL);
-        [alarm, retry, watch].into_iter().flatten().min()
+        stream.into_iter().chain(watch).min()
     }
 
-    /// Writes bodies to the disk when enough are in memory. While that fails publishers are refused, so
-    /// that memory stays bounded.
-    fn write_behind(&mut self) {
-        if self.unchecked_bytes < TAIL_CHECK_BYTES && !self.is_stuck {
-            return;
-        }
-        self.unchecked_bytes = 0;
-        let tails = self
-            .replicas
-            .values()
-            .map(|replica| replica.store.tail_bytes());
-        let bytes_max = if tails.sum::<u64>() >= TAILS_BYTES_MAX || self.is_stuck {
-            1
-        } else {
-            TAIL_BYTES_MAX
-        };
-        let mut is_stuck = false;
-        for replica in self.replicas.values_mut() {
-            if replica.store.tail_bytes() >= bytes_max {
-                is_stuck |= !replica.write_behind(&self.parts.intake.reserve);
-            }
-        }
-        if is_stuck != mem::replace(&mut self.is_stuck, is_stuck) {
-            let stuck_shards = &self.parts.intake.stuck_shards;
-            if is_stuck {
-                stuck_shards.fetch_add(1, Ordering::Relaxed);
-            } else {
-                stuck_shards.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Moves parts of these indexes into tables while all of the node's take most of what they may. Asked of a stream
-    /// after each of its entries, so that publishers are refused for the index only when no part of it is worth
-    /// moving, or the disk refuses; and of all after a round, since others may have to make room.
-    fn relieve_indexes(&mut self, groups: impl RangeBounds<GroupId>) {
-        let used = self.parts.intake.index_bytes.load(Ordering::Relaxed);
-        let budget = self.parts.stores.index_budget;
-        let streams = || self.parts.directory.len() as u64;
-        let Some(share) = budget.share(used, streams) else {
-            return;
-        };
-        let now = self.now();
-        if now < self.freeze_from {
-            return;
-        }
-        let mut is_frozen = false;
-        for (_, replica) in self.replicas.range_mut(groups) {
-            if replica.stream.hot_index_bytes() < share {
-                continue;
-            }
-            match replica.freeze(&self.parts.stores, &self.parts.intake.reserve) {
-                Some(frozen) => is_frozen |= frozen,
-                None => {
-                    self.freeze_from = now.saturating_add(WATCH_INTERVAL);
-                    break;
-                }
-            }
-        }
-        if is_frozen {
-            self.parts.keeper_bell.ring();
-        }
-    }
-
-    /// The index of a stream cannot be read. What is in memory of the stream is half changed, so that it must not
-    /// be used or saved; the log and the last checkpoint have it as it should be, for the next start.
+    /// Takes a stream out whose index cannot be read.
     fn take_offline(&mut self, group: GroupId, error: &Unreadable) {
-        let Some(mut replica) = self.replicas.remove(&group) else {
-            return;
-        };
-        let stream = &replica.entry.name;
-        tracing::error!(%stream, %group, %error, "a stream is offline until the next start");
-        self.forget_alarm(&replica);
-        self.parts.directory.remove(&replica.entry);
-        replica.store.remove_tables();
-        let offline = OfflineStream {
-            group,
-            config: replica.stream.config().clone(),
-            reason: format!("{error}; start the node again, which builds the index anew"),
-            needs: LOG_START,
-        };
-        let (stream, reason) = (stream.clone(), offline.reason.clone());
-        // Its subscriptions end before others refuse in their place, and who hears of the damage is refused.
-        drop(replica);
-        let intake = &self.parts.intake;
-        self.parts.directory.insert_offline(offline, intake);
-        self.offline.insert(group);
-        self.parts.damage.add_offline(&stream, &reason);
+        if let Some(replica) = self.replicas.remove(&group) {
+            self.agenda.forget(&replica);
+            self.offline.take(replica, error, &self.parts);
+        }
     }
 
     fn watch(&mut self, watch: Watch) {
@@ -541,73 +418,12 @@ impl Shard {
         let mut described = Described {
             groups: meta.into_iter().collect(),
             failed: Vec::new(),
-            offline: self.offline.iter().copied().collect(),
+            offline: self.offline.groups(),
         };
-        for (group, replica) in &mut self.replicas {
-            match replica.checkpoint() {
-                Ok((applied, state, bodies)) => described.groups.push(GroupCheckpoint {
-                    group: *group,
-                    applied,
-                    state,
-                    bodies: Some(bodies),
-                }),
-                Err(error) => {
-                    let stream = &replica.entry.name;
-                    tracing::error!(%stream, %error, "cannot prepare a checkpoint");
-                    if matches!(error, Error::Full { .. }) {
-                        self.parts.intake.reserve.give_up();
-                    }
-                    described.failed.push(*group);
-                }
-            }
-        }
+        let reserve = &self.parts.intake.reserve;
+        upkeep::describe(&mut self.replicas, &mut described, reserve);
         // The checkpointer may have given up.
         order.answer.send(described).ok();
-    }
-
-    fn checkpoint_saved(&mut self, group: GroupId, manifest: &Manifest) {
-        let Some(replica) = self.replicas.get_mut(&group) else {
-            return;
-        };
-        if let Err(error) = replica.store.checkpoint_saved(manifest) {
-            let stream = &replica.entry.name;
-            tracing::warn!(%stream, %error, "cannot remove old segments yet");
-        }
-    }
-
-    fn name_work(&mut self, order: &KeepOrder) {
-        match order {
-            KeepOrder::Scrub(answer) => {
-                let segments = self.replicas.iter().flat_map(|(group, replica)| {
-                    let sealed = replica.store.sealed_segments().into_iter();
-                    sealed.map(|segment| (*group, segment))
-                });
-                // The keeper may have ended.
-                answer.send(segments.collect()).ok();
-            }
-            KeepOrder::Rewrite(answer) => {
-                let owner = &self.queue;
-                let work = self.replicas.values_mut();
-                let work = work.map(|replica| replica.name_work(owner));
-                // If the keeper has not waited, the work comes back.
-                answer.send(work.collect()).ok();
-            }
-        }
-    }
-
-    fn keep(&mut self, group: GroupId, kept: Kept) {
-        let stores = Arc::clone(&self.parts.stores);
-        self.with_replica(group, |replica, _| match kept {
-            Kept::Damaged(segment, findings) => replica.note_findings(&segment, findings),
-            Kept::Rewritten(rewrite, outcome) => replica.finish_rewrite(&rewrite, outcome),
-            Kept::LeftUndone(rewrite, shreds) => {
-                if let Some(rewrite) = rewrite {
-                    replica.finish_rewrite(&rewrite, Ok(None));
-                }
-                replica.store.return_shreds(shreds);
-            }
-            Kept::Merged(merge, outcome) => replica.finish_merge(&merge, outcome, &stores),
-        });
     }
 
     fn settle(&mut self, answer: &SyncSender<()>) {
@@ -630,7 +446,7 @@ impl Shard {
         let hands = &mut self.parts.hands(&mut self.outlet);
         match catch_unreadable(|| act(replica, hands)) {
             Ok(()) => {
-                self.touch(group);
+                self.agenda.touch(replica);
                 true
             }
             Err(error) => {
@@ -646,41 +462,7 @@ impl Shard {
         }
     }
 
-    fn touch(&mut self, group: GroupId) {
-        if let Some(replica) = self.replicas.get_mut(&group)
-            && !mem::replace(&mut replica.touched, true)
-        {
-            self.touched.push(group);
-        }
-    }
-
-    fn forget_alarm(&mut self, replica: &Replica) {
-        if let Some(due) = replica.due {
-            self.alarms.remove(&(due, replica.entry.group));
-        }
-    }
-
     fn now(&self) -> Timestamp {
         self.parts.now()
-    }
-}
-
-/// Lets go of those who wait for a shard when it panics, which is a bug: the process may be somebody else's, who
-/// goes on and wants to shut the node down.
-struct PanicGuard {
-    queue: Arc<ShardQueue>,
-    parts: ShardParts,
-}
-
-impl Drop for PanicGuard {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            tracing::error!(
-                "a shard has panicked; the node takes no messages any more, restart it"
-            );
-            self.parts.intake.log.end();
-            self.queue.close();
-            self.parts.waiting_room.notify();
-        }
     }
 }
