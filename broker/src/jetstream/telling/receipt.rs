@@ -55,21 +55,27 @@ impl Receipt {
             change,
         }))
     }
+
+    /// Tells who waits that the record is not committed, or that nobody knows. `form` is of the stream it was for.
+    pub(crate) fn refuse(self, form: &PubAckForm, error: &ApiError, outlet: &mut Outlet) {
+        match self {
+            // A client that waits for a double ack learns by its time-out, as with nats-server.
+            Self::None | Self::Durability | Self::Processed(_) => {}
+            Self::Copy(held) => outlet.let_go(held),
+            Self::PubAck(reply) => {
+                outlet.reply_with(&reply, |buf| form.write_error(buf, error));
+            }
+            Self::Api(receipt) => changes::refuse(&receipt, error.clone(), outlet),
+        }
+    }
 }
 
 /// Tells those who wait for records of a stream that has been deleted since.
 pub(crate) fn tell_gone(receipts: Vec<Receipt>, outlet: &mut Outlet) {
-    let error = ApiError::stream_not_found();
+    // The stream has no name any more that the answers could tell.
+    let (form, error) = (PubAckForm::new(""), ApiError::stream_not_found());
     for receipt in receipts {
-        match receipt {
-            Receipt::None | Receipt::Durability | Receipt::Processed(_) => {}
-            Receipt::Copy(held) => outlet.let_go(held),
-            Receipt::PubAck(reply) => {
-                // The stream has no name any more that the answer could tell.
-                outlet.reply_with(&reply, |buf| PubAckForm::new("").write_error(buf, &error));
-            }
-            Receipt::Api(receipt) => changes::refuse(&receipt, error.clone(), outlet),
-        }
+        receipt.refuse(&form, &error, outlet);
     }
 }
 
