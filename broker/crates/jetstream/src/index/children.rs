@@ -4,7 +4,7 @@
 //! that no message waits until a large table is rebuilt. A place holds the hash beside the node, and
 //! looking for a token touches one page, and the node only when it is the one.
 
-use super::node::NodeId;
+use super::node_id::NodeId;
 
 /// The table of children.
 #[derive(Debug)]

@@ -27,7 +27,7 @@
 
 use hitherto_protocol::{Subject, SubjectFilter, Timestamp};
 
-use super::node::NodeId;
+use super::node_id::NodeId;
 use super::pattern::{Pattern, Shape};
 use super::table::{Slot, Table};
 use super::trie::{Trie, Walk, count};

@@ -9,7 +9,7 @@
 //! | `table` | the slot of each sequence in memory: time, size, subject node |
 //! | `column` | numbers in as few bytes as they need |
 //! | `trie` | the subjects by token, with maxima and counts on the way |
-//! | `node` | the arena of the trie's nodes |
+//! | `node`, `node_id` | the arena of the trie's nodes, and a place in it |
 //! | `children` | how a child is found |
 //! | `text` | the tokens |
 //! | `postings` | the sequences of one subject |
@@ -29,6 +29,7 @@ mod column;
 mod freeze;
 mod hot;
 mod node;
+mod node_id;
 mod pattern;
 mod postings;
 mod selection;

@@ -11,29 +11,9 @@ use crate::StreamSeq;
 
 use super::children::Children;
 use super::grow;
+use super::node_id::NodeId;
 use super::postings::{Postings, Ring};
 use super::text::{Label, Text};
-
-/// The place of a node in the arena.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct NodeId(u32);
-
-impl NodeId {
-    /// The node above the first tokens. It is nobody's child, hence stands for "none" in lists.
-    pub(super) const ROOT: Self = Self(0);
-
-    pub(super) fn number(self) -> u32 {
-        self.0
-    }
-
-    pub(super) fn from_number(number: u32) -> Self {
-        Self(number)
-    }
-
-    fn index(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// One node. Its label is one token; of a leaf it may be several, the rest of a subject that
 /// shares no more with any other.
@@ -303,7 +283,7 @@ impl Nodes {
             let id = u32::try_from(self.nodes.len()).expect("2^32 nodes take more than 128 GiB");
             grow(&mut self.nodes, 1);
             self.nodes.push(node);
-            NodeId(id)
+            NodeId::from_number(id)
         } else {
             let id = self.free;
             self.free = self.node(id).next;
@@ -519,7 +499,7 @@ impl Nodes {
     }
 
     fn hash(&self, parent: NodeId, token: &[u8]) -> u32 {
-        let hash = self.hasher.hash_one((parent.0, token));
+        let hash = self.hasher.hash_one((parent.number(), token));
         u32::try_from(hash >> 32).expect("is the high half")
     }
 

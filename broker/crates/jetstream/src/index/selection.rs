@@ -2,7 +2,7 @@
 
 use hitherto_protocol::SubjectFilter;
 
-use super::node::NodeId;
+use super::node_id::NodeId;
 use super::pattern::{Pattern, Shape};
 use super::trie::Trie;
 

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use crate::StreamSeq;
 
 use super::column::Column;
-use super::node::NodeId;
+use super::node_id::NodeId;
 
 /// The slots of one stream.
 #[derive(Debug, Default)]

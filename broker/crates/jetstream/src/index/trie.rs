@@ -11,7 +11,8 @@ use std::collections::BinaryHeap;
 
 use crate::StreamSeq;
 
-use super::node::{Inner, NodeId, Nodes, State};
+use super::node::{Inner, Nodes, State};
+use super::node_id::NodeId;
 use super::pattern::{Pattern, Shape, Step, tokens};
 use super::postings::Postings;
 
