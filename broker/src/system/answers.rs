@@ -7,9 +7,9 @@ use hitherto_protocol::Subject;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::connections::account_connections;
 use super::desk::Request;
 use super::envelope::{Marker, ServerMark, json};
-use super::events::account_connections;
 use super::reload::Reloads;
 use super::subjects::{AccountDocument, Question, ServerDocument};
 use crate::account::Account;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use hitherto_jetstream::TypedEvent;
 use hitherto_protocol::Timestamp;
 use serde::Serialize;
 
@@ -123,4 +124,18 @@ pub(super) fn json(said: &impl Serialize) -> Bytes {
 )]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// Something that has happened now.
+pub(super) fn happened<T>(
+    monitor: &Monitor,
+    kind: &'static str,
+    fields: T,
+) -> TypedEvent<'static, T> {
+    TypedEvent {
+        kind,
+        id: monitor.event_id(),
+        timestamp: monitor.now(),
+        fields,
+    }
 }

@@ -6,15 +6,14 @@ use hitherto_protocol::Subject;
 use serde::Serialize;
 
 use super::answers::{Answers, StatszMessage};
-use super::envelope::{Marker, ServerMark, json};
-use crate::account::Account;
+use super::connections::account_connections;
+use super::envelope::{ServerMark, happened, json};
 use crate::connection::{ClientEvent, ClientMark, ClientReport};
-use crate::monitor::{AccountStat, Monitor, Sum};
+use crate::monitor::Sum;
 use crate::pubsub::{Message, Publisher};
 
 const CONNECTED: &str = "io.nats.server.advisory.v1.client_connect";
 const DISCONNECTED: &str = "io.nats.server.advisory.v1.client_disconnect";
-const CONNECTIONS: &str = "io.nats.server.advisory.v1.account_connections";
 
 /// A client came (`ConnectEventMsg` in nats-server 2.15 `server/events.go`).
 #[derive(Debug, Serialize)]
@@ -33,14 +32,6 @@ struct Disconnect {
     reason: &'static str,
 }
 
-/// How many connections an account has.
-#[derive(Debug, Serialize)]
-pub(super) struct AccountConnections<'a> {
-    server: ServerMark,
-    #[serde(flatten)]
-    stat: AccountStat<'a>,
-}
-
 /// What the server tells of a client.
 fn mark(client: ClientReport, account: &str) -> ClientMark {
     // Of one that comes the round trip is not known yet.
@@ -49,16 +40,6 @@ fn mark(client: ClientReport, account: &str) -> ClientMark {
     mark.rtt = mark.rtt.filter(|_| rtt_known);
     mark.name_tag = Some(account.to_owned());
     mark
-}
-
-/// Something that has happened now.
-fn now<T>(monitor: &Monitor, kind: &'static str, fields: T) -> TypedEvent<'static, T> {
-    TypedEvent {
-        kind,
-        id: monitor.event_id(),
-        timestamp: monitor.now(),
-        fields,
-    }
 }
 
 fn disconnect(client: ClientReport, answers: &Answers) -> TypedEvent<'static, Disconnect> {
@@ -70,20 +51,7 @@ fn disconnect(client: ClientReport, answers: &Answers) -> TypedEvent<'static, Di
         reason: client.reason.map_or("", |reason| reason.text()),
         client: mark(client, &account),
     };
-    now(&answers.monitor, DISCONNECTED, fields)
-}
-
-/// How many connections an account has now.
-pub(super) fn account_connections<'a>(
-    monitor: &'a Monitor,
-    marker: &Marker,
-    account: Account,
-) -> TypedEvent<'static, AccountConnections<'a>> {
-    let fields = AccountConnections {
-        server: marker.mark(),
-        stat: monitor.account_stat(account),
-    };
-    now(monitor, CONNECTIONS, fields)
+    happened(&answers.monitor, DISCONNECTED, fields)
 }
 
 /// Publishes events in the system account.
@@ -111,7 +79,7 @@ impl Events {
                         server: answers.marker.mark(),
                         client: mark(client, &account),
                     };
-                    now(&answers.monitor, CONNECTED, fields).to_bytes()
+                    happened(&answers.monitor, CONNECTED, fields).to_bytes()
                 });
             }
             ClientEvent::Disconnected(client) => {

@@ -5,6 +5,7 @@
 //! | `subjects` | [`Question`](subjects::Question): what is asked, by its subject |
 //! | `desk` | takes requests in; runs on the threads of those who ask |
 //! | `answers` | answers them, with the documents of [`crate::monitor`] |
+//! | `connections` | how many connections an account has |
 //! | `events` | connections that come and go, the sums now and then, the end of the server |
 //! | `reload` | [`ReloadRequests`]: for whoever has read the configuration |
 //! | `envelope` | the form of both: which server says it |
@@ -15,6 +16,7 @@
 //! in the ordinary account a client may ask who it is, and about its own account.
 
 mod answers;
+mod connections;
 mod desk;
 mod envelope;
 mod events;
