@@ -18,8 +18,7 @@ use hitherto_storage::Error;
 use super::files::{IndexBudget, Reserve, Stores};
 use super::keeping::{Checkpointer, CheckpointerThread, Keeper, KeeperOptions, KeeperThread};
 use super::orders::{Activity, Input, ShardQueue, ShardQueues, StreamOrder};
-use super::recovery;
-use super::recovery::{Recovered, RecoveredStream};
+use super::recovery::{Recovered, RecoveredStream, recover};
 use super::replicas::{DamageReport, Record};
 use super::shards::{MetaOwner, Shard, ShardParts, open_stream};
 use super::taking::{Directory, Intake, OfflineStream, Quota, ToShards, WaitingRoom, room};
@@ -106,7 +105,7 @@ impl JetStream {
         );
         let budget = IndexBudget::new(options.index_bytes_max);
         let stores = Stores::new(options.disk, dir.join("streams"), budget);
-        let recovered = recovery::recover(&stores, &dir, &options.entropy, &options.limits)?;
+        let recovered = recover(&stores, &dir, &options.entropy, &options.limits)?;
         let seams = Seams {
             clock: options.clock,
             entropy: options.entropy,

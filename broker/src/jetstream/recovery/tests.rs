@@ -1,15 +1,16 @@
 //! A stream whose first checkpoint failed: the meta group's checkpoint may know what the stream's own log says
 //! only later.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use hitherto_jetstream::LogIndex;
 use hitherto_jetstream::command::{Append, Command};
 use hitherto_platform::{Disk, FaultyDisk, SeededEntropy};
 use hitherto_protocol::Subject;
 use hitherto_storage::WalEntry;
 
-use super::super::files::StateSnapshot;
-use super::super::replicas::configure;
 use super::*;
+use crate::jetstream::files::{IndexBudget, StateSnapshot};
+use crate::jetstream::replicas::configure;
 
 const DIR: &str = "/node";
 const STREAM: GroupId = GroupId(1);
@@ -77,7 +78,7 @@ fn recovered(disk: &Arc<dyn Disk>) -> Recovered {
     let stores = Stores::new(
         Arc::clone(disk),
         Path::new(DIR).join("streams"),
-        freezing::IndexBudget::new(u64::MAX),
+        IndexBudget::new(u64::MAX),
     );
     recover(&stores, Path::new(DIR), &entropy, &Limits::default()).unwrap()
 }

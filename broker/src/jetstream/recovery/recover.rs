@@ -5,18 +5,16 @@
 //! committed is left out, and its files go with the first checkpoint. Nothing is deleted because it is
 //! missing somewhere: what nobody knows is an error.
 //!
-//! Damage of one stream's files takes that stream offline, see `offline`, and no other. Damage of the log,
+//! Damage of one stream's files takes that stream offline, see [`OfflineStream`], and no other. Damage of the log,
 //! which all streams share, or of the meta group is an error: nothing is known for certain then.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use hitherto_jetstream::command::decode_all;
 use hitherto_jetstream::{
-    Compression, Freeze, GroupId, Limits, LogIndex, Meta, MetaCommand, MetaOutcome, OpenTables,
-    Restoring, Stream, StreamConfig, StreamSeq, catch_unreadable,
+    Compression, Freeze, GroupId, Limits, Meta, MetaCommand, MetaOutcome, OpenTables, Restoring,
+    Stream, StreamConfig, StreamSeq, catch_unreadable,
 };
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
@@ -24,9 +22,9 @@ use hitherto_storage::{
     Checkpoint, Checkpoints, Entry, Error, StreamStore, Wal, WalOptions, WalPosition, WalRange,
 };
 
-use super::files::{LOG_START, Stores, TAIL_BYTES_MAX, freezing, state_record, stream_dirs};
-use super::replicas::keep_body;
-use super::taking::OfflineStream;
+use super::recovered_stream::{RecoveredStream, freeze, with_cause};
+use crate::jetstream::files::{LOG_START, Stores, state_record, stream_dirs};
+use crate::jetstream::taking::OfflineStream;
 
 /// The node as its files have it.
 pub(crate) struct Recovered {
@@ -38,16 +36,6 @@ pub(crate) struct Recovered {
     pub(crate) offline: BTreeMap<GroupId, OfflineStream>,
     /// Groups of deleted streams of which there still are files.
     pub(crate) deleted: Vec<GroupId>,
-}
-
-/// A stream as its files have it.
-pub(crate) struct RecoveredStream {
-    pub(crate) stream: Stream,
-    pub(crate) store: StreamStore,
-    /// Where its replay begins.
-    pub(crate) replayed_from: WalPosition,
-    /// What its index took before that.
-    opened_index_bytes: u64,
 }
 
 type Saved = BTreeMap<GroupId, Result<Checkpoint, Error>>;
@@ -398,50 +386,6 @@ impl Recovery<'_> {
     }
 }
 
-impl RecoveredStream {
-    /// Writes bodies to segments when many are in memory. A full disk must not keep a node from
-    /// starting, as it may be there to free room.
-    fn keep_tail_short(&mut self) -> Result<(), Error> {
-        if self.store.tail_bytes() < TAIL_BYTES_MAX {
-            return Ok(());
-        }
-        match self.store.flush() {
-            Err(Error::Full { file }) => {
-                tracing::warn!(file = %file.display(), "the disk is full; bodies stay in memory");
-                Ok(())
-            }
-            flushed => flushed,
-        }
-    }
-
-    /// Freezes a piece of the index when much is in memory. When that is not possible, publishers will be refused.
-    fn keep_index_small(&mut self, stores: &Stores, used: u64) {
-        let others = used.saturating_sub(self.opened_index_bytes);
-        if self.stream.hot_index_bytes() <= stores.index_budget.while_recovering(others) {
-            return;
-        }
-        freeze(&mut self.stream, &mut self.store, stores);
-    }
-
-    /// Applies an entry again; `false` when it cannot be.
-    fn replay(&mut self, index: LogIndex, body: Bytes) -> bool {
-        if index > self.stream.applied().next() {
-            return false;
-        }
-        for command in decode_all(body) {
-            let Ok(command) = command else {
-                return false;
-            };
-            self.stream.apply(index, command);
-            while let Some(output) = self.stream.poll_output() {
-                // Everything but the bodies was said before the end of the last run, or will be said again.
-                keep_body(&mut self.store, output);
-            }
-        }
-        true
-    }
-}
-
 /// Tells damage of one stream's files from what concerns the whole node.
 fn concerns_one_stream(error: &Error) -> bool {
     matches!(
@@ -454,27 +398,7 @@ fn concerns_one_stream(error: &Error) -> bool {
     )
 }
 
-fn with_cause(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
-
 /// A checkpoint that was read and makes no sense.
-/// Freezes a piece of an index; `false` when there is no use in trying again. What stays in memory may have publishers
-/// refused.
-fn freeze(of: &mut impl Freeze, store: &mut StreamStore, stores: &Stores) -> bool {
-    freezing::freeze(of, store, &stores.tables).unwrap_or_else(|error| {
-        let error = with_cause(&error);
-        tracing::warn!(
-            error,
-            "cannot write a table of an index; all of it stays in memory"
-        );
-        false
-    })
-}
-
 fn unusable(file: &Path, group: GroupId, error: &dyn std::fmt::Display) -> Error {
     tracing::error!(%group, %error, "the checkpoint of a group cannot be used");
     Error::Damaged {
@@ -485,5 +409,5 @@ fn unusable(file: &Path, group: GroupId, error: &dyn std::fmt::Display) -> Error
 }
 
 #[cfg(test)]
-#[path = "recovery_tests.rs"]
+#[path = "tests.rs"]
 mod tests;
