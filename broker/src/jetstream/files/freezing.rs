@@ -13,7 +13,7 @@ const TABLE_MESSAGES_MAX: u64 = 32 * 1024;
 const TABLE_MESSAGES_MIN: u64 = 256;
 
 /// An index of which less is in memory is left there: 64 KiB.
-pub(crate) const FREEZE_BYTES_MIN: u64 = 64 * 1024;
+const FREEZE_BYTES_MIN: u64 = 64 * 1024;
 
 /// How much of an index may stay in memory.
 #[derive(Debug, Clone, Copy)]

@@ -11,7 +11,7 @@ use super::freezing::IndexBudget;
 use super::stream_dirs;
 
 /// Blocks read from disk that are kept in memory for all streams: 64 MiB.
-pub(crate) const BLOCK_CACHE_BYTES: usize = 64 * 1024 * 1024;
+const BLOCK_CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes of one stream in memory at which they are written to its segments: 8 MiB.
 pub(crate) const TAIL_BYTES_MAX: u64 = 8 * 1024 * 1024;

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use hitherto_jetstream::GroupId;
 
 /// Bytes committed since the last checkpoint that bring the next one: 64 MiB.
-pub(crate) const CHECKPOINT_BYTES: usize = 64 * 1024 * 1024;
+const CHECKPOINT_BYTES: usize = 64 * 1024 * 1024;
 
 /// Time after the first commit since the last checkpoint that brings the next one: 30 s.
-pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Time after which a checkpoint is made that something waits for: 1 s, so that many share it.
 pub(crate) const HASTE_DELAY: Duration = Duration::from_secs(1);

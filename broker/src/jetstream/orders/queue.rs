@@ -12,11 +12,11 @@ use super::input::Input;
 use super::keep_order::{Kept, TakeBack};
 
 /// API calls and pulls that may wait for one shard: 10,000, as in nats-server. More are refused.
-pub(crate) const CALLS_MAX: usize = 10_000;
+const CALLS_MAX: usize = 10_000;
 
 /// Acks that may wait for one shard. More are dropped: their messages are delivered again. Readers stop
 /// at an eighth of it, see [`ShardQueue::is_pressed`].
-pub(crate) const ACKS_MAX: usize = 256 * 1024;
+const ACKS_MAX: usize = 256 * 1024;
 
 /// The queue of one shard. Many threads push, the shard takes everything at once.
 pub(crate) struct ShardQueue {

@@ -12,7 +12,7 @@ use crate::pubsub::Router;
 const FETCHED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Reads what a round of deliveries takes.
-pub(crate) struct Fetcher<'a> {
+pub(super) struct Fetcher<'a> {
     store: &'a StreamStore,
     router: &'a Router,
     fetched: &'a mut VecDeque<StoredMessage>,
@@ -22,7 +22,7 @@ pub(crate) struct Fetcher<'a> {
 
 impl<'a> Fetcher<'a> {
     /// What is read is put into `fetched`, in the order of the deliveries.
-    pub(crate) fn new(
+    pub(super) fn new(
         store: &'a StreamStore,
         router: &'a Router,
         fetched: &'a mut VecDeque<StoredMessage>,
@@ -37,7 +37,7 @@ impl<'a> Fetcher<'a> {
     }
 
     /// What could not be read.
-    pub(crate) fn into_failed(self) -> Vec<(StreamSeq, Error)> {
+    pub(super) fn into_failed(self) -> Vec<(StreamSeq, Error)> {
         self.failed
     }
 }
@@ -81,6 +81,6 @@ impl Surroundings for Fetcher<'_> {
 
 /// Takes a message that was read for a delivery. Those before it were read and not delivered after all, as
 /// they were too large for who asked.
-pub(crate) fn take(fetched: &mut VecDeque<StoredMessage>, seq: StreamSeq) -> Option<StoredMessage> {
+pub(super) fn take(fetched: &mut VecDeque<StoredMessage>, seq: StreamSeq) -> Option<StoredMessage> {
     std::iter::from_fn(|| fetched.pop_front()).find(|message| message.seq == seq)
 }

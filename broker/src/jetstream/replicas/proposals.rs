@@ -66,14 +66,14 @@ impl Proposals {
 }
 
 /// A command of the state machine on its way into the log.
-pub(crate) struct Record<'a> {
+pub(in crate::jetstream) struct Record<'a> {
     command: &'a Command,
     needs_sync: bool,
 }
 
 impl<'a> Record<'a> {
     /// A rare change is never answered before it is synced, nor is an acknowledgement that asks for it.
-    pub(crate) fn new(command: &'a Command, receipt: &Receipt) -> Self {
+    pub(in crate::jetstream) fn new(command: &'a Command, receipt: &Receipt) -> Self {
         let is_awaited = matches!(receipt, Receipt::Processed(_));
         Self {
             command,
@@ -93,6 +93,6 @@ impl Encode for Record<'_> {
 }
 
 /// The command that puts a configuration in force.
-pub(crate) fn configure(config: Box<StreamConfig>, at: Timestamp) -> Command {
+pub(in crate::jetstream) fn configure(config: Box<StreamConfig>, at: Timestamp) -> Command {
     Command::Control(Control::Configure { config, at })
 }

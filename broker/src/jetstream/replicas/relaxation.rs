@@ -13,7 +13,7 @@ const _: () = assert!(UNSYNCED_BYTES_MAX / APPEND_BYTES_MIN as u64 <= Stream::UN
 
 /// The records about it that were asked for.
 #[derive(Debug)]
-pub(crate) struct Relaxation {
+pub(super) struct Relaxation {
     /// What the newest of them says.
     asked: bool,
     /// How many are not applied yet.
@@ -24,7 +24,7 @@ pub(crate) struct Relaxation {
 
 /// What is to be done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(super) enum Step {
     Nothing,
     /// Propose a record that says so; when it says no, let the log sync everything first.
     Ask(bool),
@@ -34,7 +34,7 @@ pub(crate) enum Step {
 
 impl Relaxation {
     /// Begins with what the records of the stream say.
-    pub(crate) fn new(is_relaxed: bool) -> Self {
+    pub(super) fn new(is_relaxed: bool) -> Self {
         Self {
             asked: is_relaxed,
             under_way: 0,
@@ -43,29 +43,29 @@ impl Relaxation {
     }
 
     /// A record was proposed.
-    pub(crate) fn asked(&mut self, relaxed: bool) {
+    pub(super) fn asked(&mut self, relaxed: bool) {
         self.asked = relaxed;
         self.under_way += 1;
     }
 
     /// A record is applied.
-    pub(crate) fn applied(&mut self) {
+    pub(super) fn applied(&mut self) {
         self.under_way = self.under_way.saturating_sub(1);
     }
 
     /// A record is not in the log. The next change of the stream asks again.
-    pub(crate) fn failed(&mut self, is_relaxed: bool) {
+    pub(super) fn failed(&mut self, is_relaxed: bool) {
         self.applied();
         self.asked = is_relaxed;
     }
 
     /// From now on everything is to be synced.
-    pub(crate) fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.ends = true;
     }
 
     /// What follows from the configuration and from what the records say.
-    pub(crate) fn next(&self, is_wanted: bool, is_relaxed: bool) -> Step {
+    pub(super) fn next(&self, is_wanted: bool, is_relaxed: bool) -> Step {
         let is_wanted = is_wanted && !self.ends;
         match () {
             () if is_wanted != self.asked => Step::Ask(is_wanted),

@@ -21,7 +21,7 @@ const ADVISORY_TYPE: &str = "io.hitherto.jetstream.advisory.v1.stream_damaged";
 
 /// The ranges found so far, and what has not been said of them yet.
 #[derive(Debug, Default)]
-pub(crate) struct Unreadable {
+pub(super) struct Unreadable {
     /// Last sequence by first; they do not overlap.
     ranges: BTreeMap<u64, u64>,
     unsaid: Vec<(RangeInclusive<u64>, String)>,
@@ -38,7 +38,7 @@ struct Damaged<'a> {
 
 impl Unreadable {
     /// Adds a range; `false` when all of it was known.
-    pub(crate) fn add(&mut self, range: RangeInclusive<u64>, problem: &str) -> bool {
+    pub(super) fn add(&mut self, range: RangeInclusive<u64>, problem: &str) -> bool {
         if self.holds(&range) {
             return false;
         }
@@ -61,12 +61,12 @@ impl Unreadable {
     }
 
     /// The ranges, ascending.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u64>> {
+    pub(super) fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u64>> {
         self.ranges.iter().map(|(first, last)| *first..=*last)
     }
 
     /// The advisories not published yet.
-    pub(crate) fn take_advisories(
+    pub(super) fn take_advisories(
         &mut self,
         stream: &str,
         now: Timestamp,
@@ -94,13 +94,13 @@ impl Unreadable {
     }
 
     /// Forgets the ranges that end before `seq`: those messages are gone. Tells whether there were any.
-    pub(crate) fn forget_below(&mut self, seq: u64) -> bool {
+    pub(super) fn forget_below(&mut self, seq: u64) -> bool {
         let before = self.ranges.len();
         self.ranges.retain(|_, last| *last >= seq);
         self.ranges.len() < before
     }
 
-    pub(crate) fn has_unsaid(&self) -> bool {
+    pub(super) fn has_unsaid(&self) -> bool {
         !self.unsaid.is_empty()
     }
 
