@@ -154,7 +154,7 @@ fn secret_when_not_empty<'de, D: Deserializer<'de>>(
 }
 
 /// A text that must not reach a log: its `Debug` form hides it.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 

@@ -1,5 +1,5 @@
 //! The NATS client protocol without IO: subjects and filters, the subject tree, headers, the codec
-//! of the client protocol, and the time format of the JetStream API.
+//! of the client protocol, the time format of the JetStream API, and the protocol between nodes.
 //!
 //! Bytes go in, values come out, and the other way round. Sockets, clocks, random sources and
 //! runtimes belong to the callers; this crate knows none of them and depends on no other crate of
@@ -14,6 +14,7 @@
 //! | [`encode`] | what a server sends, and client operations for tests and tools |
 //! | [`Connect`], [`ServerInfo`] | the JSON bodies of CONNECT and INFO |
 //! | [`Headers`], [`HeadersBuilder`] | the header block of a message |
+//! | [`link`] | what the nodes of a cluster say to each other |
 //! | [`Timestamp`] | nanoseconds since 1970, written as Go writes `time.Time` |
 
 #![forbid(unsafe_code)]
@@ -26,6 +27,7 @@ pub mod encode;
 mod filter;
 mod go_duration;
 mod headers;
+pub mod link;
 mod server_info;
 mod subject;
 mod timestamp;
