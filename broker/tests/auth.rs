@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hitherto_broker::auth::{Auth, Permissions, ResponseRule, SubjectRules, User};
 use hitherto_broker::{Node, NodeConfig};
+use hitherto_platform::Net as _;
 use support::{RawClient, node_with};
 
 fn connect(credentials: &str) -> String {

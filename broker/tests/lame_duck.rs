@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hitherto_broker::NodeConfig;
-use hitherto_platform::MemoryNet;
+use hitherto_platform::{MemoryNet, Net as _};
 use support::{QUIET, RawClient, node_with};
 use tokio::time::Instant;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hitherto_broker::{Node, NodeConfig};
-use hitherto_platform::{Entropy as _, MemoryNet, SeededEntropy};
+use hitherto_platform::{Entropy as _, MemoryNet, Net as _, SeededEntropy};
 use support::{MODERN, QUIET, RawClient, node_with};
 
 #[tokio::test]

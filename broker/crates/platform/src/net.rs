@@ -1,4 +1,4 @@
-//! Listening for connections as a trait: TCP for real, in-process pipes for tests.
+//! Listening for connections and making them, as a trait: TCP for real, in-process pipes for tests.
 
 mod memory;
 mod tcp;
@@ -20,7 +20,7 @@ pub type ReadHalf = Box<dyn AsyncRead + Send + Unpin>;
 /// The writing half of a [`Connection`].
 pub type WriteHalf = Box<dyn AsyncWrite + Send + Unpin>;
 
-/// Opens listeners.
+/// Opens listeners and connections.
 #[async_trait]
 pub trait Net: Send + Sync + Debug {
     /// Listens on `addr`; port 0 picks a free port.
@@ -28,6 +28,12 @@ pub trait Net: Send + Sync + Debug {
     /// # Errors
     /// The error of the operating system, for example `AddrInUse`.
     async fn listen(&self, addr: SocketAddr) -> io::Result<Box<dyn Listener>>;
+
+    /// Connects to a listener. Waits as long as the operating system does; may be dropped at any time.
+    ///
+    /// # Errors
+    /// The error of the operating system, for example `ConnectionRefused`.
+    async fn connect(&self, addr: SocketAddr) -> io::Result<Box<dyn Connection>>;
 }
 
 /// Accepts connections.

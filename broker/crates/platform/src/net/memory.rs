@@ -47,26 +47,6 @@ impl MemoryNet {
         Self::default()
     }
 
-    /// Connects to a listener.
-    ///
-    /// # Errors
-    /// `ConnectionRefused` when nobody listens on `addr`.
-    pub async fn connect(&self, addr: SocketAddr) -> io::Result<Box<dyn Connection>> {
-        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        let (listener, local) = {
-            let mut hosts = self.lock();
-            let port = hosts.pick_port()?;
-            let listener = hosts.listeners.get(&addr).cloned().ok_or_else(refused)?;
-            (listener, SocketAddr::new(addr.ip(), port))
-        };
-        let (near, far) = tokio::io::duplex(PIPE_BYTES);
-        listener
-            .send((Box::new(far), local))
-            .await
-            .map_err(|_| refused())?;
-        Ok(Box::new(near))
-    }
-
     fn lock(&self) -> MutexGuard<'_, Hosts> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,6 +83,22 @@ impl Net for MemoryNet {
             addr,
             incoming: AsyncMutex::new(rx),
         }))
+    }
+
+    async fn connect(&self, addr: SocketAddr) -> io::Result<Box<dyn Connection>> {
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let (listener, local) = {
+            let mut hosts = self.lock();
+            let port = hosts.pick_port()?;
+            let listener = hosts.listeners.get(&addr).cloned().ok_or_else(refused)?;
+            (listener, SocketAddr::new(addr.ip(), port))
+        };
+        let (near, far) = tokio::io::duplex(PIPE_BYTES);
+        listener
+            .send((Box::new(far), local))
+            .await
+            .map_err(|_| refused())?;
+        Ok(Box::new(near))
     }
 }
 

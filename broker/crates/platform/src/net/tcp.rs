@@ -30,6 +30,12 @@ impl Net for TcpNet {
     async fn listen(&self, addr: SocketAddr) -> io::Result<Box<dyn Listener>> {
         Ok(Box::new(TcpListener::bind(addr).await?))
     }
+
+    async fn connect(&self, addr: SocketAddr) -> io::Result<Box<dyn Connection>> {
+        let stream = TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        Ok(Box::new(stream))
+    }
 }
 
 #[async_trait]
@@ -158,5 +164,22 @@ mod tests {
         write.write_all(&buf).await.unwrap();
         client.read_exact(&mut buf).await.unwrap();
         assert_eq!(&buf, b"PING");
+    }
+
+    #[tokio::test]
+    async fn a_made_connection_reaches_its_listener_and_nobody_refuses() {
+        let net = TcpNet::new();
+        let listener = net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut client = net.connect(addr).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        client.write_all(b"PING").await.unwrap();
+        let mut buf = [0; 4];
+        server.read_exact(&mut buf).await.unwrap();
+        assert_eq!(&buf, b"PING");
+
+        drop((server, listener));
+        let refused = net.connect(addr).await.err().map(|error| error.kind());
+        assert_eq!(refused, Some(io::ErrorKind::ConnectionRefused));
     }
 }
