@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use hitherto_protocol::link::SpaceId;
+
 use crate::pubsub::{Router, SubscriberId};
 
 /// Name of the ordinary account by default, as in nats-server.
@@ -28,6 +30,21 @@ pub(crate) enum Account {
 impl Account {
     /// Both of them.
     pub(crate) const ALL: [Self; 2] = [Self::Ordinary, Self::System];
+
+    /// Its place in what the nodes of a cluster say to each other.
+    pub(crate) fn space(self) -> SpaceId {
+        SpaceId(match self {
+            Self::Ordinary => 0,
+            Self::System => 1,
+        })
+    }
+
+    /// The account at such a place.
+    pub(crate) fn at(space: SpaceId) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|account| account.space() == space)
+    }
 }
 
 /// The accounts of a node.

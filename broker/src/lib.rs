@@ -34,6 +34,7 @@
 //! | `connection` | one client: handshake, reader, session, outbound buffer, writer |
 //! | `pubsub` | router, publishers, queue groups; knows no sockets and no streams |
 //! | `local` | [`LocalClient`] |
+//! | `route` | links to the other nodes of a cluster |
 //! | `tls` | certificates, and the first bytes of a connection |
 //! | `room` | back-pressure: publishers wait while the log has no room |
 //! | `jetstream` | the streams: their owner threads, the log, the stores |
@@ -60,18 +61,21 @@
 //! | connections to the monitoring pages | 64, idle for 60 s at most | more wait |
 //! | requests to the system services waiting | 1,024 | not answered |
 //! | events about connections waiting | 4,096 | left out |
+//! | other nodes of a cluster | 64 | refused |
+//! | bytes of core messages waiting for another node | [`MAX_PENDING`](config::MAX_PENDING) | the link ends, and begins anew |
+//! | subjects another node wants | 4,000,000 | the link ends |
 //! | bytes waiting for one local subscription | [`MAX_PENDING`](config::MAX_PENDING) | ended, the reader is told |
 //! | requests of one local client in flight | 65,536 | [`Error::TooManyRequests`] |
 //! | matches remembered per publisher | 256 subjects of at most 64 matches | looked up again |
 //! | memory of the streams' indexes | [`MAX_INDEX_BYTES`](config::MAX_INDEX_BYTES) | publishes refused, error 10023 |
 //! | publishes into streams waiting for the log | see `jetstream` | publishers wait, nothing is dropped |
 //!
-//! Tasks: two per connection and one that accepts, on the caller's tokio runtime. Threads of its own: only
+//! Tasks: two per connection and one that accepts, the same for links to other nodes, on the caller's tokio runtime. Threads of its own: only
 //! those of JetStream. Files: one socket per connection, the listening socket, and the store's.
 //!
 //! # Not there yet
 //!
-//! Nkeys and JWT, several ordinary accounts, clustering, and WebSocket. INFO offers none of them.
+//! Nkeys and JWT, several ordinary accounts, replicated streams, and WebSocket. INFO offers none of them.
 //! Deliberate differences in small things are marked `Differs from nats-server:` where they are made.
 
 #![forbid(unsafe_code)]
@@ -91,6 +95,7 @@ mod monitor;
 mod node;
 mod pubsub;
 mod room;
+mod route;
 mod services;
 mod settings;
 mod stop;

@@ -12,18 +12,20 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::account::{Account, AccountSpace, Accounts};
+use crate::config::resolve;
 use crate::connection::{Clients, Environment};
 use crate::jetstream::{DamageReport, JetStream, JetStreamOptions};
 use crate::local::{LocalClient, LocalClientParts};
 use crate::monitor::{Monitor, MonitorParts};
-use crate::pubsub::Router;
+use crate::pubsub::{Router, Told};
 use crate::room::Room;
+use crate::route::{Links, LinksParts, LocalInterest, NodeId};
 use crate::services::{Auditor, Interest};
 use crate::settings::Settings;
 use crate::stop::{StopSignal, StopSource};
 use crate::system::{EVENTS_MAX, ReloadRequests, ServerEvent, System};
 use crate::tls::Tls;
-use crate::{Error, NodeConfig, http, id, listener};
+use crate::{Error, NodeConfig, http, id, listener, route};
 
 /// The version INFO reports. Client libraries compare it to switch features on: JetStream clients ask
 /// for 2.9 (consumer create by name), 2.10 (several filters), 2.11 and 2.12 (atomic batches). It names
@@ -54,6 +56,8 @@ pub struct Node {
     doors_closed: StopSignal,
     listen_addr: Option<SocketAddr>,
     http_addr: Option<SocketAddr>,
+    /// `None` for a node on its own.
+    links: Option<Arc<Links>>,
     monitor: Arc<Monitor>,
     system: Arc<System>,
     /// The accept loop, which owns the tasks of the connections. Dropping the set ends them.
@@ -81,13 +85,15 @@ impl Node {
     /// opened; [`Error::Listen`] when the address cannot be listened on.
     pub async fn start(config: NodeConfig) -> Result<Self, Error> {
         config.check()?;
-        let accounts = accounts(&config);
+        let interest = config.cluster.as_ref().map(|_| Arc::default());
+        let accounts = accounts(&config, interest.as_ref());
         // Bound first, so that a port in use is noticed at once; accepting comes last, so that who is let
         // in finds everything recovered.
         let listener = open_listener(&config, config.listen).await?;
         let listen_addr = listener.as_ref().map(|(_, addr)| *addr);
         let http_listener = open_listener(&config, config.http_listen).await?;
         let http_addr = http_listener.as_ref().map(|(_, addr)| *addr);
+        let cluster_listener = open_listener(&config, cluster_addr(&config)?).await?;
 
         let server_id = id::server_id(&*config.entropy);
         let info = server_info(&config, &server_id, listen_addr);
@@ -121,7 +127,20 @@ impl Node {
             clients,
             events,
         });
+        let links = match (&config.cluster, interest, &cluster_listener) {
+            (Some(options), Some(interest), Some((_, addr))) => Some(Links::new(LinksParts {
+                options: options.clone(),
+                node: node_id(&config).await?,
+                addr: *addr,
+                environment: Arc::clone(&environment),
+                interest,
+                entropy: Arc::clone(&config.entropy),
+                net: Arc::clone(&config.net),
+            })?),
+            _ => None,
+        };
         let parts = MonitorParts {
+            links: links.clone(),
             http_addr,
             store_dir: config.jetstream.then(|| config.store_dir.join("jetstream")),
             entropy: Arc::clone(&config.entropy),
@@ -141,6 +160,7 @@ impl Node {
             doors_closed,
             listen_addr,
             http_addr,
+            links,
             system: Arc::new(System::new(Arc::clone(&monitor))),
             monitor,
             tasks: JoinSet::new(),
@@ -153,6 +173,9 @@ impl Node {
         }
         if let Some((listener, addr)) = listener {
             node.accept_on(listener, addr);
+        }
+        if let Some((listener, addr)) = cluster_listener {
+            node.link_on(listener, addr);
         }
         tracing::info!("Server is ready");
         Ok(node)
@@ -193,13 +216,18 @@ impl Node {
     pub fn reload(&self, config: NodeConfig) -> Result<(), Error> {
         config.check()?;
         self.config.check_change(&config)?;
-        let settings = Settings {
+        let mut settings = Settings {
             limits: config.limits.clone(),
             info: server_info(&config, &self.server_id, self.listen_addr),
             tls: config.tls.as_ref().map(Tls::load).transpose()?,
             auth: config.auth,
         };
-        self.environment.settings.send_replace(Arc::new(settings));
+        self.environment.settings.send_modify(|current| {
+            // Which other nodes there are is not configured.
+            let urls = &mut settings.info.connect_urls;
+            urls.clone_from(&current.info.connect_urls);
+            *current = Arc::new(settings);
+        });
         Ok(())
     }
 
@@ -217,6 +245,16 @@ impl Node {
     /// The address of the monitoring pages; `None` when there are none.
     pub fn http_addr(&self) -> Option<SocketAddr> {
         self.http_addr
+    }
+
+    /// The address other nodes can connect to; `None` for a node on its own.
+    pub fn cluster_addr(&self) -> Option<SocketAddr> {
+        self.links.as_ref().map(|links| links.addr())
+    }
+
+    /// How many other nodes there are links to.
+    pub fn links(&self) -> usize {
+        self.links.as_ref().map_or(0, |links| links.count())
     }
 
     /// The id INFO reports; new at every start.
@@ -251,9 +289,14 @@ impl Node {
         tracing::info!("Entering lame duck mode, stop accepting new clients");
         self.doors.stop();
         self.system.tell(ServerEvent::LameDuck);
-        let mut settings = Settings::clone(&self.environment.settings());
-        settings.info.ldm = true;
-        self.environment.settings.send_replace(Arc::new(settings));
+        if let Some(links) = &self.links {
+            links.lame_duck();
+        }
+        self.environment.settings.send_modify(|current| {
+            let mut settings = Settings::clone(current);
+            settings.info.ldm = true;
+            *current = Arc::new(settings);
+        });
         if let Some(jetstream) = self.jetstream.take() {
             tracing::info!("Initiating JetStream Shutdown...");
             unblocked(move || jetstream.shutdown()).await?;
@@ -299,6 +342,17 @@ impl Node {
             .spawn(http::run(listener, monitor, self.stop.clone()));
     }
 
+    fn link_on(&mut self, listener: Box<dyn Listener>, addr: SocketAddr) {
+        let Some(links) = &self.links else {
+            return;
+        };
+        tracing::info!("Cluster name is {}", links.options().name);
+        tracing::info!("Listening for route connections on {addr}");
+        let links = Arc::clone(links);
+        self.tasks
+            .spawn(route::run(links, listener, self.stop.clone()));
+    }
+
     fn accept_on(&mut self, listener: Box<dyn Listener>, addr: SocketAddr) {
         let host = &self.environment.settings().info.host;
         let shown = match host.contains(':') {
@@ -333,15 +387,40 @@ impl fmt::Debug for Node {
     }
 }
 
-fn accounts(config: &NodeConfig) -> Accounts {
-    let space = |name: &str| AccountSpace {
-        name: name.into(),
-        router: Router::new(Arc::clone(&config.entropy)),
+fn accounts(config: &NodeConfig, interest: Option<&Arc<LocalInterest>>) -> Accounts {
+    let space = |account: Account, name: &str| {
+        let told = interest.map(|interest| Told {
+            interest: Arc::clone(interest),
+            space: account.space(),
+        });
+        AccountSpace {
+            name: name.into(),
+            router: Router::new(Arc::clone(&config.entropy), told),
+        }
     };
     Accounts::new(
-        space(&config.ordinary_account),
-        space(&config.system_account),
+        space(Account::Ordinary, &config.ordinary_account),
+        space(Account::System, &config.system_account),
     )
+}
+
+/// Where to listen for other nodes; `None` for a node on its own.
+fn cluster_addr(config: &NodeConfig) -> Result<Option<SocketAddr>, Error> {
+    let cluster = config.cluster.as_ref();
+    cluster
+        .map(|cluster| resolve(&cluster.host, cluster.port))
+        .transpose()
+}
+
+/// The id of the store; of a node without one it is new at every start.
+async fn node_id(config: &NodeConfig) -> Result<NodeId, Error> {
+    let entropy = Arc::clone(&config.entropy);
+    if !config.jetstream {
+        return Ok(NodeId::new(&*entropy));
+    }
+    let disk = Arc::clone(&config.disk);
+    let dir = config.store_dir.join("jetstream");
+    Ok(unblocked(move || NodeId::of_store(&*disk, &dir, &*entropy)).await?)
 }
 
 /// Recovers the streams and starts their threads.
@@ -414,6 +493,7 @@ fn server_info(config: &NodeConfig, server_id: &str, addr: Option<SocketAddr>) -
         tls_verify: config.tls.as_ref().is_some_and(|tls| tls.verify),
         max_payload: config.limits.payload_bytes_max,
         jetstream: config.jetstream,
+        cluster: config.cluster.as_ref().map(|cluster| cluster.name.clone()),
         api_lvl: config.jetstream.then_some(JETSTREAM_API_LEVEL),
         ..ServerInfo::default()
     }
@@ -424,7 +504,83 @@ mod tests {
     use std::sync::mpsc::sync_channel;
     use std::thread;
 
+    use bytes::Bytes;
+    use hitherto_platform::MemoryNet;
+    use hitherto_protocol::link::Channel;
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::config::ClusterOptions;
+    use crate::route::PeerSink;
+
+    /// What a node hears of another.
+    #[derive(Debug, PartialEq, Eq)]
+    enum Heard {
+        Linked(NodeId, bool),
+        Bytes(NodeId, Channel, Bytes),
+    }
+
+    struct Ear(mpsc::Sender<Heard>);
+
+    impl PeerSink for Ear {
+        fn receive(&self, peer: NodeId, channel: Channel, bytes: Bytes) {
+            self.0.try_send(Heard::Bytes(peer, channel, bytes)).unwrap();
+        }
+
+        fn linked(&self, peer: NodeId, is_linked: bool) {
+            self.0.try_send(Heard::Linked(peer, is_linked)).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_of_the_log_reach_the_other_node_in_the_order_of_their_channel() {
+        const COUNT: u32 = 500;
+        let net = Arc::new(MemoryNet::new());
+        let start = |name: &str, seed: Option<SocketAddr>| {
+            let mut cluster = ClusterOptions::new("c").listen(([10, 0, 0, 1], 0).into());
+            if let Some(seed) = seed {
+                cluster = cluster.route(seed.to_string().parse().unwrap());
+            }
+            let config = NodeConfig::in_memory().server_name(name).cluster(cluster);
+            Node::start(config.net(Arc::<MemoryNet>::clone(&net)))
+        };
+        let receiver = start("receiver", None).await.unwrap();
+        let (ear, mut heard) = mpsc::channel(10 * COUNT as usize);
+        receiver
+            .links
+            .as_ref()
+            .unwrap()
+            .set_sink(Arc::new(Ear(ear)));
+        let sender = start("sender", receiver.cluster_addr()).await.unwrap();
+        let mut next = async || timeout(PATIENCE, heard.recv()).await.unwrap().unwrap();
+        let Heard::Linked(sender_id, true) = next().await else {
+            panic!("a link comes before all else");
+        };
+        let links = Arc::clone(sender.links.as_ref().unwrap());
+        let receiver_id = NodeId::new(&*sender.config.entropy);
+        assert!(links.send(receiver_id, Channel::Bulk, b"nobody").is_err());
+        let receiver_id = node_id(&receiver.config).await.unwrap();
+        for number in 0..COUNT {
+            for channel in Channel::ALL {
+                let bytes = number.to_le_bytes();
+                // The link may be there at the other end only, for a moment.
+                while links.send(receiver_id, channel, &bytes).is_err() {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        let mut came = Channel::ALL.map(|_| 0_u32);
+        while came != Channel::ALL.map(|_| COUNT) {
+            let Heard::Bytes(from, channel, bytes) = next().await else {
+                panic!("the link ends");
+            };
+            let count = &mut came[channel as usize];
+            assert_eq!((from, &bytes[..]), (sender_id, &count.to_le_bytes()[..]));
+            *count += 1;
+        }
+        sender.shutdown().await.unwrap();
+        assert_eq!(next().await, Heard::Linked(sender_id, false));
+    }
 
     /// Longer than it ever takes.
     const PATIENCE: Duration = Duration::from_secs(60);

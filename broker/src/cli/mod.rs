@@ -5,6 +5,7 @@
 //! | `serve` | the command `hitherto serve` |
 //! | `check`, `inspect` | a store whose broker is stopped |
 //! | `drop_in` | the command line of nats-server |
+//! | `cluster_flags` | what both say about the other nodes |
 //! | `process` | a broker as a process; what both of them run |
 //! | `open_files` | how many files it may have open |
 //! | `log`, `ports`, `signals` | its log, ports file and signals |
@@ -12,6 +13,7 @@
 //! | `hint` | what to do about an error |
 
 mod check;
+mod cluster_flags;
 mod drop_in;
 mod hint;
 mod inspect;

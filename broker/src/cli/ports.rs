@@ -51,6 +51,9 @@ fn ports(node: &Node) -> Value {
     if let Some(addr) = node.http_addr() {
         ports.insert("monitoring".into(), urls("http", addr));
     }
+    if let Some(addr) = node.cluster_addr() {
+        ports.insert("cluster".into(), urls("nats", addr));
+    }
     Value::Object(ports)
 }
 

@@ -121,6 +121,9 @@ impl Process {
                 tracing::info!("  Version:  {NATS_VERSION}");
             }
         }
+        if let Some(cluster) = &self.options.cluster {
+            tracing::info!("  Cluster:  {}", cluster.name());
+        }
         for setting in self.options.without_effect() {
             tracing::warn!("{setting}");
         }

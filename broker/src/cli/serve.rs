@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use hitherto_broker::config::ServerOptions;
 
+use super::cluster_flags::ClusterFlags;
 use super::log::Form;
 use super::process::{Load, Process};
 
@@ -19,6 +20,8 @@ Examples:
       Read the address, users, limits and more from a file; it has the format of nats-server
   hitherto serve --port 0 --ports-file ports.json
       Take a free port and write it to a file, for tests
+  hitherto serve --name n2 --port 4223 --store-dir n2 --cluster nats://127.0.0.1:6223 --routes nats://127.0.0.1:6222
+      Be a node of a cluster and look for the node at port 6222
   RUST_LOG=hitherto_broker=debug hitherto serve
       Log every connection
 
@@ -55,6 +58,25 @@ pub(super) struct Serve {
     /// Port for monitoring over HTTP; 0 for a free one. Without it there is no monitoring
     #[arg(short = 'm', long, value_name = "PORT")]
     http_port: Option<u16>,
+    /// Address to listen on for other nodes, nats://HOST:PORT; port 0 for a free one. Makes it a node of a
+    /// cluster
+    #[arg(long, value_name = "URL", visible_alias = "cluster_listen")]
+    cluster: Option<String>,
+    /// Name of the cluster, the same on all its nodes [default: default]
+    #[arg(long, value_name = "NAME", alias = "cluster_name")]
+    cluster_name: Option<String>,
+    /// Addresses of other nodes, nats://HOST:PORT,...; one that runs is enough
+    #[arg(long, value_name = "URLS")]
+    routes: Option<String>,
+    /// Address other nodes are told to connect to, where it is not the one to listen on
+    #[arg(long, value_name = "HOST:PORT", alias = "cluster_advertise")]
+    cluster_advertise: Option<String>,
+    /// Do not tell clients of the other nodes, nor other nodes of the address for clients
+    #[arg(long, alias = "no_advertise")]
+    no_advertise: bool,
+    /// How often an address that other nodes told is tried again [default: 5]
+    #[arg(long, value_name = "NUMBER", alias = "connect_retries")]
+    connect_retries: Option<u32>,
     /// File to write the address to as JSON once the broker is ready, like the ports file of nats-server
     #[arg(long, value_name = "FILE")]
     ports_file: Option<PathBuf>,
@@ -102,6 +124,18 @@ impl Serve {
         if self.http_port.is_some() {
             options.http_port = self.http_port;
         }
+        if self.cluster.is_some() {
+            options.cluster.get_or_insert_default();
+        }
+        let flags = ClusterFlags {
+            listen: self.cluster.as_deref(),
+            name: self.cluster_name.as_deref(),
+            routes: self.routes.as_deref(),
+            advertise: self.cluster_advertise.as_deref(),
+            no_advertise: self.no_advertise.then_some(true),
+            connect_retries: self.connect_retries,
+        };
+        flags.apply(&mut options, "--cluster")?;
         Ok(options)
     }
 }

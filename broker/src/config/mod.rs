@@ -8,8 +8,10 @@
 //! | `limits` | what one client may take up |
 //! | `file` | the configuration file |
 //! | `tls` | [`TlsOptions`] |
+//! | `cluster` | [`ClusterOptions`] |
 //! | `options` | [`ServerOptions`]: what the command line and the configuration file say |
 
+mod cluster;
 mod file;
 mod limits;
 mod options;
@@ -33,12 +35,18 @@ pub use crate::jetstream::{
     SCRUB_INTERVAL,
 };
 
+pub use cluster::{
+    CLUSTER_AUTH_TIMEOUT, CLUSTER_MAX_PAYLOAD, CLUSTER_NAME, CLUSTER_PING_INTERVAL,
+    CLUSTER_PING_MAX, CLUSTER_PORT, CONNECT_RETRIES, ClusterOptions, RouteUrl, RouteUrlError,
+    RouteUser,
+};
 pub use file::ConfigFileError;
 pub(crate) use limits::ClientLimits;
 pub use limits::{
     MAX_CONNECTIONS, MAX_CONTROL_LINE, MAX_PAYLOAD, MAX_PENDING, MAX_SUBSCRIPTIONS, PING_INTERVAL,
     PING_MAX, WRITE_DEADLINE,
 };
+pub(crate) use options::resolve;
 pub use options::{ProcessOptions, ServerOptions};
 pub use tls::{HANDSHAKE_FIRST_WAIT, HandshakeFirst, TLS_TIMEOUT, TlsOptions};
 
@@ -83,6 +91,8 @@ pub struct NodeConfig {
     pub(crate) jetstream: bool,
     pub(crate) auth: Auth,
     pub(crate) tls: Option<TlsOptions>,
+    /// `None` for a node on its own.
+    pub(crate) cluster: Option<ClusterOptions>,
     pub(crate) lame_duck_grace: Duration,
     pub(crate) lame_duck_duration: Duration,
     /// Names of the accounts, as INFO and the monitoring pages tell them.
@@ -113,6 +123,7 @@ impl NodeConfig {
             jetstream: true,
             auth: Auth::new(),
             tls: None,
+            cluster: None,
             lame_duck_grace: LAME_DUCK_GRACE,
             lame_duck_duration: LAME_DUCK_DURATION,
             ordinary_account: ORDINARY_ACCOUNT.into(),
@@ -166,6 +177,13 @@ impl NodeConfig {
     #[must_use]
     pub fn tls(mut self, tls: TlsOptions) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Makes it a node of a cluster; by default it is on its own.
+    #[must_use]
+    pub fn cluster(mut self, cluster: ClusterOptions) -> Self {
+        self.cluster = Some(cluster);
         self
     }
 
@@ -334,6 +352,7 @@ impl NodeConfig {
             ("server_name", self.server_name != new.server_name),
             ("store_dir", self.store_dir != new.store_dir),
             ("jetstream", self.jetstream != new.jetstream),
+            ("cluster", self.cluster != new.cluster),
             (
                 "accounts",
                 self.ordinary_account != new.ordinary_account
@@ -380,6 +399,18 @@ impl NodeConfig {
                 format!("{name:?} must have at least one character and no whitespace"),
             );
         }
+        if let Some(cluster) = &self.cluster {
+            cluster
+                .check()
+                .or_else(|(setting, problem)| wrong(setting, problem))?;
+            if limits.payload_bytes_max > CLUSTER_MAX_PAYLOAD {
+                let bytes = limits.payload_bytes_max;
+                let text = format!(
+                    "{bytes} bytes are more than the {CLUSTER_MAX_PAYLOAD} bytes of a message between nodes"
+                );
+                return wrong("max_payload", text);
+            }
+        }
         self.auth.check()
     }
 }
@@ -396,6 +427,11 @@ mod tests {
             NodeConfig::in_memory().ping_interval(Duration::ZERO),
             NodeConfig::in_memory().server_name("two words"),
             NodeConfig::in_memory().server_name(""),
+            NodeConfig::in_memory().cluster(ClusterOptions::new("")),
+            NodeConfig::in_memory()
+                .max_payload(CLUSTER_MAX_PAYLOAD + 1)
+                .max_pending(CLUSTER_MAX_PAYLOAD + 1)
+                .cluster(ClusterOptions::default()),
         ] {
             assert!(config.check().is_err(), "{config:?}");
         }

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    ClientLimits, LAME_DUCK_DURATION, LAME_DUCK_GRACE, MAX_INDEX_BYTES, NodeConfig, StreamLimits,
-    TlsOptions,
+    ClientLimits, ClusterOptions, LAME_DUCK_DURATION, LAME_DUCK_GRACE, MAX_INDEX_BYTES, NodeConfig,
+    StreamLimits, TlsOptions,
 };
 use crate::Error;
 use crate::account::{ORDINARY_ACCOUNT, SYSTEM_ACCOUNT};
@@ -56,6 +56,8 @@ pub struct ServerOptions {
     pub(crate) account_has_jetstream: bool,
     /// What INFO tells clients to connect to, `host:port` or `host`.
     pub client_advertise: Option<String>,
+    /// `None` for a server on its own.
+    pub cluster: Option<ClusterOptions>,
     pub(crate) lame_duck_grace: Duration,
     pub(crate) lame_duck_duration: Duration,
     /// Settings that were read and do nothing, with their places; at most one per key of the file.
@@ -102,6 +104,7 @@ impl Default for ServerOptions {
             system_account: SYSTEM_ACCOUNT.into(),
             account_has_jetstream: true,
             client_advertise: None,
+            cluster: None,
             lame_duck_grace: LAME_DUCK_GRACE,
             lame_duck_duration: LAME_DUCK_DURATION,
             without_effect: Vec::new(),
@@ -146,6 +149,11 @@ impl ServerOptions {
         config.ordinary_account.clone_from(&self.ordinary_account);
         config.system_account.clone_from(&self.system_account);
         config.server_name.clone_from(&self.server_name);
+        if let Some(cluster) = &self.cluster {
+            // Looks it up, so that a host without an address is noticed here.
+            resolve(&cluster.host, cluster.port)?;
+            config.cluster = Some(cluster.clone());
+        }
         if let Some(advertise) = &self.client_advertise {
             config.advertise = Some(match advertise.rsplit_once(':') {
                 Some((host, port)) => (host.into(), port.parse().ok()),
@@ -186,7 +194,7 @@ impl ServerOptions {
 
 /// The first address of a host. The unspecified IPv4 address becomes that of IPv6, which takes both,
 /// where the machine has IPv6: so does Go, and clients that look up `localhost` may try `::1` first.
-fn resolve(host: &str, port: u16) -> Result<SocketAddr, Error> {
+pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr, Error> {
     let failed = |source| Error::Host {
         host: host.into(),
         source,

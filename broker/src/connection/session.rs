@@ -19,7 +19,7 @@ use super::subscriptions::{Subscriptions, TooManySubscriptions};
 use super::{CloseReason, Outbound, trace};
 use crate::account::{Account, Accounts};
 use crate::auth::{Admission, DeliveryGuard, Permissions};
-use crate::pubsub::{Message, Origin, Publisher, SubscriberId, Target};
+use crate::pubsub::{Crowded, Message, Origin, Publisher, SubscriberId, Target};
 use crate::settings::Settings;
 
 /// Subjects of the inside of a cluster: clients may not publish to them, nor ask for answers there.
@@ -190,8 +190,8 @@ impl Session {
         }
     }
 
-    /// The connection to give way to before reading on, if there is one.
-    pub(super) fn take_crowded(&mut self) -> Option<Arc<Outbound>> {
+    /// The receiver to give way to before reading on, if there is one.
+    pub(super) fn take_crowded(&mut self) -> Option<Crowded> {
         self.publisher.take_crowded()
     }
 
@@ -262,12 +262,7 @@ impl Session {
     /// When the connection must be closed.
     pub(super) fn handle_change(&mut self, settings: &Arc<Settings>) -> Result<(), Violation> {
         self.settings = Arc::clone(settings);
-        if settings.info.ldm && !self.info.ldm {
-            self.info.ldm = true;
-            if self.options.takes_async_info {
-                self.push_info();
-            }
-        }
+        self.handle_news(&settings.info);
         self.subscriptions
             .set_max(settings.limits.subscriptions_max);
         let Some(admission) = &self.admission else {
@@ -289,6 +284,20 @@ impl Session {
         }
         self.client.note_subscriptions(self.subscriptions.len());
         Ok(())
+    }
+
+    /// The node tells of itself or of others what clients should know at once. Clients that do not take INFO
+    /// at any time find out when they connect again; those that have just come get it with the answer to
+    /// their first PING, as from nats-server.
+    fn handle_news(&mut self, node: &ServerInfo) {
+        let leaves = node.ldm && !self.info.ldm;
+        let goes_elsewhere = node.connect_urls != self.info.connect_urls;
+        self.info.ldm = node.ldm;
+        self.info.connect_urls.clone_from(&node.connect_urls);
+        let takes = self.options.takes_async_info;
+        if takes && (leaves || (goes_elsewhere && self.connect_info_sent)) {
+            self.push_info();
+        }
     }
 
     fn origin(&self) -> Origin {

@@ -13,10 +13,9 @@ use tokio::time::timeout;
 use super::reply_mux::ReplyMux;
 use super::{LocalMessage, LocalQueue, LocalSubscription};
 use crate::Error;
-use crate::connection::Outbound;
 use crate::id;
 use crate::pubsub::{
-    Delivered, Message, Origin, Publisher, Router, SubscriberId, SubscriptionKey, Target,
+    Crowded, Delivered, Message, Origin, Publisher, Router, SubscriberId, SubscriptionKey, Target,
 };
 use crate::room::Room;
 use crate::stop::StopSignal;
@@ -209,7 +208,7 @@ impl LocalClient {
         Ok(delivered)
     }
 
-    fn send_now(&self, message: &Message) -> (Delivered, Option<Arc<Outbound>>) {
+    fn send_now(&self, message: &Message) -> (Delivered, Option<Crowded>) {
         let mut publisher = self
             .publisher
             .lock()

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::LocalMessage;
 use crate::Error;
-use crate::pubsub::{Handler, Message, Origin};
+use crate::pubsub::{Handler, Message, Origin, Reach};
 
 /// Requests of one client that may wait for an answer at the same time; more are refused.
 pub(super) const REQUESTS_IN_FLIGHT_MAX: usize = 65_536;
@@ -77,6 +77,11 @@ impl ReplyMux {
 }
 
 impl Handler for ReplyMux {
+    /// Whoever answers may be a client of another node.
+    fn reach(&self) -> Reach {
+        Reach::Cluster
+    }
+
     fn handle(&self, _: Origin, message: &Message) {
         let number = message.subject.as_str().rsplit('.').next();
         let Some(number) = number.and_then(|number| number.parse().ok()) else {

@@ -1,20 +1,10 @@
-//! `/routez`, `/gatewayz`, `/leafz`: links to other servers, of which a node on its own has none.
+//! `/gatewayz`, `/leafz`: links to other clusters and to leaf nodes, of which there are none.
 
 use hitherto_protocol::Timestamp;
 use serde::Serialize;
 
 use super::Monitor;
 use super::varz::Absent;
-
-/// Routes.
-#[derive(Debug, Serialize)]
-pub(crate) struct Routez<'a> {
-    server_id: &'a str,
-    server_name: &'a str,
-    now: Timestamp,
-    num_routes: usize,
-    routes: [Absent; 0],
-}
 
 /// Gateways.
 #[derive(Debug, Serialize)]
@@ -35,17 +25,6 @@ pub(crate) struct Leafz<'a> {
 }
 
 impl Monitor {
-    /// Makes the document of routes.
-    pub(crate) fn routez(&self) -> Routez<'_> {
-        Routez {
-            server_id: &self.info().server_id,
-            server_name: &self.info().server_name,
-            now: self.now(),
-            num_routes: 0,
-            routes: [],
-        }
-    }
-
     /// Makes the document of gateways.
     pub(crate) fn gatewayz(&self) -> Gatewayz<'_> {
         Gatewayz {

@@ -10,7 +10,8 @@
 //! | `jsz` | JetStream: accounts, streams, consumers |
 //! | `healthz` | whether it can do its work |
 //! | `statsz` | the sums the server also publishes now and then |
-//! | `linkz` | routes, gateways and leaf nodes: a node on its own has none |
+//! | `routez` | the links to the other nodes of the cluster |
+//! | `linkz` | gateways and leaf nodes: there are none |
 //!
 //! | file | noun |
 //! |---|---|
@@ -29,6 +30,7 @@ mod healthz;
 mod jsz;
 mod linkz;
 mod process;
+mod routez;
 mod statsz;
 mod subsz;
 mod uptime;

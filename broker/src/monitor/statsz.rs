@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Monitor;
 use super::accstatz::Sum;
+use super::routez::RouteStat;
 use super::varz::{ByKind, JetStreamVarz};
 use crate::account::Account;
 
@@ -32,6 +33,8 @@ pub(crate) struct Statsz {
     stale_connection_stats: Option<ByKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stalled_clients: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    routes: Vec<RouteStat>,
     active_servers: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     jetstream: Option<JetStreamVarz>,
@@ -42,6 +45,7 @@ impl Monitor {
     /// Makes the document.
     pub(crate) fn statsz(&self) -> Statsz {
         let totals = self.clients().totals();
+        let routes = self.route_stats();
         let counted = |number: u64| (number > 0).then_some(number);
         let used = |account: &Account| self.client_count(*account) > 0;
         Statsz {
@@ -62,7 +66,8 @@ impl Monitor {
             stale_connections: counted(totals.stale_connections),
             stale_connection_stats: counted(totals.stale_connections).map(ByKind::clients),
             stalled_clients: counted(totals.stalls),
-            active_servers: 1,
+            active_servers: 1 + routes.len(),
+            routes,
             jetstream: self.has_jetstream().then(|| {
                 let mut jetstream = self.jetstream_varz();
                 if let Some(config) = &mut jetstream.config {

@@ -10,6 +10,9 @@ use serde::Serialize;
 use super::Monitor;
 use super::uptime::uptime_text;
 use crate::account::Account;
+use crate::config::RouteUrl;
+use crate::connection::Traffic;
+use crate::route::LinkReport;
 
 /// The document. What a node on its own does not have is an empty object or 0, as in nats-server.
 #[derive(Debug, Serialize)]
@@ -28,8 +31,8 @@ pub(crate) struct Varz<'a> {
     tls_required: bool,
     #[serde(skip_serializing_if = "is_false")]
     tls_verify: bool,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    connect_urls: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    connect_urls: Vec<String>,
     max_connections: usize,
     max_subscriptions: usize,
     /// Nanoseconds.
@@ -44,7 +47,7 @@ pub(crate) struct Varz<'a> {
     max_control_line: usize,
     max_payload: usize,
     max_pending: usize,
-    cluster: Absent,
+    cluster: ClusterVarz,
     gateway: Absent,
     leaf: Absent,
     mqtt: Absent,
@@ -91,6 +94,33 @@ pub(crate) struct Varz<'a> {
 /// An object without fields.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Absent {}
+
+/// The cluster's part; on a node of its own an empty object.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct ClusterVarz {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    addr: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_port: Option<u16>,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_timeout: Option<f64>,
+    /// Where other nodes are looked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    urls: Vec<String>,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_timeout: Option<f64>,
+    #[serde(skip_serializing_if = "is_false")]
+    tls_required: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    tls_verify: bool,
+    /// Connections to each node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pool_size: Option<u32>,
+}
 
 /// A number for each kind of connection.
 #[derive(Debug, Default, Serialize)]
@@ -167,6 +197,13 @@ impl Monitor {
         let totals = self.clients().totals();
         let (received, sent) = (totals.received, totals.sent);
         let http = self.parts.http_addr;
+        let links = self.links();
+        let routed = |traffic: fn(&LinkReport) -> Traffic| {
+            let mut sum = Traffic::default();
+            links.iter().for_each(|link| sum.add(traffic(link)));
+            sum
+        };
+        let (in_routed, out_routed) = (routed(|link| link.received), routed(|link| link.sent));
         Varz {
             server_id: &info.server_id,
             server_name: &info.server_name,
@@ -179,7 +216,7 @@ impl Monitor {
             auth_required: now.auth_required,
             tls_required: now.tls_required,
             tls_verify: now.tls_verify,
-            connect_urls: &info.connect_urls,
+            connect_urls: now.connect_urls.clone(),
             max_connections: limits.connections_max,
             max_subscriptions: limits.subscriptions_max,
             ping_interval: limits.ping_interval.as_nanos(),
@@ -192,7 +229,7 @@ impl Monitor {
             max_control_line: limits.control_line_bytes_max,
             max_payload: limits.payload_bytes_max,
             max_pending: limits.pending_bytes_max,
-            cluster: Absent {},
+            cluster: self.cluster_varz(),
             gateway: Absent {},
             leaf: Absent {},
             mqtt: Absent {},
@@ -209,15 +246,15 @@ impl Monitor {
             cpu: self.process.cpu(),
             connections: self.clients().count(),
             total_connections: totals.connections,
-            routes: 0,
-            remotes: 0,
+            routes: links.len(),
+            remotes: links.len(),
             leafnodes: 0,
-            in_msgs: received.messages,
-            in_bytes: received.bytes,
+            in_msgs: received.messages + in_routed.messages,
+            in_bytes: received.bytes + in_routed.bytes,
             in_client_msgs: received.messages,
             in_client_bytes: received.bytes,
-            out_msgs: sent.messages,
-            out_bytes: sent.bytes,
+            out_msgs: sent.messages + out_routed.messages,
+            out_bytes: sent.bytes + out_routed.bytes,
             out_client_msgs: sent.messages,
             out_client_bytes: sent.bytes,
             slow_consumers: totals.slow_consumers,
@@ -230,6 +267,25 @@ impl Monitor {
             system_account: &self.accounts().get(Account::System).name,
             slow_consumer_stats: ByKind::clients(totals.slow_consumers),
             stale_connection_stats: ByKind::clients(totals.stale_connections),
+        }
+    }
+
+    fn cluster_varz(&self) -> ClusterVarz {
+        let Some(links) = &self.parts.links else {
+            return ClusterVarz::default();
+        };
+        let options = links.options();
+        let timeout = Some(options.auth_timeout.as_secs_f64());
+        ClusterVarz {
+            name: Some(options.name.clone()),
+            addr: Some(options.host.clone()),
+            cluster_port: Some(links.addr().port()),
+            auth_timeout: timeout,
+            urls: options.routes.iter().map(RouteUrl::address).collect(),
+            tls_timeout: timeout,
+            tls_required: options.tls.is_some(),
+            tls_verify: options.tls.is_some(),
+            pool_size: Some(1),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::connection::{Clients, Environment};
 use crate::id;
 use crate::jetstream::JetStream;
 use crate::pubsub::SubscriberId;
+use crate::route::Links;
 use crate::settings::Settings;
 
 /// What a node shows of itself. Shared by everybody who carries documents out.
@@ -38,6 +39,8 @@ pub(crate) struct Monitor {
 /// What a monitor is told about the configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct MonitorParts {
+    /// The links to other nodes; `None` for a node on its own.
+    pub(crate) links: Option<Arc<Links>>,
     /// Where the pages are; `None` without HTTP.
     pub(crate) http_addr: Option<SocketAddr>,
     /// The directory of JetStream; `None` when it is off.

@@ -37,6 +37,15 @@ impl Message {
     }
 }
 
+/// From where messages reach a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// From this node alone; the other nodes do not hear of it.
+    Node,
+    /// From all nodes of the cluster.
+    Cluster,
+}
+
 /// A service inside the broker that takes part in publish and subscribe: the capture of a stream, an API.
 ///
 /// `handle` runs on the thread of the publisher, between other deliveries: it must not block, and hands
@@ -45,6 +54,11 @@ impl Message {
 pub(crate) trait Handler: Send + Sync {
     /// Takes one message, of `origin`, whose subject matches the handler's subscription.
     fn handle(&self, origin: Origin, message: &Message);
+
+    /// Whether messages of the clients of other nodes reach it.
+    fn reach(&self) -> Reach {
+        Reach::Node
+    }
 
     /// Takes one message of the broker itself, of which somebody waits until it is decided what becomes of
     /// it. Who decides that later keeps a share of the answer until then.

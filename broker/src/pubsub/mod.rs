@@ -7,6 +7,7 @@
 //! | `router` | [`Router`]: the subscriptions of the node |
 //! | `publisher` | [`Publisher`]: one source of messages, with its match cache and its wake-ups |
 //! | `subscription` | [`Subscription`], its [`Target`], and how one message reaches it |
+//! | `addressees` | [`Addressees`], and [`NodeRound`](addressees::NodeRound): which other nodes get a message, and for whom there |
 //! | `matches`, `match_cache` | the subscriptions a subject leads to |
 //! | `interest` | [`InterestWatch`]: who is told when interest comes or goes |
 //! | `queue_group` | choosing one member of each queue group |
@@ -15,7 +16,12 @@
 //! finds the [`Matches`](matches::Matches) of the subject and gives the message to each target, on the
 //! publisher's own thread. Streams are not known here: JetStream registers its capture and its services
 //! as [`Handler`]s.
+//!
+//! Other nodes of a cluster are receivers like others: what they want are subscriptions whose [`Target`] is
+//! the node. A message goes to each of them at most once, with the queue groups that were chosen to be
+//! served there; what came from a node reaches local receivers only.
 
+mod addressees;
 mod held_answer;
 mod interest;
 mod match_cache;
@@ -28,9 +34,10 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use addressees::Addressees;
 pub(crate) use held_answer::HeldAnswer;
 pub(crate) use interest::InterestWatch;
-pub(crate) use message::{Handler, Message};
-pub(crate) use publisher::{Delivered, Publisher};
-pub(crate) use router::{Origin, Router, RouterFigures, SubscriberId, SubscriptionKey};
+pub(crate) use message::{Handler, Message, Reach};
+pub(crate) use publisher::{Crowded, Delivered, Publisher};
+pub(crate) use router::{Origin, Router, RouterFigures, SubscriberId, SubscriptionKey, Told};
 pub(crate) use subscription::{Subscription, Target};

@@ -3,15 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytestring::ByteString;
 use fastrand::Rng;
 use hitherto_protocol::Subject;
 
+use super::addressees::NodeRound;
 use super::match_cache::MatchCache;
 use super::matches::Matches;
-use super::queue_group::offer_to_one;
+use super::queue_group::{offer_to_one, offer_to_one_of_several};
 use super::subscription::{Handover, Subscription, Target};
-use super::{HeldAnswer, Message, Origin, Router};
+use super::{Addressees, HeldAnswer, Message, Origin, Router};
 use crate::connection::{Outbound, Pushed};
+use crate::route::LinkOutbound;
 
 /// A source of messages: one per connection, local client and service thread.
 ///
@@ -42,13 +45,36 @@ impl Delivered {
     }
 }
 
+/// A receiver that is close to being too slow.
+#[derive(Debug)]
+pub(crate) enum Crowded {
+    /// A connection.
+    Client(Arc<Outbound>),
+    /// Another node.
+    Node(Arc<LinkOutbound>),
+}
+
+impl Crowded {
+    /// Waits a moment for it to take what waits for it.
+    pub(crate) async fn give_way(&self) {
+        match self {
+            Self::Client(outbound) => outbound.give_way().await,
+            Self::Node(link) => link.give_way().await,
+        }
+    }
+}
+
 /// What delivering needs beside the matches.
 struct Round {
     origin: Origin,
     /// Connections that got something since the last flush.
     to_wake: Vec<Arc<Outbound>>,
-    /// A connection that is close to being a slow consumer; the last one seen.
-    crowded: Option<Arc<Outbound>>,
+    /// Links to other nodes that did.
+    links_to_wake: Vec<Arc<LinkOutbound>>,
+    /// A receiver that is close to being too slow; the last one seen.
+    crowded: Option<Crowded>,
+    /// Other nodes that get the message under way.
+    nodes: NodeRound,
     /// Subscriptions that got their last message and must leave the router.
     to_remove: Vec<Arc<Subscription>>,
     /// What waits for the message under way to be decided.
@@ -65,6 +91,8 @@ impl Publisher {
             round: Round {
                 origin,
                 to_wake: Vec::new(),
+                links_to_wake: Vec::new(),
+                nodes: NodeRound::default(),
                 crowded: None,
                 to_remove: Vec::new(),
                 held: None,
@@ -93,7 +121,32 @@ impl Publisher {
             .get(to, generation, &mut self.scratch, |matches| {
                 router.collect_matches(to, matches);
             });
-        let delivered = self.round.deliver(matches, &mut self.rng, message);
+        let delivered = self.round.deliver(matches, &mut self.rng, to, message);
+        self.end_round();
+        delivered
+    }
+
+    /// Hands a message of a client of another node to those receivers of this node it is meant for. Nobody
+    /// is told when there are none: they have gone meanwhile.
+    pub(crate) fn publish_routed(
+        &mut self,
+        to: &Subject,
+        message: &Message,
+        addressees: Addressees<&[ByteString]>,
+    ) {
+        let generation = self.router.generation();
+        let router = &self.router;
+        let matches = self
+            .cache
+            .get(to, generation, &mut self.scratch, |matches| {
+                router.collect_matches(to, matches);
+            });
+        self.round
+            .deliver_here(matches, &mut self.rng, message, addressees);
+        self.end_round();
+    }
+
+    fn end_round(&mut self) {
         // Not kept for later: an ended subscription should not live on here.
         self.scratch.clear();
         for ended in self.round.to_remove.drain(..) {
@@ -102,7 +155,6 @@ impl Publisher {
                 outbound.note_ended(sid.clone());
             }
         }
-        delivered
     }
 
     /// Hands a message to everybody who wants its subject; those who decide later what becomes of it hold
@@ -120,16 +172,19 @@ impl Publisher {
         for outbound in self.round.to_wake.drain(..) {
             outbound.wake_writer();
         }
+        for link in self.round.links_to_wake.drain(..) {
+            link.wake_writer();
+        }
     }
 
     /// How many connections wait for [`flush`](Self::flush).
     pub(crate) fn connections_waiting(&self) -> usize {
-        self.round.to_wake.len()
+        self.round.to_wake.len() + self.round.links_to_wake.len()
     }
 
-    /// The connection to [give way](Outbound::give_way) to before publishing on, if there is one. For
-    /// clients; services of the broker must not wait for clients.
-    pub(crate) fn take_crowded(&mut self) -> Option<Arc<Outbound>> {
+    /// The receiver to [give way](Crowded::give_way) to before publishing on, if there is one. For clients;
+    /// services of the broker must not wait for clients.
+    pub(crate) fn take_crowded(&mut self) -> Option<Crowded> {
         self.round.crowded.take()
     }
 
@@ -154,18 +209,85 @@ impl fmt::Debug for Publisher {
 }
 
 impl Round {
-    fn deliver(&mut self, matches: &Matches, rng: &mut Rng, message: &Message) -> Delivered {
+    fn deliver(
+        &mut self,
+        matches: &Matches,
+        rng: &mut Rng,
+        to: &Subject,
+        message: &Message,
+    ) -> Delivered {
         let mut receivers = 0;
         for subscription in matches.plain() {
             receivers += usize::from(self.hand_over(subscription, message));
         }
+        for node in matches.nodes() {
+            self.nodes.add_plain(node);
+        }
         for members in matches.groups() {
-            let taken = offer_to_one(members, rng, |member| {
-                self.hand_over(member, message).then_some(())
-            });
+            let taken = if matches.has_remote_members() {
+                let count = |member: &Arc<Subscription>| member.members();
+                offer_to_one_of_several(members, rng, count, |member| {
+                    self.offer(member, message).then_some(())
+                })
+            } else {
+                offer_to_one(members, rng, |member| {
+                    self.hand_over(member, message).then_some(())
+                })
+            };
             receivers += usize::from(taken.is_some());
         }
+        if !self.nodes.is_empty() {
+            receivers += self.send_to_nodes(to, message);
+        }
         Delivered { receivers }
+    }
+
+    /// Offers a message to a member of a queue group, here or at another node.
+    fn offer(&mut self, member: &Arc<Subscription>, message: &Message) -> bool {
+        match (member.node(), member.queue()) {
+            (Some(node), Some(queue)) => self.nodes.add_queue(node, queue),
+            _ => self.hand_over(member, message),
+        }
+    }
+
+    /// Sends a message once to each node that was added. A node that gets it for a queue group was counted
+    /// with the group, so only those that get it for plain subscriptions are new receivers.
+    fn send_to_nodes(&mut self, to: &Subject, message: &Message) -> usize {
+        let mut receivers = 0;
+        let (links_to_wake, crowded) = (&mut self.links_to_wake, &mut self.crowded);
+        self.nodes.send(to, message, |node, plain, pushed| {
+            receivers += usize::from(plain && !matches!(pushed, Pushed::Closed | Pushed::Denied));
+            match pushed {
+                Pushed::WakeWriter => links_to_wake.push(Arc::clone(node.outbound())),
+                Pushed::Crowded => *crowded = Some(Crowded::Node(Arc::clone(node.outbound()))),
+                Pushed::Done | Pushed::Closed | Pushed::Denied => {}
+            }
+        });
+        receivers
+    }
+
+    /// Hands a message that came from another node to receivers of this one.
+    fn deliver_here(
+        &mut self,
+        matches: &Matches,
+        rng: &mut Rng,
+        message: &Message,
+        addressees: Addressees<&[ByteString]>,
+    ) {
+        if addressees.plain {
+            for subscription in matches.plain() {
+                self.hand_over(subscription, message);
+            }
+        }
+        for members in matches.groups() {
+            let queue = members.first().and_then(|member| member.queue());
+            if queue.is_some_and(|queue| addressees.queues.contains(queue)) {
+                // Of those of other nodes none takes it.
+                offer_to_one(members, rng, |member| {
+                    self.hand_over(member, message).then_some(())
+                });
+            }
+        }
     }
 
     fn hand_over(&mut self, subscription: &Arc<Subscription>, message: &Message) -> bool {
@@ -180,7 +302,7 @@ impl Round {
         if let Target::Client { outbound, .. } = subscription.target() {
             match pushed {
                 Pushed::WakeWriter => self.to_wake.push(Arc::clone(outbound)),
-                Pushed::Crowded => self.crowded = Some(Arc::clone(outbound)),
+                Pushed::Crowded => self.crowded = Some(Crowded::Client(Arc::clone(outbound))),
                 Pushed::Done | Pushed::Closed | Pushed::Denied => {}
             }
         }

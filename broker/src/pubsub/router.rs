@@ -8,12 +8,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytestring::ByteString;
 use hitherto_platform::Entropy;
+use hitherto_protocol::link::SpaceId;
 use hitherto_protocol::{Subject, SubjectFilter, SubjectTree};
 
+use super::Reach;
 use super::interest::Watches;
 use super::matches::Matches;
 use super::publisher::Publisher;
 use super::subscription::{Subscription, Target};
+use crate::route::LocalInterest;
 
 /// All subscriptions of a node, by subject filter. Shared by reference; every method may be called from
 /// any thread.
@@ -27,6 +30,15 @@ pub(crate) struct Router {
     entropy: Arc<dyn Entropy>,
     figures: Figures,
     watches: Watches,
+    /// Hears what local clients want; `None` on a node of its own.
+    told: Option<Told>,
+}
+
+/// Where a router tells what its clients want, and as which account's.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) interest: Arc<LocalInterest>,
+    pub(crate) space: SpaceId,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +74,8 @@ pub(crate) enum Origin {
     Client(SubscriberId),
     /// A client that asked not to get its own messages (`echo:false`).
     ClientWithoutEcho(SubscriberId),
+    /// A client of another node.
+    Node,
 }
 
 /// What [`Router::subscribe`] gives and [`Router::unsubscribe`] takes.
@@ -84,6 +98,11 @@ impl SubscriptionKey {
         self.0.queue()
     }
 
+    /// Sets how many members of the queue group it stands for.
+    pub(crate) fn set_members(&self, members: u32) {
+        self.0.set_members(members);
+    }
+
     /// Lets the subscription end after `max` messages counted since it began. Says `true` when so many
     /// have been delivered already: then the caller ends it.
     pub(crate) fn end_after(&self, max: u64) -> bool {
@@ -92,9 +111,11 @@ impl SubscriptionKey {
 }
 
 impl Router {
-    /// A router without subscriptions. The entropy chooses members of queue groups.
-    pub(crate) fn new(entropy: Arc<dyn Entropy>) -> Arc<Self> {
+    /// A router without subscriptions. The entropy chooses members of queue groups; a node of a cluster
+    /// tells the others what its clients want.
+    pub(crate) fn new(entropy: Arc<dyn Entropy>, told: Option<Told>) -> Arc<Self> {
         Arc::new(Self {
+            told,
             tree: RwLock::new(SubjectTree::new()),
             generation: AtomicU64::new(1),
             next_subscriber: AtomicU64::new(1),
@@ -123,13 +144,27 @@ impl Router {
         queue: Option<ByteString>,
         target: Target,
     ) -> SubscriptionKey {
-        let subscription = Arc::new(Subscription::new(filter, queue, target));
+        self.subscribe_for(filter, queue, target, 1)
+    }
+
+    /// The same for so many members of a queue group at once.
+    pub(crate) fn subscribe_for(
+        &self,
+        filter: SubjectFilter,
+        queue: Option<ByteString>,
+        target: Target,
+        members: u32,
+    ) -> SubscriptionKey {
+        let subscription = Arc::new(Subscription::new(filter, queue, target, members));
         let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
         tree.insert(subscription.filter(), Arc::clone(&subscription));
         self.figures.inserts.fetch_add(1, Ordering::Relaxed);
         self.generation.fetch_add(1, Ordering::Release);
         drop(tree);
         self.watches.tell(&subscription);
+        if let Some(Told { interest, space }) = self.told_of(&subscription) {
+            interest.add(*space, subscription.filter(), subscription.queue());
+        }
         SubscriptionKey(subscription)
     }
 
@@ -274,8 +309,17 @@ impl Router {
         drop(tree);
         if removed.is_some() {
             self.watches.tell(subscription);
+            if let Some(Told { interest, space }) = self.told_of(subscription) {
+                interest.remove(*space, subscription.filter(), subscription.queue());
+            }
         }
         drop(removed);
+    }
+
+    /// Where the coming and going of a subscription is told; `None` when nobody is to hear of it.
+    fn told_of(&self, subscription: &Subscription) -> Option<&Told> {
+        let told = self.told.as_ref()?;
+        (subscription.reach() == Reach::Cluster).then_some(told)
     }
 }
 

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use bytestring::ByteString;
 use hitherto_protocol::SubjectFilter;
 
-use super::{Handler, HeldAnswer, Message, Origin, SubscriberId};
+use super::{Handler, HeldAnswer, Message, Origin, Reach, SubscriberId};
 use crate::connection::{Outbound, Pushed};
 use crate::local::LocalQueue;
+use crate::route::RemoteNode;
 
 /// One SUB, or its like inside the process.
 pub(crate) struct Subscription {
@@ -23,6 +24,8 @@ pub(crate) struct Subscription {
     max: AtomicU64,
     /// Once set, nothing is handed over any more.
     ended: AtomicBool,
+    /// How many members of the queue group it stands for: of another node there may be several.
+    members: AtomicU32,
 }
 
 /// Where the messages of a subscription go.
@@ -39,6 +42,9 @@ pub(crate) enum Target {
     Local(Arc<LocalQueue>),
     /// A service of the broker.
     Handler(Arc<dyn Handler>),
+    /// The clients of another node. It gets messages by [`NodeRound`](super::addressees::NodeRound), one for
+    /// all its subscriptions.
+    Node(Arc<RemoteNode>),
 }
 
 /// What became of one message at one subscription.
@@ -56,7 +62,12 @@ pub(super) enum Handover {
 }
 
 impl Subscription {
-    pub(super) fn new(filter: SubjectFilter, queue: Option<ByteString>, target: Target) -> Self {
+    pub(super) fn new(
+        filter: SubjectFilter,
+        queue: Option<ByteString>,
+        target: Target,
+        members: u32,
+    ) -> Self {
         Self {
             filter,
             queue,
@@ -64,6 +75,7 @@ impl Subscription {
             delivered: AtomicU64::new(0),
             max: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            members: AtomicU32::new(members),
         }
     }
 
@@ -82,12 +94,39 @@ impl Subscription {
         &self.target
     }
 
-    /// Who subscribed; `None` for a service of the broker.
+    /// From where messages reach it.
+    pub(super) fn reach(&self) -> Reach {
+        match &self.target {
+            Target::Client { .. } | Target::Local(_) => Reach::Cluster,
+            Target::Handler(handler) => handler.reach(),
+            // The other nodes hear of it from that node.
+            Target::Node(_) => Reach::Node,
+        }
+    }
+
+    /// The node it belongs to; `None` when that is this one.
+    pub(super) fn node(&self) -> Option<&Arc<RemoteNode>> {
+        match &self.target {
+            Target::Node(node) => Some(node),
+            Target::Client { .. } | Target::Local(_) | Target::Handler(_) => None,
+        }
+    }
+
+    /// How many members of the queue group it stands for.
+    pub(super) fn members(&self) -> u32 {
+        self.members.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_members(&self, members: u32) {
+        self.members.store(members, Ordering::Relaxed);
+    }
+
+    /// Who subscribed; `None` for a service of the broker and for another node.
     pub(crate) fn subscriber(&self) -> Option<SubscriberId> {
         match &self.target {
             Target::Client { outbound, .. } => Some(outbound.subscriber()),
             Target::Local(queue) => Some(queue.subscriber()),
-            Target::Handler(_) => None,
+            Target::Handler(_) | Target::Node(_) => None,
         }
     }
 
@@ -95,7 +134,7 @@ impl Subscription {
     pub(crate) fn sid(&self) -> Option<&Bytes> {
         match &self.target {
             Target::Client { sid, .. } => Some(sid),
-            Target::Local(_) | Target::Handler(_) => None,
+            Target::Local(_) | Target::Handler(_) | Target::Node(_) => None,
         }
     }
 
@@ -135,7 +174,7 @@ impl Subscription {
         message: &Message,
         held: Option<&HeldAnswer>,
     ) -> Handover {
-        if self.has_ended() || self.is_unwanted_echo(origin) {
+        if self.has_ended() || self.is_unwanted(origin) {
             return Handover::Refused;
         }
         // Counted before it is handed over, so that of two publishers racing for the last place
@@ -160,6 +199,7 @@ impl Subscription {
                 }
                 Pushed::Done
             }
+            Target::Node(_) => Pushed::Denied,
         };
         if matches!(pushed, Pushed::Closed | Pushed::Denied) {
             return Handover::Refused;
@@ -167,9 +207,10 @@ impl Subscription {
         Handover::Taken { is_last, pushed }
     }
 
-    fn is_unwanted_echo(&self, origin: Origin) -> bool {
+    fn is_unwanted(&self, origin: Origin) -> bool {
         match origin {
             Origin::ClientWithoutEcho(publisher) => self.subscriber() == Some(publisher),
+            Origin::Node => self.reach() == Reach::Node,
             Origin::Internal | Origin::Client(_) => false,
         }
     }
@@ -193,6 +234,7 @@ impl fmt::Debug for Target {
             }
             Self::Local(queue) => write!(f, "Local({:?})", queue.subscriber()),
             Self::Handler(_) => f.write_str("Handler"),
+            Self::Node(node) => write!(f, "{node:?}"),
         }
     }
 }

@@ -41,7 +41,7 @@ impl Handler for Relay {
 }
 
 fn router() -> Arc<Router> {
-    Router::new(Arc::new(SeededEntropy::new(1)))
+    Router::new(Arc::new(SeededEntropy::new(1)), None)
 }
 
 fn message(subject: &str) -> Message {

@@ -81,7 +81,7 @@ impl Auditor {
     fn client(&self, origin: Origin) -> ClientMark {
         let id = match origin {
             Origin::Client(id) | Origin::ClientWithoutEcho(id) => id,
-            Origin::Internal => SubscriberId(0),
+            Origin::Internal | Origin::Node => SubscriberId(0),
         };
         let mut client = match self.clients.get(id) {
             Some(client) => ClientMark::connected(client.report(), &self.account),

@@ -45,6 +45,8 @@ struct ServerId<'a> {
     name: &'a str,
     host: &'a str,
     id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<&'a str>,
 }
 
 /// The sums, in the form they are also published in.
@@ -121,6 +123,7 @@ impl Answers {
                     name: &info.server_name,
                     host: &info.host,
                     id: &info.server_id,
+                    cluster: info.cluster.as_deref(),
                 })
             }
             ServerDocument::Statsz => json(&StatszMessage {
@@ -272,7 +275,7 @@ impl Answers {
 }
 
 impl ServerFilter {
-    /// A node on its own is in no cluster and no domain, and has no tags.
+    /// A node is in no domain and has no tags, and on its own in no cluster.
     fn matches(&self, monitor: &Monitor) -> bool {
         let info = monitor.info();
         let fits = |wanted: &str, own: &str| match self.exact_match {
@@ -282,7 +285,7 @@ impl ServerFilter {
         };
         fits(&self.server_name, &info.server_name)
             && fits(&self.host, &info.host)
-            && self.cluster.is_empty()
+            && fits(&self.cluster, info.cluster.as_deref().unwrap_or_default())
             && self.domain.is_empty()
             && self.tags.is_empty()
     }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::subjects::{self, Question};
 use crate::account::{Account, Accounts};
-use crate::pubsub::{Handler, Message, Origin, Target};
+use crate::pubsub::{Handler, Message, Origin, Reach, Target};
 
 /// A request on its way to its answer.
 #[derive(Debug)]
@@ -30,6 +30,14 @@ struct Desk {
 }
 
 impl Handler for Desk {
+    /// Every node answers for itself, but for who asks: only the node of a client knows it.
+    fn reach(&self) -> Reach {
+        match self.question {
+            Question::UserInfo => Reach::Node,
+            _ => Reach::Cluster,
+        }
+    }
+
     /// When too many wait, the request is not answered: who asks a server that is overloaded by such requests
     /// learns it by its time-out.
     fn handle(&self, _: Origin, message: &Message) {

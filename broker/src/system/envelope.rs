@@ -20,6 +20,8 @@ pub(super) struct ServerMark {
     name: String,
     host: String,
     id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
     ver: String,
     jetstream: bool,
     #[serde(skip_serializing_if = "is_zero")]
@@ -68,6 +70,7 @@ impl Marker {
             name: info.server_name.clone(),
             host: info.host.clone(),
             id: info.server_id.clone(),
+            cluster: info.cluster.clone(),
             ver: info.version.clone(),
             jetstream,
             flags: if jetstream { JETSTREAM } else { 0 },

@@ -10,16 +10,19 @@ mod opening;
 mod stream;
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use hitherto_platform::Connection;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::server::TlsStream;
 
 use crate::Error;
 use crate::config::TlsOptions;
@@ -44,13 +47,8 @@ impl Tls {
             problem: problem.to_string(),
         };
         let provider = Arc::new(ring::default_provider());
-        let versions: &[_] = if options.only_tls13 {
-            &[&TLS13]
-        } else {
-            &[&TLS13, &TLS12]
-        };
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(versions)
+            .with_protocol_versions(options.versions())
             .map_err(|error| failed(&options.cert_file, &error))?;
         let builder = match options.ca_file.as_ref().filter(|_| options.verify) {
             None => builder.with_no_client_auth(),
@@ -62,10 +60,7 @@ impl Tls {
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        let chain = certificates(&options.cert_file)
-            .map_err(|problem| failed(&options.cert_file, &problem))?;
-        let key = PrivateKeyDer::from_pem_file(&options.key_file)
-            .map_err(|error| failed(&options.key_file, &error))?;
+        let Identity { chain, key, .. } = Identity::load(options)?;
         let config = builder
             .with_single_cert(chain, key)
             .map_err(|error| failed(&options.cert_file, &error))?;
@@ -74,7 +69,62 @@ impl Tls {
             acceptor: TlsAcceptor::from(Arc::new(config)),
         })
     }
+
+    /// The handshake of a connection that nothing was said on yet.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(crate) async fn accept(
+        &self,
+        connection: Box<dyn Connection>,
+    ) -> io::Result<TlsStream<Box<dyn Connection>>> {
+        self.acceptor.accept(connection).await
+    }
 }
+
+/// What a node proves itself with to another, and whom it trusts.
+pub(crate) struct Identity {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
+    pub(crate) roots: RootCertStore,
+}
+
+impl Identity {
+    /// Reads the files; without a `ca_file` nobody is trusted.
+    ///
+    /// # Errors
+    /// [`Error::Tls`].
+    pub(crate) fn load(options: &TlsOptions) -> Result<Self, Error> {
+        let failed = |file: &Path, problem: &dyn fmt::Display| Error::Tls {
+            file: file.to_owned(),
+            problem: problem.to_string(),
+        };
+        let (cert_file, key_file) = (&options.cert_file, &options.key_file);
+        Ok(Self {
+            chain: certificates(cert_file).map_err(|problem| failed(cert_file, &problem))?,
+            key: PrivateKeyDer::from_pem_file(key_file)
+                .map_err(|error| failed(key_file, &error))?,
+            roots: match &options.ca_file {
+                Some(file) => roots(file).map_err(|problem| failed(file, &problem))?,
+                None => RootCertStore::empty(),
+            },
+        })
+    }
+}
+
+impl TlsOptions {
+    /// The versions of TLS that are spoken.
+    pub(crate) fn versions(&self) -> &'static [&'static SupportedProtocolVersion] {
+        match self.only_tls13 {
+            true => ONLY_TLS13,
+            false => BOTH,
+        }
+    }
+}
+
+static ONLY_TLS13: &[&SupportedProtocolVersion] = &[&TLS13];
+
+static BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let read = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;

@@ -103,6 +103,18 @@ impl RawClient {
         self.until("PONG\r\n").await
     }
 
+    /// The same without taking anything but the PONG: what came before it stays unread.
+    pub(crate) async fn barrier_kept(&mut self) {
+        let before = self.barrier().await;
+        let behind = std::mem::replace(&mut self.unread, before.into_bytes());
+        self.unread.extend(behind);
+    }
+
+    /// Whether this text is among what was read and not asked for yet.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        self.unread_text().contains(text)
+    }
+
     /// Everything up to `end`, without `end`.
     pub(crate) async fn until(&mut self, end: &str) -> String {
         loop {

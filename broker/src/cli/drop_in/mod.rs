@@ -17,6 +17,7 @@ use hitherto_broker::auth::{Auth, User};
 use hitherto_broker::config::{CLIENT_PORT, ServerOptions, TlsOptions};
 
 use self::flags::{Flag, Given};
+use super::cluster_flags::ClusterFlags;
 use super::log::{FATAL, Form};
 use super::process::{Load, Process};
 use super::send_signal;
@@ -63,6 +64,14 @@ TLS Options:
         --tlskey <file>              Private key for server certificate
         --tlsverify                  Enable TLS, verify client certificates
         --tlscacert <file>           Client certificate CA for verification
+
+Cluster Options:
+        --cluster <url>              Listen for other servers (nats://host:port)
+        --cluster_name <name>        Name of the cluster
+        --routes <url,url,...>       Where other servers are
+        --cluster_advertise <string> Address other servers are told
+        --no_advertise               Do not tell clients of other servers
+        --connect_retries <number>   How often an address other servers told is tried again
 
 Common Options:
     -h, --help                       Show this message
@@ -156,7 +165,33 @@ fn load(given: &[Given]) -> anyhow::Result<ServerOptions> {
     if let Some(tls) = tls(given)? {
         options.tls = Some(tls);
     }
+    cluster(given, &mut options)?;
     Ok(options)
+}
+
+/// What the flags say about other servers, on top of what the file says.
+fn cluster(given: &[Given], options: &mut ServerOptions) -> anyhow::Result<()> {
+    let value = |flag| {
+        let given = given.iter().rev().find(|given| given.flag == flag);
+        given.map(|given| given.value.as_str())
+    };
+    if value(Flag::Cluster).is_some() {
+        options.cluster.get_or_insert_default();
+    }
+    let flags = ClusterFlags {
+        listen: value(Flag::Cluster),
+        name: value(Flag::ClusterName),
+        routes: value(Flag::Routes),
+        advertise: value(Flag::ClusterAdvertise),
+        no_advertise: value(Flag::NoAdvertise).map(|on| on == "true"),
+        connect_retries: value(Flag::ConnectRetries)
+            .map(|retries| {
+                let retries = retries.parse();
+                retries.context("invalid value for flag -connect_retries")
+            })
+            .transpose()?,
+    };
+    flags.apply(options, "--cluster")
 }
 
 /// What the flags say about TLS; `None` when they say nothing.
@@ -214,6 +249,12 @@ fn apply(given: &Given, options: &mut ServerOptions) -> anyhow::Result<()> {
         | Flag::TlsKey
         | Flag::TlsVerify
         | Flag::TlsCaCert
+        | Flag::Cluster
+        | Flag::ClusterName
+        | Flag::ClusterAdvertise
+        | Flag::NoAdvertise
+        | Flag::Routes
+        | Flag::ConnectRetries
         | Flag::User
         | Flag::Pass
         | Flag::Auth => {}
@@ -290,13 +331,33 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_by_name() {
         for (line, name) in [
-            ("-routes nats://a:1", "-routes"),
+            ("-routes nats://a:1", "--cluster"),
+            ("-cluster a:1 -routes http://a:1", "http"),
+            ("-cluster a:1 -connect_retries x", "connect_retries"),
             ("-s", "-s"),
             ("-p x", "-p"),
         ] {
             let error = options(line).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn flags_say_where_other_servers_are() {
+        let line =
+            "-cluster nats://127.0.0.1:-1 -cluster_name c -routes nats://a:1,b:2 -no_advertise";
+        let shown = format!("{:?}", options(line).unwrap().cluster.unwrap());
+        for part in [
+            "\"c\"",
+            "\"127.0.0.1\"",
+            "port: 0",
+            "\"a\"",
+            "\"b\"",
+            "no_advertise: true",
+        ] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(options("-D").unwrap().cluster.is_none());
     }
 
     #[test]

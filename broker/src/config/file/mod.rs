@@ -9,12 +9,14 @@
 //! | `auth` | `authorization` and `accounts` |
 //! | `jetstream` | `jetstream` |
 //! | `tls` | `tls` |
+//! | `cluster` | `cluster` |
 //!
 //! A key that nats-server does not know is an error, and so is one that it knows and we have nothing
 //! behind: a server that runs without what its configuration asks for is worse than one that does not
 //! start.
 
 mod auth;
+mod cluster;
 mod jetstream;
 mod parser;
 mod server;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::auth::AuthReader;
 use super::value::{Field, Value};
 use super::{ConfigFileError, Place};
-use super::{jetstream, tls};
+use super::{cluster, jetstream, tls};
 use crate::account::SYSTEM_ACCOUNT;
 use crate::config::{
     CLIENT_PORT, LAME_DUCK_DURATION_MIN, MAX_CONNECTIONS, MAX_SUBSCRIPTIONS, ServerOptions,
@@ -25,6 +25,7 @@ pub(super) fn read(fields: &[Field], options: &mut ServerOptions) -> Result<(), 
             "accounts" => auth.accounts(field, &system, options)?,
             "jetstream" => jetstream::read(field, options)?,
             "tls" => options.tls = Some(tls::read(field)?),
+            "cluster" => cluster::read(field, options)?,
             "allow_non_tls" => options.allow_plain = field.boolean()?,
             "no_auth_user" | "system_account" | "system" => {}
             _ => {
@@ -44,7 +45,9 @@ pub(super) fn read(fields: &[Field], options: &mut ServerOptions) -> Result<(), 
 /// Hosts, ports and names.
 fn network(field: &Field, options: &mut ServerOptions) -> Result<bool, ConfigFileError> {
     match field.name().as_str() {
-        "listen" => (options.host, options.port) = host_and_port(field, &options.host)?,
+        "listen" => {
+            (options.host, options.port) = host_and_port(field, &options.host, CLIENT_PORT)?;
+        }
         "port" => options.port = port(field)?.unwrap_or(CLIENT_PORT),
         "host" | "net" => options.host = field.text()?,
         "server_name" => options.server_name = Some(field.text()?),
@@ -53,7 +56,7 @@ fn network(field: &Field, options: &mut ServerOptions) -> Result<bool, ConfigFil
             if let Value::Integer(_) = field.entry.value {
                 options.http_port = port(field)?;
             } else {
-                let (host, port) = host_and_port(field, "")?;
+                let (host, port) = host_and_port(field, "", CLIENT_PORT)?;
                 (options.http_host, options.http_port) = (Some(host), Some(port));
             }
         }
@@ -145,7 +148,6 @@ const UNSUPPORTED: &[&str] = &[
     "mqtt",
     "leaf",
     "leafnodes",
-    "cluster",
     "gateway",
     "operator",
     "operators",
@@ -198,7 +200,7 @@ fn size(field: &Field) -> Result<usize, ConfigFileError> {
 }
 
 /// A port: -1 is a free one, 0 the default.
-fn port(field: &Field) -> Result<Option<u16>, ConfigFileError> {
+pub(super) fn port(field: &Field) -> Result<Option<u16>, ConfigFileError> {
     match field.integer()? {
         -1 => Ok(Some(0)),
         0 => Ok(None),
@@ -210,9 +212,13 @@ fn port(field: &Field) -> Result<Option<u16>, ConfigFileError> {
 }
 
 /// `host:port`, or a port alone.
-fn host_and_port(field: &Field, host: &str) -> Result<(String, u16), ConfigFileError> {
+pub(super) fn host_and_port(
+    field: &Field,
+    host: &str,
+    default_port: u16,
+) -> Result<(String, u16), ConfigFileError> {
     if let Value::Integer(_) = field.entry.value {
-        return Ok((host.to_owned(), port(field)?.unwrap_or(CLIENT_PORT)));
+        return Ok((host.to_owned(), port(field)?.unwrap_or(default_port)));
     }
     let text = field.text()?;
     let (host, number) = text.rsplit_once(':').ok_or_else(|| {

@@ -6,6 +6,7 @@ use hitherto_jetstream::ByStorage;
 
 use super::super::parser;
 use super::*;
+use crate::config::{ClusterOptions, RouteUser};
 
 fn options(text: &str) -> Result<ServerOptions, String> {
     let file = |_: &Path| Ok(text.to_owned());
@@ -185,7 +186,8 @@ fn mistakes_are_told_with_their_places() {
 #[test]
 fn what_has_nothing_behind_it_is_refused() {
     for text in [
-        "cluster { port: 1 }",
+        "cluster { permissions: { import: a } }",
+        "cluster { authorization: { token: t } }",
         "websocket { port: 1 }",
         "leafnodes {}",
         "authorization { users: [{nkey: U}] }",
@@ -200,5 +202,63 @@ fn what_has_nothing_behind_it_is_refused() {
             error.contains("not supported") && error.contains("compatibility"),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn a_cluster_is_read() {
+    let text = r#"
+        cluster {
+            name: orders
+            listen: "127.0.0.1:-1"
+            routes: ["nats://u:p@a:7", "nats-route://b:6222"]
+            cluster_advertise: "c:8"
+            no_advertise: true
+            authorization { user: route, password: secret, timeout: 3 }
+            connect_retries: 9
+            ping_interval: "1s", ping_max: 4
+            pool_size: 3
+        }
+    "#;
+    let options = options(text).unwrap();
+    let expected = ClusterOptions::new("orders")
+        .listen("127.0.0.1:0".parse().unwrap())
+        .route("nats://u:p@a:7".parse().unwrap())
+        .route("b:6222".parse().unwrap())
+        .advertise("c:8")
+        .no_advertise()
+        .user(RouteUser::new("route", "secret"))
+        .connect_retries(9)
+        .ping(Duration::from_secs(1), 4);
+    let mut cluster = options.cluster.clone().unwrap();
+    assert_eq!(cluster.auth_timeout, Duration::from_secs(3));
+    cluster.auth_timeout = expected.auth_timeout;
+    assert_eq!(cluster, expected);
+    assert_eq!(
+        options.without_effect(),
+        ["x.conf:11:13: \"pool_size\" has no effect"]
+    );
+    let defaults = self::options("cluster {}").unwrap();
+    assert_eq!(defaults.cluster, Some(ClusterOptions::default()));
+    assert_eq!(self::options("port: 1").unwrap().cluster, None);
+}
+
+#[test]
+fn mistakes_in_a_cluster_are_told_with_their_place() {
+    for (text, problem) in [
+        ("cluster { prot: 1 }", "x.conf:1:11: unknown field \"prot\""),
+        (
+            "cluster { routes: [\"http://a:1\"] }",
+            "its scheme is none of",
+        ),
+        (
+            "cluster { authorization { user: a } }",
+            "needs both user and password",
+        ),
+        ("cluster { connect_retries: -1 }", "must not be negative"),
+        ("cluster: 1", "must be a map"),
+    ] {
+        let error = options(text).unwrap_err();
+        assert!(error.contains(problem), "{text}: {error}");
     }
 }
