@@ -26,7 +26,7 @@
 //! let disk = FaultyDisk::new();
 //! let (mut wal, replay) = Wal::open(Arc::new(disk.clone()), Path::new("/wal"), WalOptions::default())?;
 //! assert_eq!(replay.count(), 0);
-//! wal.append(&[WalEntry { group: GroupId(1), index: LogIndex(1), body: b"first" }])?;
+//! wal.append(&[WalEntry::plain(GroupId(1), LogIndex(1), b"first")])?;
 //!
 //! disk.crash();
 //! let (_, replay) = Wal::open(Arc::new(disk), Path::new("/wal"), WalOptions::default())?;
@@ -51,6 +51,6 @@ pub use stream_store::{
     Rewritten, SegmentFile, Shred, StreamStore, StreamStoreOptions,
 };
 pub use wal::{
-    Entry, Replay, UNSYNCED_BYTES_MAX, Wal, WalEntry, WalFileSummary, WalOptions, WalPosition,
-    WalRange, WalSummary,
+    Entry, EntryKind, Replay, UNSYNCED_BYTES_MAX, Wal, WalEntry, WalFileReader, WalFileSummary,
+    WalOptions, WalPosition, WalRange, WalReader, WalSummary,
 };

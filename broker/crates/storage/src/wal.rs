@@ -31,6 +31,7 @@
 mod file;
 mod frame;
 mod frame_buffer;
+mod reader;
 mod recovery;
 mod replay;
 mod verify;
@@ -46,13 +47,14 @@ use hitherto_platform::{Disk, DiskDir, DiskLock, Entropy, OpenMode, SystemEntrop
 use serde::{Deserialize, Serialize};
 
 use self::file::{FileHeader, spare_path, wal_path};
-use self::frame::Link;
+use self::frame::{Layout, Link};
 use self::frame_buffer::FrameBuffer;
 use self::recovery::Recovered;
 use self::writer::{ActiveFile, Sync};
 use crate::Error;
 use crate::files;
 
+pub use self::reader::{WalFileReader, WalReader};
 pub use self::replay::{Entry, Replay};
 pub use self::verify::{WalFileSummary, WalSummary};
 
@@ -129,6 +131,11 @@ impl Default for WalOptions {
     }
 }
 
+/// What sort of entry it is. The log keeps it and does not look at it; what the numbers mean is for those
+/// who append.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct EntryKind(pub u8);
+
 /// One entry to append.
 #[derive(Debug, Clone, Copy)]
 pub struct WalEntry<'a> {
@@ -136,8 +143,25 @@ pub struct WalEntry<'a> {
     pub group: GroupId,
     /// Its index in the group's log.
     pub index: LogIndex,
+    /// The term it was proposed in; 0 where there are none. Kept, and not looked at.
+    pub term: u64,
+    /// What sort of entry it is.
+    pub kind: EntryKind,
     /// Its content; the log does not look inside.
     pub body: &'a [u8],
+}
+
+impl<'a> WalEntry<'a> {
+    /// An entry of kind 0 without a term.
+    pub fn plain(group: GroupId, index: LogIndex, body: &'a [u8]) -> Self {
+        Self {
+            group,
+            index,
+            term: 0,
+            kind: EntryKind::default(),
+            body,
+        }
+    }
 }
 
 /// The write-ahead log of a node.
@@ -253,7 +277,7 @@ impl Wal {
         if entries.is_empty() {
             return Ok(self.position());
         }
-        let len = frame::measure(entries)? as u64;
+        let len = frame::measure(entries, self.active.layout)? as u64;
         let written = match self.unsynced_bytes().saturating_add(len) <= UNSYNCED_BYTES_MAX {
             true => self.write_frame(entries, Sync::Later)?,
             false => self.append_frame(entries)?,
@@ -293,6 +317,11 @@ impl Wal {
             }
         }
         Ok(())
+    }
+
+    /// Returns a reader of single frames, for any thread.
+    pub fn reader(&self) -> WalReader {
+        WalReader::new(Arc::clone(&self.disk), self.dir.clone())
     }
 
     /// Returns where the next frame starts, unless it needs a new file. Everything appended lies
@@ -353,7 +382,11 @@ impl Wal {
             number: 1,
             previous_crc: 0,
         };
-        let header = FileHeader { number: 1, first };
+        let header = FileHeader {
+            number: 1,
+            first,
+            layout: Layout::Kinds,
+        };
         let prepared = writer::prepare_file(&*disk, dir, &options, header, &mut spares)?;
         let active = prepared.put_in_place(&*disk, &*names, &mut spares)?;
         let replay = Replay::new(disk.clone(), dir.to_owned(), VecDeque::new(), None);
@@ -383,6 +416,7 @@ impl Wal {
         let active = ActiveFile {
             number: tail.header().number,
             path: tail.path().to_owned(),
+            layout: tail.header().layout,
             offset: tail.offset(),
             len: tail.file_len(),
             file: files::open(&*parts.disk, tail.path(), OpenMode::WriteDurably)?,

@@ -87,11 +87,7 @@ impl Node {
     fn run(&mut self, entries: u64) {
         for _ in 0..entries {
             let message = message(self.applied + 1);
-            let entry = WalEntry {
-                group: GROUP,
-                index: LogIndex(message.seq.0),
-                body: &message.payload,
-            };
+            let entry = WalEntry::plain(GROUP, LogIndex(message.seq.0), &message.payload);
             self.position = self.wal.append(&[entry]).unwrap();
             self.store.append(message);
             self.applied += 1;

@@ -19,7 +19,8 @@ use hitherto_jetstream::{
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
 use hitherto_storage::{
-    Checkpoint, Checkpoints, Entry, Error, StreamStore, Wal, WalOptions, WalPosition, WalRange,
+    Checkpoint, Checkpoints, Entry, EntryKind, Error, StreamStore, Wal, WalOptions, WalPosition,
+    WalRange,
 };
 
 use super::recovered_stream::{RecoveredStream, freeze, with_cause};
@@ -274,6 +275,10 @@ impl Recovery<'_> {
     }
 
     fn replay(&mut self, entry: &Entry) -> Result<(), Error> {
+        if entry.kind != EntryKind::default() {
+            let what = "an entry is of a replicated group, and this node stands alone";
+            return Err(self.damaged(entry, what));
+        }
         if entry.group == GroupId::META {
             return self.replay_meta(entry);
         }

@@ -58,7 +58,7 @@ fn leave_without_checkpoint(disk: &Arc<dyn Disk>, changed: impl Fn(&mut StreamCo
         of_meta.encode(&mut meta_body);
         of_stream.encode(&mut body);
         meta.apply(index, of_meta);
-        let entry = |group, body| WalEntry { group, index, body };
+        let entry = |group, body| WalEntry::plain(group, index, body);
         let entries = [entry(GroupId::META, &meta_body[..]), entry(STREAM, &body)];
         wal.append(&entries).unwrap();
     }

@@ -287,10 +287,6 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
 
 impl<R> Entry<R> {
     fn to_write(&self) -> WalEntry<'_> {
-        WalEntry {
-            group: self.group.id(),
-            index: self.index,
-            body: &self.batch.records,
-        }
+        WalEntry::plain(self.group.id(), self.index, &self.batch.records)
     }
 }

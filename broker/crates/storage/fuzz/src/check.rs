@@ -125,16 +125,8 @@ fn intact_log() -> &'static (FaultyDisk, Entries) {
             let len = usize::try_from(index * 61 % 900).expect("a short body");
             let entry = (3, index, vec![index.to_le_bytes()[0]; len]);
             let frame = [
-                WalEntry {
-                    group: GroupId(entry.0),
-                    index: LogIndex(index),
-                    body: &entry.2,
-                },
-                WalEntry {
-                    group: GroupId(9),
-                    index: LogIndex(index),
-                    body: b"",
-                },
+                WalEntry::plain(GroupId(entry.0), LogIndex(index), &entry.2),
+                WalEntry::plain(GroupId(9), LogIndex(index), b""),
             ];
             wal.append(&frame).expect("a disk without faults");
             entries.push(entry);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use hitherto_platform::{Disk, DiskFile, OpenMode};
 
-use super::frame::{self, ALIGN, FrameHeader, HEADER_BYTES, Link};
+use super::frame::{self, ALIGN, FrameHeader, HEADER_BYTES, Layout, Link};
 use crate::Error;
 use crate::files::{self, u32_at, u64_at};
 
@@ -15,7 +15,6 @@ use crate::files::{self, u32_at, u64_at};
 pub(super) const FRAMES_START: u64 = ALIGN as u64;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"HITHWAL\0");
-const VERSION: u32 = 1;
 
 /// Bytes read ahead while frames are scanned.
 const READ_AHEAD_BYTES: usize = 256 * 1024;
@@ -33,13 +32,15 @@ pub(super) fn spare_path(dir: &Path, number: u64) -> PathBuf {
 pub(super) struct FileHeader {
     pub(super) number: u64,
     pub(super) first: Link,
+    /// Of all its frames.
+    pub(super) layout: Layout,
 }
 
 impl FileHeader {
     pub(super) fn encode(&self) -> [u8; ALIGN] {
         let mut sector = [0; ALIGN];
         sector[0..8].copy_from_slice(&MAGIC.to_le_bytes());
-        sector[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        sector[8..12].copy_from_slice(&u32::from(self.layout.version()).to_le_bytes());
         sector[16..24].copy_from_slice(&self.number.to_le_bytes());
         sector[24..32].copy_from_slice(&self.first.generation.to_le_bytes());
         sector[32..40].copy_from_slice(&self.first.number.to_le_bytes());
@@ -65,13 +66,15 @@ impl FileHeader {
             ));
         }
         let found = u32_at(&sector, 8);
-        if found > VERSION {
-            return Err(Error::NewerFormat {
+        let layouts = [Layout::Plain, Layout::Kinds];
+        let layout = layouts
+            .into_iter()
+            .find(|layout| u32::from(layout.version()) == found)
+            .ok_or_else(|| Error::NewerFormat {
                 file: path.to_owned(),
                 found,
-                supported: VERSION,
-            });
-        }
+                supported: u32::from(Layout::Kinds.version()),
+            })?;
         if u64_at(&sector, 16) != number {
             return Err(Error::damaged(
                 path,
@@ -84,7 +87,11 @@ impl FileHeader {
             number: u64_at(&sector, 32),
             previous_crc: u32_at(&sector, 40),
         };
-        Ok(Self { number, first })
+        Ok(Self {
+            number,
+            first,
+            layout,
+        })
     }
 }
 
@@ -109,6 +116,7 @@ pub(super) struct Frame<'a> {
     /// The first frame that was not known to be durable when this one was written.
     pub(super) first_doubtful: u64,
     pub(super) entries: u32,
+    pub(super) layout: Layout,
     /// Header, payload and crc, without padding.
     pub(super) bytes: &'a [u8],
 }
@@ -186,8 +194,21 @@ impl FrameReader {
             number: header.link.number,
             first_doubtful: header.first_doubtful(),
             entries: header.entries,
+            layout: header.layout,
             bytes,
         }))
+    }
+
+    /// Returns the frame that starts at `offset` and goes on behind it; `None` when the bytes there are not a
+    /// frame of this use of the file, or not intact.
+    pub(super) fn frame_at(&mut self, offset: u64) -> Result<Option<Frame<'_>>, Error> {
+        let generation = self.header.first.generation;
+        let header = self.header_at(offset)?;
+        let Some(header) = header.filter(|header| header.link.generation == generation) else {
+            return Ok(None);
+        };
+        (self.offset, self.next) = (offset, header.link);
+        self.next_frame()
     }
 
     /// Goes on at `target`, where a frame starts or the file ends, past frames nobody needs any more; `false`

@@ -3,7 +3,7 @@
 //! ```text
 //! header (40 bytes)  magic u32, version u16, unsynced frames u16, generation u64, number u64,
 //!                    payload length u32, entries u32, previous frame's crc u32, header crc u32
-//! payload            per entry: group u32, index u64, body length u32, body
+//! payload            per entry: group u32, index u64, term u64, kind u8, body length u32, body
 //! crc u32            of header and payload
 //! padding            zeros up to a multiple of 512 bytes
 //! ```
@@ -12,10 +12,12 @@
 //!
 //! The unsynced frames are those directly before this one that were not known to be durable when it was
 //! written: 0 but behind [`Wal::append_unsynced`](super::Wal::append_unsynced). Everything before them was.
+//!
+//! Frames of version 1 have entries without term and kind, see [`Layout`].
 
 use hitherto_jetstream::{GroupId, LogIndex};
 
-use super::WalEntry;
+use super::{EntryKind, WalEntry};
 use crate::Error;
 use crate::files::{u32_at, u64_at};
 
@@ -29,9 +31,46 @@ pub(super) const HEADER_BYTES: usize = 40;
 const FRAME_BYTES_MAX: usize = 1 << 30;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"HWFR");
-const VERSION: u16 = 1;
-const ENTRY_HEADER_BYTES: usize = 16;
 const CRC_BYTES: usize = 4;
+
+/// How the entries of a frame are laid out. All frames of a file have one layout, the file's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Of files begun before entries had a term and a kind: all have term 0 and kind 0. Such a file is
+    /// written on as it began.
+    Plain,
+    /// What new files have.
+    Kinds,
+}
+
+impl Layout {
+    /// The number that stands for it in the headers of files and frames.
+    pub(super) fn version(self) -> u16 {
+        match self {
+            Self::Plain => 1,
+            Self::Kinds => 2,
+        }
+    }
+
+    fn of_version(version: u16) -> Option<Self> {
+        [Self::Plain, Self::Kinds]
+            .into_iter()
+            .find(|layout| layout.version() == version)
+    }
+
+    fn entry_header_bytes(self) -> usize {
+        match self {
+            Self::Plain => 16,
+            Self::Kinds => 25,
+        }
+    }
+
+    /// Tells whether such a frame can hold the entries.
+    pub(super) fn can_hold(self, entries: &[WalEntry<'_>]) -> bool {
+        let is_plain = |entry: &WalEntry<'_>| entry.kind == EntryKind::default() && entry.term == 0;
+        self == Self::Kinds || entries.iter().all(is_plain)
+    }
+}
 
 /// What the next frame of a file must carry to be that frame, and not one left over from an
 /// earlier use of the file or an earlier, cut tail.
@@ -49,6 +88,7 @@ pub(super) struct Link {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FrameHeader {
     pub(super) link: Link,
+    pub(super) layout: Layout,
     /// Frames before this one that may be missing although it is there.
     pub(super) unsynced: u16,
     pub(super) entries: u32,
@@ -59,16 +99,15 @@ impl FrameHeader {
     /// Decodes a header; `None` when the bytes are not one.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..HEADER_BYTES)?;
-        let version = u16::from_le_bytes([bytes[4], bytes[5]]);
-        let intact = u32_at(bytes, 0) == MAGIC
-            && version == VERSION
-            && u32_at(bytes, 36) == crc32c::crc32c(&bytes[..36]);
+        let layout = Layout::of_version(u16::from_le_bytes([bytes[4], bytes[5]]))?;
+        let intact = u32_at(bytes, 0) == MAGIC && u32_at(bytes, 36) == crc32c::crc32c(&bytes[..36]);
         intact.then(|| Self {
             link: Link {
                 generation: u64_at(bytes, 8),
                 number: u64_at(bytes, 16),
                 previous_crc: u32_at(bytes, 32),
             },
+            layout,
             unsynced: u16::from_le_bytes([bytes[6], bytes[7]]),
             payload_len: u32_at(bytes, 24),
             entries: u32_at(bytes, 28),
@@ -77,7 +116,7 @@ impl FrameHeader {
 
     fn encode_into(&self, bytes: &mut [u8]) {
         bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());
-        bytes[4..6].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[4..6].copy_from_slice(&self.layout.version().to_le_bytes());
         bytes[6..8].copy_from_slice(&self.unsynced.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.link.generation.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.link.number.to_le_bytes());
@@ -108,10 +147,10 @@ pub(super) fn padded(len: usize) -> usize {
 ///
 /// # Errors
 /// [`Error::TooLarge`] beyond [`FRAME_BYTES_MAX`].
-pub(super) fn measure(entries: &[WalEntry<'_>]) -> Result<usize, Error> {
+pub(super) fn measure(entries: &[WalEntry<'_>], layout: Layout) -> Result<usize, Error> {
     let bodies = entries
         .iter()
-        .map(|entry| ENTRY_HEADER_BYTES + entry.body.len());
+        .map(|entry| layout.entry_header_bytes() + entry.body.len());
     let len = padded(bodies.sum::<usize>() + HEADER_BYTES + CRC_BYTES);
     if len > FRAME_BYTES_MAX {
         let (bytes, limit_bytes) = (len as u64, FRAME_BYTES_MAX as u64);
@@ -126,7 +165,12 @@ pub(super) fn measure(entries: &[WalEntry<'_>]) -> Result<usize, Error> {
 
 /// Encodes a frame into `buf`, which is as long as [`measure`] says, behind so many frames that are not
 /// synced, and returns the frame's crc.
-pub(super) fn encode(buf: &mut [u8], link: Link, unsynced: u16, entries: &[WalEntry<'_>]) -> u32 {
+pub(super) fn encode(
+    buf: &mut [u8],
+    link: Link,
+    (layout, unsynced): (Layout, u16),
+    entries: &[WalEntry<'_>],
+) -> u32 {
     let mut end = HEADER_BYTES;
     let mut put = |bytes: &[u8]| {
         buf[end..end + bytes.len()].copy_from_slice(bytes);
@@ -135,11 +179,16 @@ pub(super) fn encode(buf: &mut [u8], link: Link, unsynced: u16, entries: &[WalEn
     for entry in entries {
         put(&entry.group.0.to_le_bytes());
         put(&entry.index.0.to_le_bytes());
+        if layout == Layout::Kinds {
+            put(&entry.term.to_le_bytes());
+            put(&[entry.kind.0]);
+        }
         put(&measured(entry.body.len()).to_le_bytes());
         put(entry.body);
     }
     let header = FrameHeader {
         link,
+        layout,
         unsynced,
         entries: measured(entries.len()),
         payload_len: measured(end - HEADER_BYTES),
@@ -164,13 +213,19 @@ pub(super) fn verify(frame: &[u8]) -> Option<u32> {
 
 /// Takes the next entry off the front of a verified payload; `None` when it is malformed, which
 /// the writer never makes.
-pub(super) fn take_entry<'a>(payload: &mut &'a [u8]) -> Option<WalEntry<'a>> {
-    let (head, rest) = payload.split_at_checked(ENTRY_HEADER_BYTES)?;
-    let (body, rest) = rest.split_at_checked(u32_at(head, 12) as usize)?;
+pub(super) fn take_entry<'a>(payload: &mut &'a [u8], layout: Layout) -> Option<WalEntry<'a>> {
+    let (head, rest) = payload.split_at_checked(layout.entry_header_bytes())?;
+    let (term, kind, body_len) = match layout {
+        Layout::Plain => (0, EntryKind::default(), u32_at(head, 12)),
+        Layout::Kinds => (u64_at(head, 12), EntryKind(head[20]), u32_at(head, 21)),
+    };
+    let (body, rest) = rest.split_at_checked(body_len as usize)?;
     *payload = rest;
     Some(WalEntry {
         group: GroupId(u32_at(head, 0)),
         index: LogIndex(u64_at(head, 4)),
+        term,
+        kind,
         body,
     })
 }

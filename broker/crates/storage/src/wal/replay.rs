@@ -8,9 +8,9 @@ use bytes::Bytes;
 use hitherto_jetstream::{GroupId, LogIndex};
 use hitherto_platform::Disk;
 
-use super::WalPosition;
-use super::file::FrameReader;
+use super::file::{Frame, FrameReader};
 use super::frame::{self, Link};
+use super::{EntryKind, WalPosition};
 use crate::Error;
 
 /// One entry read back from the log.
@@ -20,6 +20,10 @@ pub struct Entry {
     pub group: GroupId,
     /// Its index in the group's log.
     pub index: LogIndex,
+    /// Its term, as appended.
+    pub term: u64,
+    /// What sort of entry it is, as appended.
+    pub kind: EntryKind,
     /// What was appended.
     pub body: Bytes,
     /// The frame that holds it.
@@ -29,6 +33,9 @@ pub struct Entry {
 /// Said of an intact frame behind the place where the next file's frames begin.
 pub(super) const FRAME_BEHIND_END: &str =
     "the file has an intact frame that the next file does not know of";
+
+/// Said of a frame whose crc is right and whose content is not.
+pub(super) const ENTRIES_DO_NOT_ADD_UP: &str = "a frame's entries do not add up";
 
 /// The entries of the log in the order they were appended; ends after the first error.
 ///
@@ -149,26 +156,33 @@ fn read_frame(
         let what = "a frame is unreadable although later frames are there";
         return Err(Error::damaged(&path, offset, what));
     };
+    match take_entries(&frame, file, entries) {
+        Some(()) => Ok(()),
+        None => Err(Error::damaged(&path, offset, ENTRIES_DO_NOT_ADD_UP)),
+    }
+}
+
+/// Copies the entries out of a frame; `None` when they are malformed, which the writer never makes.
+pub(super) fn take_entries(
+    frame: &Frame<'_>,
+    file: u64,
+    entries: &mut impl Extend<Entry>,
+) -> Option<()> {
     let position = WalPosition {
         file,
         offset: frame.offset,
     };
     let mut payload = frame::payload(frame.bytes);
     for _ in 0..frame.entries {
-        let Some(entry) = frame::take_entry(&mut payload) else {
-            return Err(Error::damaged(
-                &path,
-                offset,
-                "a frame's entries do not add up",
-            ));
-        };
-        let body = Bytes::copy_from_slice(entry.body);
-        entries.push_back(Entry {
+        let entry = frame::take_entry(&mut payload, frame.layout)?;
+        entries.extend([Entry {
             group: entry.group,
             index: entry.index,
-            body,
+            term: entry.term,
+            kind: entry.kind,
+            body: Bytes::copy_from_slice(entry.body),
             position,
-        });
+        }]);
     }
-    Ok(())
+    Some(())
 }

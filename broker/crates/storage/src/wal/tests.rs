@@ -5,6 +5,7 @@ use hitherto_platform::{FaultyDisk, OpenMode, SeededEntropy};
 use super::writer::GROWING_FRAME_BYTES;
 use super::*;
 
+mod kinds;
 mod needless;
 mod refused;
 mod rolling;
@@ -49,11 +50,9 @@ fn append(wal: &mut Wal, entries: &[Appended]) -> Result<WalPosition, Error> {
 }
 
 pub(super) fn wal_entries(entries: &[Appended]) -> Vec<WalEntry<'_>> {
-    let entries = entries.iter().map(|(group, index, body)| WalEntry {
-        group: GroupId(*group),
-        index: LogIndex(*index),
-        body,
-    });
+    let entries = entries
+        .iter()
+        .map(|(group, index, body)| WalEntry::plain(GroupId(*group), LogIndex(*index), body));
     entries.collect()
 }
 
@@ -183,8 +182,8 @@ fn a_newer_format_is_refused() {
         matches!(
             error,
             Error::NewerFormat {
-                found: 2,
-                supported: 1,
+                found: 3,
+                supported: 2,
                 ..
             }
         ),
@@ -561,11 +560,7 @@ fn reading_a_log_finds_every_flipped_bit_that_matters_and_changes_nothing() {
     let (mut wal, _) = Wal::open(Arc::new(disk.clone()), Path::new(DIR), options(1)).unwrap();
     for index in 1..=40 {
         let body = vec![7; 300];
-        let entry = WalEntry {
-            group: GroupId(1),
-            index: LogIndex(index),
-            body: &body,
-        };
+        let entry = WalEntry::plain(GroupId(1), LogIndex(index), &body);
         wal.append(&[entry]).unwrap();
     }
     wal.mark().unwrap();

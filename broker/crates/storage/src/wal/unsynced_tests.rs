@@ -36,11 +36,7 @@ fn open(disk: &FaultyDisk) -> (Wal, Vec<u64>) {
 /// Appends one entry, whose size varies with its index up to a few sectors.
 fn append(wal: &mut Wal, index: u64, is_synced: bool) -> Result<WalPosition, Error> {
     let body = vec![7; usize::try_from(index * 37 % 1500).unwrap()];
-    let entry = WalEntry {
-        group: GroupId(1),
-        index: LogIndex(index),
-        body: &body,
-    };
+    let entry = WalEntry::plain(GroupId(1), LogIndex(index), &body);
     match is_synced {
         true => wal.append(&[entry]),
         false => wal.append_unsynced(&[entry]),
@@ -90,11 +86,7 @@ fn no_more_than_the_bound_is_left_unsynced() {
     let syncs = disk.counters().syncs;
     let body = vec![1; 100 * 1024];
     for index in 1..=40 {
-        let entry = WalEntry {
-            group: GroupId(1),
-            index: LogIndex(index),
-            body: &body,
-        };
+        let entry = WalEntry::plain(GroupId(1), LogIndex(index), &body);
         wal.append_unsynced(&[entry]).unwrap();
         assert!(wal.unsynced_bytes() <= UNSYNCED_BYTES_MAX);
     }

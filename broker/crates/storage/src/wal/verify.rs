@@ -93,7 +93,7 @@ impl WalSummary {
             file.frames += 1;
             let mut payload = frame::payload(frame.bytes);
             for _ in 0..frame.entries {
-                if frame::take_entry(&mut payload).is_none() {
+                if frame::take_entry(&mut payload, frame.layout).is_none() {
                     let what = "a frame's entries do not add up";
                     self.add(&Error::damaged(&path, frame.offset, what), dir);
                     break;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use hitherto_platform::{Disk, DiskDir, DiskFile, OpenMode};
 
 use super::file::{FRAMES_START, FileHeader, spare_path, wal_path};
-use super::frame;
+use super::frame::{self, Layout};
 use super::{Wal, WalEntry, WalOptions, WalPosition};
 use crate::Error;
 use crate::error::is_full;
@@ -27,6 +27,8 @@ pub(super) struct ActiveFile {
     pub(super) file: Box<dyn DiskFile>,
     /// Where the next frame goes.
     pub(super) offset: u64,
+    /// Of all its frames.
+    pub(super) layout: Layout,
     /// Bytes the file has: every one of them was written at least once.
     pub(super) len: u64,
 }
@@ -63,16 +65,23 @@ impl Wal {
         entries: &[WalEntry<'_>],
         sync: Sync,
     ) -> Result<WalPosition, Error> {
-        let len = frame::measure(entries)?;
+        if !self.active.layout.can_hold(entries) {
+            self.sync_frames()?;
+            self.roll()?;
+        }
+        let len = frame::measure(entries, self.active.layout)?;
         let end = self.active.offset.saturating_add(len as u64);
         if end > self.options.file_bytes && self.active.offset > FRAMES_START {
             self.sync_frames()?;
             self.roll()?;
+            // What is left of an old layout ends with its file.
+            return self.write_frame(entries, sync);
         }
         let position = self.position();
         let zeros = self.zeros_behind(len);
         let buffer = self.buffer.take(len + zeros);
-        let crc = frame::encode(&mut buffer[..len], self.next, self.unsynced_frames, entries);
+        let layout = (self.active.layout, self.unsynced_frames);
+        let crc = frame::encode(&mut buffer[..len], self.next, layout, entries);
         buffer[len..].fill(0);
         if let Err(error) = write(&mut self.active, buffer, len, sync) {
             return Err(self.refuse(error));
@@ -138,6 +147,7 @@ impl Wal {
         let header = FileHeader {
             number: self.active.number + 1,
             first,
+            layout: Layout::Kinds,
         };
         let prepared = prepare_file(
             &*self.disk,
@@ -321,6 +331,7 @@ impl PreparedFile {
             number: self.header.number,
             path: self.path,
             file: self.file,
+            layout: self.header.layout,
             offset: FRAMES_START,
             len: self.len,
         })

@@ -101,6 +101,7 @@ fn an_intact_frame_behind_the_end_of_a_file_is_damage() {
             generation: 77,
             ..wal.next
         },
+        layout: Layout::Kinds,
     };
     let file = disk.open(&wal_path(Path::new(DIR), 2), OpenMode::Create);
     file.unwrap().write_at(&header.encode(), 0).unwrap();
