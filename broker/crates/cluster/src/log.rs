@@ -7,6 +7,8 @@ use bytes::BytesMut;
 use hitherto_jetstream::{GroupId, LogIndex};
 use hitherto_storage::WalPosition;
 
+use crate::NodeId;
+
 /// A log of many groups. `R` is the receipt: what the proposer wants back when the fate of its record is
 /// known, for example where the answer goes.
 ///
@@ -95,6 +97,13 @@ pub enum Refusal {
     /// Too many bytes are under way; later there may be room.
     #[error("too many bytes wait for the disk; wait for room")]
     Full,
+    /// This node does not lead the group, or not yet, or without a majority; records are taken by the leader
+    /// alone.
+    #[error("another node leads the group, or none does now")]
+    NotLeader {
+        /// The leader, which may be this node while it begins; `None` when none is known.
+        leader: Option<NodeId>,
+    },
     /// The group is not open.
     #[error("the group is not open")]
     NoGroup,
@@ -104,6 +113,18 @@ pub enum Refusal {
     /// A write or sync failed; only a restart helps.
     #[error("the log failed to write and takes nothing any more; restart the node")]
     Failed,
+}
+
+/// The log of a replicated group lacks what it must have, or has what it cannot have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the log of group {group} is broken at entry {index}: {what}")]
+pub struct LogIsBroken {
+    /// The group.
+    pub group: GroupId,
+    /// The entry.
+    pub index: LogIndex,
+    /// What is wrong.
+    pub what: &'static str,
 }
 
 /// Why a record that was taken is not committed.
@@ -126,9 +147,22 @@ pub enum LogError {
         #[source]
         source: Arc<hitherto_storage::Error>,
     },
+    /// The record was not written: this node does not lead the group any more, or has lost its majority.
+    #[error("nothing was written: another node leads the group, or none does now")]
+    NotLeader {
+        /// The leader; `None` when none is known.
+        leader: Option<NodeId>,
+    },
+    /// The leader changed, or the group was restarted, before the record was seen to be committed: **whether it
+    /// is, or will be, is unknown**. The log goes on.
+    #[error("the leader changed meanwhile; whether the record is committed is unknown")]
+    Undecided,
     /// The record was not written: the log failed before its turn.
     #[error("nothing was written: the log has failed")]
     Failed,
+    /// The record was not written: the log was shut down before its turn.
+    #[error("nothing was written: the log is shut down")]
+    Closed,
     /// The record was not written: its group was closed before.
     #[error("nothing was written: the group is closed")]
     GroupClosed,

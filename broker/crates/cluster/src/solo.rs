@@ -1,29 +1,22 @@
 //! The log of a node that stands alone: durable on its own disk is committed.
 //!
 //! Proposers encode straight into the open batch of their group, under that group's lock. The lane (see
-//! [`lane`]) swaps the batches of all groups that have some, makes one write and one sync of them, and
+//! `lane.rs`) swaps the batches of all groups that have some, makes one write and one sync of them, and
 //! tells [`Commits`]. A batch is what arrived during the previous sync; there is no timer.
 //!
 //! A write of relaxed groups alone is told without a sync, which follows; see [`Durability`].
 
-mod group;
-mod lane;
-mod synced;
-
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hitherto_jetstream::{GroupId, LogIndex};
 use hitherto_storage::{Wal, WalPosition};
 
-use self::group::Group;
-use self::lane::Lane;
-use self::synced::Synced;
-use crate::budget::Budget;
+use crate::group::Group;
+use crate::lane::{Lane, Shared, Submit};
 use crate::{Commits, Durability, Encode, Log, Refusal, Refused};
 
 /// Size at which an entry is complete: 256 KiB. A larger record is an entry of its own.
@@ -61,58 +54,13 @@ pub struct SoloLog<R> {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What proposers and the lane share.
-struct Shared<R> {
-    groups: RwLock<Groups<R>>,
-    /// Lock order: a group's lock is never held while this one is taken, nor the other way round.
-    desk: Mutex<Desk<R>>,
-    lane_wake: Condvar,
-    budget: Arc<Budget>,
-    position: Mutex<WalPosition>,
-    synced: Synced,
-}
-
-struct Groups<R> {
-    by_id: HashMap<GroupId, Arc<Group<R>>>,
-    /// Set once the log has ended; groups opened later refuse as well.
-    ended: Option<Refusal>,
-}
-
-/// What waits for the lane.
-struct Desk<R> {
-    /// Groups with records.
-    dirty: VecDeque<Arc<Group<R>>>,
-    release: Option<WalPosition>,
-    /// Somebody waits for a sync.
-    wants_sync: bool,
-    closing: bool,
-    /// The lane sleeps: who leaves something wakes it, with one system call instead of one per record.
-    lane_sleeps: bool,
-}
-
 impl<R: Send + 'static> SoloLog<R> {
     /// Starts the lane, which owns the write-ahead log from now on.
     ///
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(wal: Wal, commits: impl Commits<R>, options: SoloOptions) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            groups: RwLock::new(Groups {
-                by_id: HashMap::new(),
-                ended: None,
-            }),
-            desk: Mutex::new(Desk {
-                dirty: VecDeque::new(),
-                release: None,
-                wants_sync: false,
-                closing: false,
-                lane_sleeps: false,
-            }),
-            lane_wake: Condvar::new(),
-            budget: Budget::new(options.pending_bytes_max),
-            position: Mutex::new(wal.replay_position()),
-            synced: Synced::default(),
-        });
+        let shared = Shared::new(options.pending_bytes_max, wal.replay_position());
         let lane = Lane::new(Arc::clone(&shared), wal, commits);
         let thread = thread::Builder::new()
             .name("hitherto-lane".to_owned())
@@ -121,6 +69,16 @@ impl<R: Send + 'static> SoloLog<R> {
             shared,
             thread: Mutex::new(Some(thread)),
         })
+    }
+
+    /// What proposers and the lane share.
+    pub(crate) fn shared(&self) -> Arc<Shared<R>> {
+        Arc::clone(&self.shared)
+    }
+
+    /// The lane, for replicated groups, which share it.
+    pub(crate) fn lane(&self) -> Arc<dyn Submit> {
+        Arc::<Shared<R>>::clone(&self.shared)
     }
 
     /// Takes nothing any more, writes what was taken, tells [`Commits`], and ends the lane. A second call
@@ -230,44 +188,6 @@ impl<R: Send + 'static> Log<R> for SoloLog<R> {
 
     fn end(&self) {
         self.shared.end(Refusal::Failed);
-    }
-}
-
-impl<R> Shared<R> {
-    /// Puts a group that has records before the lane.
-    fn queue(&self, group: Arc<Group<R>>) {
-        let mut desk = self.desk();
-        desk.dirty.push_back(group);
-        let lane_sleeps = std::mem::take(&mut desk.lane_sleeps);
-        drop(desk);
-        if lane_sleeps {
-            self.lane_wake.notify_one();
-        }
-    }
-
-    fn groups(&self) -> std::sync::RwLockReadGuard<'_, Groups<R>> {
-        self.groups.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn desk(&self) -> MutexGuard<'_, Desk<R>> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn position(&self) -> MutexGuard<'_, WalPosition> {
-        self.position.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ends the log for proposers and returns the groups that were open.
-    fn end(&self, reason: Refusal) -> Vec<Arc<Group<R>>> {
-        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
-        groups.ended = Some(reason);
-        let mut open: Vec<_> = groups.by_id.drain().map(|(_, group)| group).collect();
-        drop(groups);
-        open.sort_by_key(|group| group.id());
-        for group in &open {
-            group.refuse(reason);
-        }
-        open
     }
 }
 

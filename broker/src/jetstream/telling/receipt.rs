@@ -84,7 +84,7 @@ pub(crate) fn refusal_error(refusal: Refusal) -> ApiError {
     match refusal {
         Refusal::Full => ApiError::too_many_requests(),
         Refusal::NoGroup => ApiError::stream_not_found(),
-        Refusal::Closed | Refusal::Failed => ApiError::not_available(),
+        Refusal::Closed | Refusal::Failed | Refusal::NotLeader { .. } => ApiError::not_available(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! One group of the solo log: the records that wait to be written.
+//! One group: the records that wait to be proposed, gathered into batches.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,9 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use hitherto_jetstream::{GroupId, LogIndex};
 
-use super::{ENTRY_BYTES_MAX, ENTRY_RECORDS_MAX};
 use crate::budget::Budget;
-use crate::{Durability, Encode, Refusal, Refused};
+use crate::{Durability, ENTRY_BYTES_MAX, ENTRY_RECORDS_MAX, Encode, Refusal, Refused};
 
 /// Room a new batch starts with; then the size of the batch before it.
 const BATCH_BYTES_MIN: usize = 4 * 1024;
@@ -18,7 +17,7 @@ const BATCH_BYTES_MIN: usize = 4 * 1024;
 /// of it keeps all of its memory alive, and one small record must not hold 4 KiB.
 const COPIED_PART: usize = 2;
 
-pub(super) struct Group<R> {
+pub(crate) struct Group<R> {
     id: GroupId,
     /// The last entry written; only the lane moves it.
     last: AtomicU64,
@@ -32,7 +31,7 @@ struct Waiting<R> {
     complete: VecDeque<Batch<R>>,
     /// The entry records are added to.
     open: OpenBatch<R>,
-    /// The group is on its way to the lane, which will look into it.
+    /// The group is on its way to whoever takes its batches and will look into it.
     queued: bool,
     /// Set once; then nothing is taken any more.
     refuses: Option<Refusal>,
@@ -50,16 +49,16 @@ struct OpenBatch<R> {
 }
 
 /// Records that become one entry.
-pub(super) struct Batch<R> {
-    pub(super) records: Bytes,
+pub(crate) struct Batch<R> {
+    pub(crate) records: Bytes,
     /// One per record.
-    pub(super) receipts: Vec<R>,
+    pub(crate) receipts: Vec<R>,
     /// One of them does, see [`Encode::needs_sync`].
-    pub(super) needs_sync: bool,
+    pub(crate) needs_sync: bool,
 }
 
 impl<R> Group<R> {
-    pub(super) fn new(id: GroupId, last: LogIndex) -> Self {
+    pub(crate) fn new(id: GroupId, last: LogIndex) -> Self {
         Self {
             id,
             last: AtomicU64::new(last.0),
@@ -73,30 +72,30 @@ impl<R> Group<R> {
         }
     }
 
-    pub(super) fn id(&self) -> GroupId {
+    pub(crate) fn id(&self) -> GroupId {
         self.id
     }
 
-    pub(super) fn last(&self) -> LogIndex {
+    pub(crate) fn last(&self) -> LogIndex {
         LogIndex(self.last.load(Ordering::Relaxed))
     }
 
-    pub(super) fn set_last(&self, last: LogIndex) {
+    pub(crate) fn set_last(&self, last: LogIndex) {
         self.last.store(last.0, Ordering::Relaxed);
     }
 
     /// Holds for every record added from now on: who takes one under the lock sees what was set before.
-    pub(super) fn set_durability(&self, durability: Durability) {
+    pub(crate) fn set_durability(&self, durability: Durability) {
         let is_relaxed = durability == Durability::Relaxed;
         self.is_relaxed.store(is_relaxed, Ordering::Release);
     }
 
-    pub(super) fn is_relaxed(&self) -> bool {
+    pub(crate) fn is_relaxed(&self) -> bool {
         self.is_relaxed.load(Ordering::Acquire)
     }
 
-    /// Adds a record; says `true` when the caller must put the group before the lane.
-    pub(super) fn push(
+    /// Adds a record; says `true` when the caller must put the group before whoever takes its batches.
+    pub(crate) fn push(
         &self,
         record: &dyn Encode,
         receipt: R,
@@ -123,7 +122,7 @@ impl<R> Group<R> {
     }
 
     /// Takes the oldest entry; `None` when there is none, and then the group must be queued again.
-    pub(super) fn take(&self) -> Option<Batch<R>> {
+    pub(crate) fn take(&self) -> Option<Batch<R>> {
         let mut waiting = self.lock();
         if let Some(batch) = waiting.complete.pop_front() {
             return Some(batch);
@@ -136,12 +135,12 @@ impl<R> Group<R> {
     }
 
     /// Takes nothing any more. The first reason stands.
-    pub(super) fn refuse(&self, reason: Refusal) {
+    pub(crate) fn refuse(&self, reason: Refusal) {
         self.lock().refuses.get_or_insert(reason);
     }
 
     /// The group was closed while the log goes on.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.lock().refuses == Some(Refusal::NoGroup)
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Counts the writes that were told of without a sync. The lane counts, others wait.
 #[derive(Debug, Default)]
-pub(super) struct Synced {
+pub(crate) struct Synced {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -21,12 +21,12 @@ struct State {
 
 impl Synced {
     /// A write is about to be told of and is not synced.
-    pub(super) fn tell(&self) {
+    pub(crate) fn tell(&self) {
         self.lock().told += 1;
     }
 
     /// Everything told of is synced.
-    pub(super) fn catch_up(&self) {
+    pub(crate) fn catch_up(&self) {
         let mut state = self.lock();
         if state.synced < state.told {
             state.synced = state.told;
@@ -36,19 +36,19 @@ impl Synced {
     }
 
     /// The log has ended.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_all();
     }
 
     /// What to wait for; `None` when everything told of is synced.
-    pub(super) fn is_behind(&self) -> Option<u64> {
+    pub(crate) fn is_behind(&self) -> Option<u64> {
         let state = self.lock();
         (state.synced < state.told).then_some(state.told)
     }
 
     /// Waits until so many writes are synced; `false` when the log ended before.
-    pub(super) fn wait_for(&self, told: u64) -> bool {
+    pub(crate) fn wait_for(&self, told: u64) -> bool {
         let waits = |state: &mut State| state.synced < told && !state.ended;
         let state = self.changed.wait_while(self.lock(), waits);
         state.unwrap_or_else(PoisonError::into_inner).synced >= told

@@ -1,0 +1,104 @@
+//! openraft's own tests of a storage, on the node's log on a disk in memory.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hitherto_jetstream::{GroupId, LogIndex};
+use hitherto_platform::FaultyDisk;
+use hitherto_storage::{Wal, WalOptions};
+use openraft::StorageError;
+use openraft::testing::log::{StoreBuilder, Suite};
+
+use super::group_log::{Entries, GroupLog};
+use super::log_store::LogStore;
+use super::machine::{Gate, Machine, Progress};
+use super::snapshot::{RaftSnapshot, SnapshotFile, Snapshots};
+use super::tail::Tail;
+use super::types::TypeConfig;
+use crate::budget::Budget;
+use crate::commits::SharedCommits;
+use crate::{Commits, Committed, LogError, SoloLog, SoloOptions};
+
+struct Nobody;
+
+impl Commits<()> for Nobody {
+    fn committed(&mut self, _: Committed<()>) {}
+
+    fn failed(&mut self, _: GroupId, _: Vec<()>, _: &LogError) {}
+
+    fn round_complete(&mut self) {}
+}
+
+/// Snapshots of what was applied last, without files.
+struct WithoutFiles(Arc<Progress>);
+
+impl Snapshots for WithoutFiles {
+    fn take(&self, _: GroupId) -> io::Result<RaftSnapshot> {
+        Ok(RaftSnapshot {
+            index: LogIndex(self.0.applied().map_or(0, |applied| applied.index)),
+            state: Bytes::new(),
+            files: Vec::new(),
+        })
+    }
+
+    fn read(&self, _: GroupId, _: &SnapshotFile, _: u64, _: usize) -> io::Result<Bytes> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn received(&self, _: GroupId, _: &SnapshotFile) -> io::Result<u64> {
+        Ok(0)
+    }
+
+    fn receive(&self, _: GroupId, _: &SnapshotFile, _: u64, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn install(&self, _: GroupId, _: RaftSnapshot) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Keeps so many bytes of entries in memory.
+struct Builder(usize);
+
+impl StoreBuilder<TypeConfig, LogStore, Machine<()>, SoloLog<()>> for Builder {
+    async fn build(
+        &self,
+    ) -> Result<(SoloLog<()>, LogStore, Machine<()>), StorageError<TypeConfig>> {
+        let disk = Arc::new(FaultyDisk::new());
+        let options = WalOptions {
+            grow_bytes: 4096,
+            ..WalOptions::default()
+        };
+        let (wal, _) = Wal::open(disk, Path::new("wal"), options).unwrap();
+        let reader = wal.reader();
+        let solo = SoloLog::start(wal, Nobody, SoloOptions::default()).unwrap();
+        let tail = Arc::new(Tail::new(self.0));
+        let group = GroupId(7);
+        let log = GroupLog::new(group, Entries::default(), (solo.lane(), reader, tail));
+        let progress = Arc::new(Progress::default());
+        let machine = Machine {
+            group,
+            log: Arc::clone(&log),
+            snapshots: Arc::new(WithoutFiles(Arc::clone(&progress))),
+            progress,
+            commits: SharedCommits::new(Nobody),
+            budget: Budget::new(usize::MAX),
+            gate: Gate::open(),
+        };
+        Ok((solo, LogStore(log), machine))
+    }
+}
+
+#[test]
+fn the_suite_of_openraft_passes() {
+    for tail_bytes in [usize::MAX, 0] {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build();
+        let suite = Suite::test_all(Builder(tail_bytes));
+        runtime.unwrap().block_on(suite).unwrap();
+    }
+}
