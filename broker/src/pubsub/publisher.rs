@@ -282,8 +282,9 @@ impl Round {
         for members in matches.groups() {
             let queue = members.first().and_then(|member| member.queue());
             if queue.is_some_and(|queue| addressees.queues.contains(queue)) {
-                // Of those of other nodes none takes it.
-                offer_to_one(members, rng, |member| {
+                // Those of other nodes are no candidates, so that each one here is as likely as any other.
+                let count = |member: &Arc<Subscription>| u32::from(member.node().is_none());
+                offer_to_one_of_several(members, rng, count, |member| {
                     self.hand_over(member, message).then_some(())
                 });
             }

@@ -123,9 +123,15 @@ async fn a_queue_group_is_one_over_all_nodes() {
             &mut publisher,
         )
         .await;
-        let (here, there) = (take(&mut here).await, take(&mut there).await);
+        let here = take(&mut here).await;
+        let by_sid = there.barrier().await;
+        let there = count(&by_sid, "work");
         assert_eq!(here + there, 400, "from node {number}");
         assert!((60..140).contains(&here), "node 0 got {here} of 400");
+        for sid in ["1", "2", "4"] {
+            let taken = count(&by_sid, &format!("work {sid}"));
+            assert!((60..140).contains(&taken), "{sid} got {taken} of 400");
+        }
         assert_eq!(take(&mut other).await, 400, "each group gets all");
         assert_eq!(take(&mut plain).await, 400, "and so do plain subscriptions");
     }
