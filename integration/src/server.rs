@@ -63,10 +63,37 @@ pub struct Server {
     child: Child,
     /// Listens to what it tells; only to ours, and only where the schemas are.
     wiretap: Option<Wiretap>,
+    /// Which node of a cluster it is; `None` on its own.
+    member: Option<Member>,
     /// How often the process was started; each start has its own ports folder, so that a file of an
     /// earlier process is never taken for the new one's.
     starts: u32,
 }
+
+/// What makes a server a node of a cluster.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Where other nodes listen for it; empty for the first one.
+    pub seeds: Vec<SocketAddr>,
+    /// Where it listens for others; port 0 until it has chosen one, which it keeps when it is restarted.
+    pub addr: SocketAddr,
+}
+
+impl Member {
+    /// A node of this name that takes a free port and knows these others.
+    pub fn new(name: impl Into<String>, seeds: Vec<SocketAddr>) -> Self {
+        Self {
+            name: name.into(),
+            seeds,
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+        }
+    }
+}
+
+/// Name of the clusters of tests.
+const CLUSTER: &str = "tested";
 
 /// Runs one test body against a fresh server of `kind`, or skips it loudly.
 ///
@@ -150,19 +177,58 @@ impl Server {
         Ok(())
     }
 
+    /// Starts a node of a cluster, without streams where it is a stock server: those would wait for a
+    /// majority of nodes.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_member(kind: Kind, program: PathBuf, member: Member) -> Result<Self> {
+        let folder = new_folder(&std::env::temp_dir())?;
+        let store = folder.path().join("store");
+        let mut server = Self::start_as(kind, program, (folder, store), Some(member)).await?;
+        let ports = ports_folder(server.folder.path(), server.starts);
+        let addr = read_ports(&ports, "cluster", "nats://");
+        let addr = addr.context("the ports file names no address for other nodes")?;
+        server
+            .member
+            .as_mut()
+            .context("it is a node of a cluster")?
+            .addr = addr;
+        Ok(server)
+    }
+
+    /// Where other nodes find it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a node of a cluster.
+    pub fn cluster_addr(&self) -> Result<SocketAddr> {
+        let member = self.member.as_ref();
+        Ok(member.context("it is not a node of a cluster")?.addr)
+    }
+
     async fn start_in(
         kind: Kind,
         program: PathBuf,
         folder: TempDir,
         store: PathBuf,
     ) -> Result<Self> {
-        let child = launch(
-            kind,
-            &program,
-            folder.path(),
-            &store,
-            Start { port: 0, number: 0 },
-        )?;
+        Self::start_as(kind, program, (folder, store), None).await
+    }
+
+    async fn start_as(
+        kind: Kind,
+        program: PathBuf,
+        (folder, store): (TempDir, PathBuf),
+        member: Option<Member>,
+    ) -> Result<Self> {
+        let start = Start {
+            port: 0,
+            number: 0,
+            member: member.as_ref(),
+        };
+        let child = launch(kind, &program, folder.path(), &store, start)?;
         let addr = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Self {
             kind,
@@ -172,6 +238,7 @@ impl Server {
             addr,
             child,
             wiretap: None,
+            member,
             starts: 0,
         };
         server.addr = server.wait_until_ready().await?;
@@ -276,6 +343,7 @@ impl Server {
         let start = Start {
             port: self.addr.port(),
             number: self.starts,
+            member: self.member.as_ref(),
         };
         self.child = launch(
             self.kind,
@@ -362,10 +430,11 @@ impl Drop for Server {
 
 /// One start of a process.
 #[derive(Clone, Copy)]
-struct Start {
+struct Start<'a> {
     /// 0 means a free one.
     port: u16,
     number: u32,
+    member: Option<&'a Member>,
 }
 
 fn new_folder(parent: &Path) -> Result<TempDir> {
@@ -375,7 +444,13 @@ fn new_folder(parent: &Path) -> Result<TempDir> {
         .with_context(|| format!("making a folder in {}", parent.display()))
 }
 
-fn launch(kind: Kind, program: &Path, folder: &Path, store: &Path, start: Start) -> Result<Child> {
+fn launch(
+    kind: Kind,
+    program: &Path,
+    folder: &Path,
+    store: &Path,
+    start: Start<'_>,
+) -> Result<Child> {
     let ports = ports_folder(folder, start.number);
     fs::create_dir_all(&ports)?;
     let log = File::options()
@@ -385,11 +460,20 @@ fn launch(kind: Kind, program: &Path, folder: &Path, store: &Path, start: Start)
     let mut command = Command::new(program);
     match kind {
         Kind::Hitherto => hitherto_args(&mut command, &ports, start.port),
-        Kind::NatsServer => nats_server_args(&mut command, &ports, start.port),
+        Kind::NatsServer => {
+            nats_server_args(&mut command, &ports, start.port);
+            if start.member.is_none() {
+                command.arg("-js");
+            }
+        }
         Kind::NatsServerSynced => {
             nats_server_args(&mut command, &ports, start.port);
+            command.arg("-js");
             command.arg("-c").arg(synced_config(folder)?);
         }
+    }
+    if let Some(member) = start.member {
+        member_args(&mut command, kind, member);
     }
     command
         .arg(if kind == Kind::Hitherto {
@@ -422,8 +506,30 @@ fn nats_server_args(command: &mut Command, ports: &Path, port: u16) {
     } else {
         port.to_string()
     };
-    command.args(["-a", "127.0.0.1", "-p", &port, "-m", "-1", "-js"]);
+    command.args(["-a", "127.0.0.1", "-p", &port, "-m", "-1"]);
     command.arg("--ports_file_dir").arg(ports);
+}
+
+/// Both take the same flags, but for how they spell them.
+fn member_args(command: &mut Command, kind: Kind, member: &Member) {
+    let port = match (member.addr.port(), kind) {
+        (0, Kind::NatsServer | Kind::NatsServerSynced) => "-1".to_owned(),
+        (port, _) => port.to_string(),
+    };
+    let name_flag = match kind {
+        Kind::Hitherto => "--cluster-name",
+        Kind::NatsServer | Kind::NatsServerSynced => "--cluster_name",
+    };
+    command.args(["--name", &member.name, name_flag, CLUSTER]);
+    command.args(["--cluster", &format!("nats://127.0.0.1:{port}")]);
+    let routes: Vec<_> = member
+        .seeds
+        .iter()
+        .map(|seed| format!("nats://{seed}"))
+        .collect();
+    if !routes.is_empty() {
+        command.args(["--routes", &routes.join(",")]);
+    }
 }
 
 fn synced_config(folder: &Path) -> Result<PathBuf> {

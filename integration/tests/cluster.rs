@@ -1,0 +1,342 @@
+//! Three processes that form a cluster, and what clients see of it. Each rule runs against ours and against
+//! three stock servers, so what clients see is the same.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use async_nats::client::RequestErrorKind;
+use async_nats::{Client, HeaderMap, Request, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use hitherto_integration::client::connect;
+use hitherto_integration::server::{Member, kind_program};
+use hitherto_integration::{Kind, Server, programs, skip};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Longer than anything here takes; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A request that was on its way to a client that ended is not answered, and another one is made after so
+/// long.
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
+
+/// Runs one rule against a cluster of this kind, or skips it loudly.
+async fn run(kind: Kind, rule: impl AsyncFnOnce(&mut [Server; 3]) -> Result<()>) {
+    match start(kind).await {
+        Ok(Some(mut servers)) => {
+            if let Err(error) = rule(&mut servers).await {
+                panic!("against {kind}: {error:?}");
+            }
+        }
+        Ok(None) => {
+            let why = format!("{} names no nats-server", programs::NATS_SERVER_VARIABLE);
+            skip::loudly(&skip::test_name(), &why);
+        }
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+/// Three nodes, of which the second and the third know the address of the first alone.
+async fn start(kind: Kind) -> Result<Option<[Server; 3]>> {
+    let Some(program) = kind_program(kind)? else {
+        return Ok(None);
+    };
+    let member = |name: &str, seeds: &[&Server]| {
+        let seeds: Result<Vec<_>> = seeds.iter().map(|seed| seed.cluster_addr()).collect();
+        seeds.map(|seeds| Server::start_member(kind, program.clone(), Member::new(name, seeds)))
+    };
+    let first = member("n1", &[])?.await?;
+    let second = member("n2", &[&first])?.await?;
+    let third = member("n3", &[&first])?.await?;
+    let servers = [first, second, third];
+    wait_for_mesh(&servers.each_ref()).await?;
+    Ok(Some(servers))
+}
+
+/// Waits until every node tells new clients of all.
+async fn wait_for_mesh(servers: &[&Server]) -> Result<()> {
+    let all = urls(servers);
+    for server in servers {
+        eventually("a new client is told of all nodes", async || {
+            let client = connect(server).await?;
+            let told: BTreeSet<_> = client.server_info().connect_urls.into_iter().collect();
+            Ok(told == all)
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+fn urls(servers: &[&Server]) -> BTreeSet<String> {
+    let url = |server: &&Server| server.addr().to_string();
+    servers.iter().map(url).collect()
+}
+
+/// A client that reads every INFO, which libraries do not show.
+struct InfoReader {
+    lines: Lines<BufReader<TcpStream>>,
+}
+
+impl InfoReader {
+    async fn connect(server: &Server) -> Result<Self> {
+        let mut socket = TcpStream::connect(server.addr()).await?;
+        let hello = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":1}\r\nPING\r\n";
+        socket.write_all(hello).await?;
+        let mut lines = BufReader::new(socket).lines();
+        // Only behind the first PONG an INFO may come unasked.
+        while lines.next_line().await?.context("it closes")? != "PONG" {}
+        Ok(Self { lines })
+    }
+
+    /// Waits until the server has told of exactly these addresses.
+    async fn wait_for(&mut self, expected: &BTreeSet<String>) -> Result<()> {
+        loop {
+            let line = timeout(PATIENCE, self.lines.next_line()).await??;
+            let line = line.context("the server closes")?;
+            if line == "PING" {
+                let socket = self.lines.get_mut().get_mut();
+                socket.write_all(b"PONG\r\n").await?;
+            }
+            let Some(json) = line.strip_prefix("INFO ") else {
+                continue;
+            };
+            let info: Value = serde_json::from_str(json)?;
+            let told = info["connect_urls"].as_array().into_iter().flatten();
+            let told: BTreeSet<_> = told.filter_map(Value::as_str).map(str::to_owned).collect();
+            if told == *expected {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Tries again until something holds. Each try asks a server, so it does not spin.
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await? {
+        ensure!(Instant::now() < deadline, "never: {what}");
+    }
+    Ok(())
+}
+
+async fn next(subscriber: &mut Subscriber) -> Result<async_nats::Message> {
+    timeout(PATIENCE, subscriber.next())
+        .await?
+        .context("the subscription ended")
+}
+
+/// Answers requests on a subject with the name of the node it is connected to.
+fn serve(client: Client, mut requests: Subscriber) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        while let Some(request) = requests.next().await {
+            let name = client.server_info().server_name;
+            if let Some(reply) = request.reply {
+                // A client that ends answers nobody.
+                client.publish(reply, name.into()).await.ok();
+            }
+        }
+    })
+}
+
+/// Asks once. `None` when nobody is there, or was asked in the moment in which it ended.
+async fn ask_once(client: &Client, subject: &str) -> Result<Option<String>> {
+    let request = Request::new().timeout(Some(ANSWER_WAIT));
+    match client.send_request(subject.to_owned(), request).await {
+        Ok(answer) => Ok(Some(String::from_utf8(answer.payload.to_vec())?)),
+        Err(error) => match error.kind() {
+            RequestErrorKind::NoResponders | RequestErrorKind::TimedOut => Ok(None),
+            _ => Err(error.into()),
+        },
+    }
+}
+
+/// Asks a service until it answers: interest in it may be on its way.
+async fn ask(client: &Client, subject: &str) -> Result<String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask_once(client, subject).await? {
+            return Ok(answer);
+        }
+        ensure!(Instant::now() < deadline, "nobody answers on {subject}");
+    }
+}
+
+/// Tells whether the server says that nobody is there.
+async fn nobody_answers(client: &Client, subject: &str) -> Result<bool> {
+    let request = Request::new().timeout(Some(ANSWER_WAIT));
+    match client.send_request(subject.to_owned(), request).await {
+        Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(true),
+        Err(error) if error.kind() == RequestErrorKind::TimedOut => Ok(false),
+        Ok(_) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn one_address_is_enough_and_clients_learn_all(servers: &mut [Server; 3]) -> Result<()> {
+    for server in servers.iter() {
+        let info = connect(server).await?.server_info();
+        ensure!(info.cluster.as_deref() == Some("tested"), "{info:?}");
+        ensure!(info.connect_urls.len() == 3, "{info:?}");
+        let own = server.addr().to_string();
+        ensure!(
+            info.connect_urls.first() == Some(&own),
+            "itself first: {info:?}"
+        );
+    }
+    Ok(())
+}
+
+async fn any_client_reaches_any_other_once(servers: &mut [Server; 3]) -> Result<()> {
+    let mut subscribers = Vec::new();
+    for (number, server) in servers.iter().enumerate() {
+        let client = connect(server).await?;
+        serve(
+            client.clone(),
+            client.subscribe(format!("ready.{number}")).await?,
+        );
+        subscribers.push(client.subscribe("orders.*").await?);
+        subscribers.push(client.subscribe("orders.>").await?);
+        // A flush, so that the services are known to be behind these.
+        serve(
+            client.clone(),
+            client.subscribe(format!("done.{number}")).await?,
+        );
+        client.flush().await?;
+    }
+    for (from, server) in servers.iter().enumerate() {
+        let client = connect(server).await?;
+        for number in 0..servers.len() {
+            ask(&client, &format!("done.{number}")).await?;
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("Customer", "Ada");
+        let subject = format!("orders.{from}");
+        client
+            .publish_with_reply_and_headers(subject.clone(), "answers.here", headers, "body".into())
+            .await?;
+        client.publish("orders.end", Bytes::new()).await?;
+        client.flush().await?;
+        for subscriber in &mut subscribers {
+            let message = next(subscriber).await?;
+            ensure!(message.subject.as_str() == subject && message.payload == "body");
+            ensure!(message.reply.as_deref() == Some("answers.here"));
+            let headers = message.headers.context("headers were sent")?;
+            ensure!(headers.get("Customer").map(AsRef::as_ref) == Some("Ada"));
+            // Once: what follows is the next message.
+            ensure!(next(subscriber).await?.subject.as_str() == "orders.end");
+        }
+    }
+    Ok(())
+}
+
+async fn a_request_is_answered_from_any_node_or_by_nobody(servers: &mut [Server; 3]) -> Result<()> {
+    let responder = connect(&servers[2]).await?;
+    let asker = connect(&servers[0]).await?;
+    ensure!(nobody_answers(&asker, "service").await?);
+    let service = serve(responder.clone(), responder.subscribe("service").await?);
+    ensure!(ask(&asker, "service").await? == "n3");
+    ensure!(ask(&connect(&servers[1]).await?, "service").await? == "n3");
+    service.abort();
+    drop(responder);
+    eventually("nobody answers", async || {
+        nobody_answers(&asker, "service").await
+    })
+    .await
+}
+
+async fn a_queue_group_is_one_over_all_nodes(servers: &mut [Server; 3]) -> Result<()> {
+    const MESSAGES: usize = 1_000;
+    let here = connect(&servers[0]).await?;
+    let there = connect(&servers[1]).await?;
+    let mut members = vec![here.queue_subscribe("jobs", "workers".into()).await?];
+    for _ in 0..3 {
+        members.push(there.queue_subscribe("jobs", "workers".into()).await?);
+    }
+    serve(here.clone(), here.subscribe("behind.here").await?);
+    serve(there.clone(), there.subscribe("behind.there").await?);
+    for server in servers.iter() {
+        let publisher = connect(server).await?;
+        ask(&publisher, "behind.here").await?;
+        ask(&publisher, "behind.there").await?;
+        for _ in 0..MESSAGES {
+            publisher.publish("jobs", Bytes::new()).await?;
+        }
+        publisher.flush().await?;
+        let mut taken = [0; 4];
+        while taken.iter().sum::<usize>() < MESSAGES {
+            let [one, two, three, four] = members.as_mut_slice() else {
+                bail!("there are four members");
+            };
+            // Receiving loses nothing when another arm wins.
+            let member = tokio::select! {
+                _ = one.next() => 0,
+                _ = two.next() => 1,
+                _ = three.next() => 2,
+                _ = four.next() => 3,
+                () = tokio::time::sleep(PATIENCE) => bail!("only {taken:?} of {MESSAGES}"),
+            };
+            taken[member] += 1;
+        }
+        // Each member is as likely as any other, wherever it is.
+        for count in taken {
+            ensure!((150..350).contains(&count), "{taken:?}");
+        }
+    }
+    Ok(())
+}
+
+async fn a_killed_node_is_missed_and_welcome_when_it_is_back(
+    servers: &mut [Server; 3],
+) -> Result<()> {
+    let witness = connect(&servers[0]).await?;
+    let mut infos = InfoReader::connect(&servers[0]).await?;
+    let lost = connect(&servers[1]).await?;
+    serve(lost.clone(), lost.subscribe("service").await?);
+    ensure!(ask(&witness, "service").await? == "n2");
+    let [first, second, third] = servers;
+    second.kill()?;
+    infos.wait_for(&urls(&[first, third])).await?;
+
+    // Its client moves to a node it was told of, with its subscription.
+    let answer = ask(&witness, "service").await?;
+    ensure!(answer == "n1" || answer == "n3", "{answer}");
+
+    second.restart().await?;
+    wait_for_mesh(&[first, second, third]).await?;
+    infos.wait_for(&urls(&[first, second, third])).await?;
+    let back = connect(second).await?;
+    serve(back.clone(), back.subscribe("again").await?);
+    ensure!(ask(&witness, "again").await? == "n2");
+    Ok(())
+}
+
+/// Declares each rule as two tests, one for each kind of server.
+macro_rules! on_both_kinds {
+    ($($rule:ident),+ $(,)?) => {
+        mod hitherto {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+            async fn $rule() {
+                super::run(super::Kind::Hitherto, super::$rule).await;
+            })+
+        }
+
+        mod nats_server {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+            async fn $rule() {
+                super::run(super::Kind::NatsServer, super::$rule).await;
+            })+
+        }
+    };
+}
+
+on_both_kinds!(
+    one_address_is_enough_and_clients_learn_all,
+    any_client_reaches_any_other_once,
+    a_request_is_answered_from_any_node_or_by_nobody,
+    a_queue_group_is_one_over_all_nodes,
+    a_killed_node_is_missed_and_welcome_when_it_is_back,
+);
