@@ -186,18 +186,41 @@ impl GroupLog {
     /// When a membership among them is unreadable, and then nothing is done.
     pub(crate) fn purge(&self, upto: LogId, flushed: Flushed) -> io::Result<()> {
         let mut entries = self.lock();
-        entries.purge(upto)?;
+        let first = entries.first;
+        if entries.purge(upto)? {
+            self.submit(vec![wal_item::truncation(self.group, first)], drop);
+        }
         self.submit_state(&mut entries, flushed);
         Ok(())
     }
 
-    /// Keeps the membership that holds at or before what is purged next: a snapshot brought it.
-    pub(crate) fn note_membership(&self, membership: StoredMembership) {
+    /// Keeps what a snapshot is of that the state machine is about to take over.
+    pub(crate) fn begin_install(&self, id: LogId, membership: StoredMembership, flushed: Flushed) {
         let mut entries = self.lock();
-        if membership.log_id() > entries.state.membership.log_id() {
-            entries.state.membership = membership;
-            entries.is_state_behind = true;
+        entries.state.installing = Some((id, membership));
+        self.submit_state(&mut entries, flushed);
+    }
+
+    /// Makes the log go with a state machine that has the effect of the entries up to `applied`, and returns
+    /// that entry's id; `None` when the log does not go with it.
+    ///
+    /// It differs when the node ended while a snapshot was taken over: the state machine has it and the log
+    /// not, or has other entries there. Then the log begins behind the snapshot.
+    pub(crate) fn begin_behind(&self, applied: u64) -> Option<LogId> {
+        let mut entries = self.lock();
+        let held = entries.log_id_at(applied);
+        let installing = entries.state.installing.clone();
+        let Some((id, _)) = installing.filter(|(id, _)| id.index == applied) else {
+            return held;
+        };
+        if held != Some(id) {
+            let first = entries.first;
+            if entries.begin_at_snapshot() {
+                self.submit(vec![wal_item::truncation(self.group, first)], drop);
+            }
+            self.submit_state(&mut entries, Box::new(drop));
         }
+        Some(id)
     }
 
     /// The membership that holds at an index, out of the entries at or before it.
@@ -207,11 +230,7 @@ impl GroupLog {
 
     /// The id of the entry at an index that was not purged, or was purged last.
     pub(crate) fn log_id_at(&self, index: u64) -> Option<LogId> {
-        let entries = self.lock();
-        match entries.slot(index) {
-            Some(slot) => Some(log_id(slot.term, index)),
-            None => entries.state.purged.filter(|purged| purged.index == index),
-        }
+        self.lock().log_id_at(index)
     }
 
     /// Where an entry lies; a place before it while it is not durable.
@@ -418,14 +437,41 @@ impl Entries {
         Ok(())
     }
 
-    pub(crate) fn purge(&mut self, upto: LogId) -> io::Result<()> {
+    /// Says whether the entries behind went too, as not following: they must be truncated in the node's log.
+    pub(crate) fn purge(&mut self, upto: LogId) -> io::Result<bool> {
         if self.state.purged.is_some_and(|purged| purged >= upto) {
-            return Ok(());
+            return Ok(false);
+        }
+        if matches!(&self.state.installing, Some((id, _)) if *id == upto) {
+            return Ok(self.begin_at_snapshot());
         }
         self.state.membership = self.membership_at(upto.index)?;
         self.state.purged = Some(upto);
         self.drop_purged();
-        Ok(())
+        Ok(false)
+    }
+
+    /// Begins behind the snapshot that was taken over. Entries behind it stay if they follow it; says whether
+    /// some went for not doing so.
+    fn begin_at_snapshot(&mut self) -> bool {
+        let Some((id, membership)) = self.state.installing.take() else {
+            return false;
+        };
+        let is_other = self.log_id_at(id.index) != Some(id) && !self.slots.is_empty();
+        if is_other {
+            self.slots.clear();
+        }
+        self.state.purged = Some(id);
+        self.state.membership = membership;
+        self.drop_purged();
+        is_other
+    }
+
+    fn log_id_at(&self, index: u64) -> Option<LogId> {
+        match self.slot(index) {
+            Some(slot) => Some(log_id(slot.term, index)),
+            None => self.state.purged.filter(|purged| purged.index == index),
+        }
     }
 
     /// Lets go of the slots up to what is purged.

@@ -123,7 +123,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 }
 
-async fn until_flushed(change: impl FnOnce(Flushed)) -> io::Result<()> {
+/// Makes a change of a log and waits until it is durable.
+pub(crate) async fn until_flushed(change: impl FnOnce(Flushed)) -> io::Result<()> {
     let (told, flushed) = oneshot::channel();
     // Nobody listens any more: the core was stopped.
     change(Box::new(move |written| drop(told.send(written))));

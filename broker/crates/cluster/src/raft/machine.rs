@@ -10,6 +10,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tokio::sync::watch;
 
 use super::group_log::GroupLog;
+use super::log_store::until_flushed;
 use super::snapshot::{self, RaftSnapshot, Snapshots};
 use super::types::{
     Applied, Entry, LogId, Membership, SnapshotMeta, StoredMembership, TypeConfig, term_of,
@@ -84,7 +85,8 @@ impl Progress {
     /// When the log has not what the checkpoint is of.
     pub(crate) fn begin(log: &GroupLog, applied: LogIndex) -> io::Result<Self> {
         let progress = Self::default();
-        if applied.0 > 0 {
+        let has_gap = log.purged().is_some_and(|purged| purged.index > applied.0);
+        if applied.0 > 0 || has_gap {
             let missing = || {
                 io::Error::new(
                     io::ErrorKind::InvalidData,
@@ -92,7 +94,7 @@ impl Progress {
                 )
             };
             let mut state = progress.lock();
-            state.applied = Some(log.log_id_at(applied.0).ok_or_else(missing)?);
+            state.applied = Some(log.begin_behind(applied.0).ok_or_else(missing)?);
             state.membership = log.membership_at(applied.0)?;
         }
         Ok(progress)
@@ -222,10 +224,14 @@ impl<R: Send + 'static> RaftStateMachine<TypeConfig> for Machine<R> {
         snapshot: RaftSnapshot,
     ) -> io::Result<()> {
         let _open = self.gate.enter().await?;
+        let Some(last) = meta.last_log_id else {
+            return Err(io::Error::other("a snapshot of nothing"));
+        };
+        let membership = meta.last_membership.clone();
+        until_flushed(|flushed| self.log.begin_install(last, membership, flushed)).await?;
         let group = self.group;
         let (snapshots, installed) = (Arc::clone(&self.snapshots), snapshot.clone());
         snapshot::blocking(move || snapshots.install(group, installed)).await?;
-        self.log.note_membership(meta.last_membership.clone());
         let mut state = self.progress.lock();
         state.applied = meta.last_log_id;
         state.membership = meta.last_membership.clone();

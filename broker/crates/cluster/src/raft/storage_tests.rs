@@ -15,7 +15,7 @@ use openraft::EntryPayload;
 use super::group_log::{Entries, Flushed, GroupLog};
 use super::recovered::RecoveredGroups;
 use super::tail::Tail;
-use super::types::{Entry, Membership, Records, Vote, log_id};
+use super::types::{Entry, Membership, Records, StoredMembership, Vote, log_id};
 use crate::{Commits, Committed, Encode, Log as _, LogError, SoloLog, SoloOptions};
 
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -389,6 +389,48 @@ fn the_log_is_released_up_to_what_a_group_needs_and_its_state_moves_forward() {
     let life = begin(&disk, 2).unwrap();
     assert_eq!(found(&life.logs[0]), known);
     drop(life);
+}
+
+#[test]
+fn a_log_begins_behind_a_snapshot_the_state_machine_has_taken_over() {
+    let membership = Membership::new_with_defaults(vec![[1, 2, 9].into_iter().collect()], []);
+    let stored = StoredMembership::new(Some(log_id(5, 30)), membership);
+    // The log ends before the snapshot, or has other entries there, or the same.
+    for (term, count, kept) in [(4, 10, 0), (4, 60, 0), (5, 60, 19)] {
+        let disk = FaultyDisk::new();
+        let life = begin(&disk, 1).unwrap();
+        let mut state = Model::default();
+        let (sender, told) = sync_channel(1);
+        let flushed = || -> Flushed {
+            let sender = sender.clone();
+            Box::new(move |written| sender.send(written).unwrap())
+        };
+        state.change(&Change::Append(term, count), &life.logs[0], flushed());
+        told.recv_timeout(WAIT_MAX).unwrap().unwrap();
+        life.logs[0].begin_install(log_id(5, 40), stored.clone(), flushed());
+        told.recv_timeout(WAIT_MAX).unwrap().unwrap();
+        disk.crash();
+        drop(life);
+
+        let life = begin(&disk, 2).unwrap();
+        let log = &life.logs[0];
+        assert_eq!(log.begin_behind(count + 100), None, "it has not that entry");
+        assert_eq!(log.begin_behind(40), Some(log_id(5, 40)));
+        let followers = log.look_up(41..u64::MAX, usize::MAX).len();
+        assert_eq!(followers, kept, "term {term}");
+        if kept == 0 {
+            assert_eq!(log.purged(), Some(log_id(5, 40)));
+            assert_eq!(log.membership_at(40).unwrap(), stored);
+        }
+        log.save_vote(Vote::new(6, 1), flushed());
+        told.recv_timeout(WAIT_MAX).unwrap().unwrap();
+        let before = found(log);
+        disk.crash();
+        drop(life);
+        let life = begin(&disk, 3).unwrap();
+        assert_eq!(found(&life.logs[0]), before, "term {term}");
+        assert_eq!(life.logs[0].begin_behind(40), Some(log_id(5, 40)));
+    }
 }
 
 /// Holds the lane up until the test has heard of the entry.

@@ -37,6 +37,9 @@ pub(crate) struct HardState {
     pub(crate) purged: Option<LogId>,
     /// The last membership at or before `purged`.
     pub(crate) membership: StoredMembership,
+    /// A snapshot that is being taken over: its entry and the membership there. Says, when the node ends
+    /// between the state machine and the log, that the log begins behind it.
+    pub(crate) installing: Option<(LogId, StoredMembership)>,
 }
 
 impl HardState {
@@ -47,6 +50,11 @@ impl HardState {
         codec::put_option(&mut body, self.committed.as_ref(), codec::put_log_id);
         codec::put_option(&mut body, self.purged.as_ref(), codec::put_log_id);
         codec::put_stored_membership(&mut body, &self.membership);
+        let installing = self.installing.as_ref();
+        codec::put_option(&mut body, installing, |body, (id, membership)| {
+            codec::put_log_id(body, id);
+            codec::put_stored_membership(body, membership);
+        });
         ItemEntry {
             group,
             index: LogIndex(0),
@@ -66,6 +74,8 @@ impl HardState {
             committed: reader.option(Reader::log_id)?,
             purged: reader.option(Reader::log_id)?,
             membership: reader.stored_membership()?,
+            installing: reader
+                .option(|reader| Ok((reader.log_id()?, reader.stored_membership()?)))?,
         };
         reader.end()?;
         Ok(state)

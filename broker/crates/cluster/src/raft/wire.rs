@@ -362,3 +362,127 @@ fn decode_snapshot(bytes: &mut Reader) -> Result<RaftSnapshot, Malformed> {
         files,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use hitherto_jetstream::LogIndex;
+    use openraft::EntryPayload;
+
+    use super::super::types::{Entry, Membership, Records, StoredMembership};
+    use super::*;
+
+    fn bodies() -> Vec<Body> {
+        let (vote, id) = (Vote::new_committed(7, 3), log_id(6, 41));
+        let membership = Membership::new_with_defaults(vec![[1, 2, 3].into_iter().collect()], [9]);
+        let entry = |index, payload| Entry {
+            log_id: log_id(7, index),
+            payload,
+        };
+        let records = Records(Bytes::from_static(b"some records"));
+        let append = AppendEntriesRequest {
+            vote,
+            prev_log_id: Some(id),
+            entries: vec![
+                entry(42, EntryPayload::Blank),
+                entry(43, EntryPayload::Normal(records)),
+                entry(44, EntryPayload::Membership(membership.clone())),
+            ],
+            leader_commit: None,
+        };
+        let mut ask = VoteRequest::new(Vote::new(8, 2), Some(id));
+        ask.leadership_transfer = true;
+        let file = SnapshotFile {
+            name: "segment-1".to_owned(),
+            len: 1 << 40,
+            crc: 5,
+        };
+        let offer = Offer {
+            vote,
+            meta: SnapshotMeta {
+                last_log_id: Some(id),
+                last_membership: StoredMembership::new(None, membership),
+            },
+            snapshot: RaftSnapshot {
+                index: LogIndex(41),
+                state: Bytes::from_static(b"state"),
+                files: vec![file.clone(), file],
+            },
+        };
+        let fetch = Fetch {
+            snapshot: 41,
+            file: 1,
+            offset: 1 << 33,
+            len: 9,
+        };
+        let requests = [
+            Request::Append {
+                session: 5,
+                request: append,
+            },
+            Request::PreVote(VoteRequest::new(Vote::new(8, 2), None)),
+            Request::Vote(ask),
+            Request::TransferLeader(TransferLeaderRequest::new(vote, 2, Some(id))),
+            Request::Offer(Box::new(offer)),
+            Request::Fetch(fetch),
+        ];
+        let responses = [
+            Response::Append(Ok(Some(id))),
+            Response::Append(Ok(None)),
+            Response::Append(Err(StreamAppendError::Conflict(id))),
+            Response::Append(Err(StreamAppendError::HigherVote(vote))),
+            Response::Vote(VoteResponse::new(vote, Some(id), true)),
+            Response::TransferLeader(true),
+            Response::Installed(vote),
+            Response::Part(Bytes::from_static(b"part"), 77),
+            Response::Refused,
+        ];
+        let requests = requests.into_iter().map(Body::Request);
+        requests
+            .chain(responses.into_iter().map(Body::Response))
+            .collect()
+    }
+
+    #[test]
+    fn every_message_is_read_as_it_was_written_and_nothing_else_is() {
+        let messages: Vec<_> = (0..)
+            .zip(bodies())
+            .map(|(number, body)| Message {
+                group: GroupId(number),
+                call: u64::from(number) << 40,
+                body,
+            })
+            .collect();
+        let mut frame = BytesMut::from(&[VERSION][..]);
+        for message in &messages {
+            frame.extend_from_slice(&message.encode());
+        }
+        let frame = frame.freeze();
+        let read = Message::decode_frame(frame.clone()).unwrap();
+        let written: Vec<_> = messages
+            .iter()
+            .map(|message| format!("{message:?}"))
+            .collect();
+        let read_again: Vec<_> = read.iter().map(|message| format!("{message:?}")).collect();
+        assert_eq!(read_again, written);
+        for (message, body) in messages.iter().zip(bodies()) {
+            let alone = [&[VERSION][..], &message.encode()].concat();
+            for cut in 1..alone.len() - 1 {
+                // Cut short, and with a length that says so.
+                let mut short = alone[..cut + 1].to_vec();
+                let read = Message::decode_frame(short.clone().into());
+                assert!(read.is_err(), "{body:?} {cut}");
+                if cut >= 5 {
+                    let len = u32::try_from(cut - 4).unwrap();
+                    short[1..5].copy_from_slice(&len.to_le_bytes());
+                    assert!(
+                        Message::decode_frame(short.into()).is_err(),
+                        "{body:?} {cut}"
+                    );
+                }
+            }
+        }
+        let mut newer = frame.to_vec();
+        newer[0] = VERSION + 1;
+        assert!(Message::decode_frame(newer.into()).is_err());
+    }
+}

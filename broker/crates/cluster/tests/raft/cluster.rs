@@ -164,6 +164,8 @@ pub(crate) struct Store {
     /// Files given and received, by name.
     files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     pub(crate) fetched: Arc<Mutex<u64>>,
+    /// What is durable: the entries up to a checkpoint.
+    saved: Arc<Mutex<BTreeMap<u64, Entry>>>,
 }
 
 impl Store {
@@ -194,6 +196,7 @@ impl Snapshots for Store {
             self.files().insert(file.name.clone(), content);
             files.push(file);
         }
+        *self.saved.lock().unwrap() = history.entries[&self.node].clone();
         Ok(RaftSnapshot {
             index: LogIndex(*last.0),
             state: Bytes::from_static(b"state"),
@@ -246,6 +249,7 @@ impl Snapshots for Store {
             }
         }
         assert_eq!(entries.last_key_value().unwrap().0, &snapshot.index.0);
+        *self.saved.lock().unwrap() = entries.clone();
         self.told.lock().entries.insert(self.node, entries);
         self.told.changed.notify_waiters();
         Ok(())
@@ -303,6 +307,7 @@ impl Cluster {
             told: self.told.clone(),
             files: Arc::default(),
             fetched: Arc::default(),
+            saved: Arc::default(),
         };
         let disk = FaultyDisk::new();
         let (log, lives) = (None, 0);
@@ -351,8 +356,10 @@ impl Cluster {
         let log = Arc::new(RaftLog::start(wal, recovered, teller, parts).unwrap());
         let inbox: Arc<dyn Inbox> = Arc::<RaftLog<u64>>::clone(&log);
         self.network.attach(node, &inbox);
-        // What a snapshot brought is durable in the state machine; the rest comes again.
-        let applied = LogIndex(0);
+        // What a snapshot was taken of or brought is durable in the state machine; the rest comes again.
+        let saved = state.store.saved.lock().unwrap().clone();
+        let applied = LogIndex(saved.last_key_value().map_or(0, |(index, _)| *index));
+        self.told.lock().entries.insert(node, saved);
         let voters = match self.first_voters.contains(&node) {
             true => self.first_voters.clone(),
             false => Vec::new(),
@@ -529,6 +536,12 @@ impl Cluster {
                 Fate::Proposed => panic!("{number} is not settled"),
             }
         }
+        println!(
+            "seed {seed}: {committed} of {} records acknowledged, {} entries, term {}",
+            history.fates.len(),
+            history.known.len(),
+            history.terms.len()
+        );
         assert!(
             committed >= at_least,
             "seed {seed}: only {committed} were acknowledged"

@@ -2,6 +2,7 @@
 //! snapshots; after each, every acknowledged record is there once, at its index, on every node.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::print_stdout, reason = "a test says its seed")]
 
 mod cluster;
 
@@ -295,5 +296,89 @@ async fn nonsense_from_another_node_is_left_out() {
     }
     cluster.propose(10).await;
     cluster.check(10).await;
+    cluster.shutdown().await;
+}
+
+/// Everything at once, as the seed says. `HITHERTO_RAFT_SEEDS=from..to` runs others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_acknowledged_records_are_there_once_and_in_order() {
+    let seeds = std::env::var("HITHERTO_RAFT_SEEDS").unwrap_or_else(|_| "100..104".to_owned());
+    let (from, to) = seeds.split_once("..").expect("from..to");
+    for seed in from.parse().unwrap()..to.parse().unwrap() {
+        println!("seed {seed}");
+        run_schedule(seed).await;
+    }
+}
+
+async fn run_schedule(seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let options = RaftOptions {
+        heartbeat: Duration::from_millis(60),
+        election_timeout: Duration::from_millis(300),
+        tail_bytes_max: [0, 500, 1_000_000][random.usize(..3)],
+        ..RaftOptions::default()
+    };
+    let mut cluster = Cluster::start_with(seed, 3, options);
+    let all = [1, 2, 3].map(NodeId);
+    let mut down = Vec::new();
+    cluster.leader().await;
+    for _ in 0..25 {
+        let (node, other) = (all[random.usize(..3)], all[random.usize(..3)]);
+        match random.u8(..14) {
+            0 | 1 if !down.contains(&node) => {
+                cluster.nodes[&node].disk.cut_power_after(random.u64(..6));
+                cluster.cut_power(node).await;
+                down.push(node);
+            }
+            2 | 3 => {
+                for node in std::mem::take(&mut down) {
+                    cluster.begin_life(node);
+                }
+            }
+            4 => cluster.network.isolate(node, all),
+            5 => cluster.network.cut(node, other),
+            6 => cluster.network.lose(random.u32(..100)),
+            7 => cluster
+                .network
+                .delay(node, other, Duration::from_millis(random.u64(..30))),
+            8 => cluster.network.heal(),
+            9 if !down.contains(&node) => {
+                // Whatever comes of it.
+                drop(cluster.log(node).transfer_leader(GROUP, other).await);
+            }
+            10 => {
+                if let Some(leader) = cluster.current_leader() {
+                    let log = std::sync::Arc::clone(cluster.log(leader));
+                    let compacted = log.compact(GROUP, random.u64(..4));
+                    drop(tokio::time::timeout(Duration::from_secs(1), compacted).await);
+                }
+            }
+            _ => {}
+        }
+        for _ in 0..random.u32(..60) {
+            if !down.contains(&node) {
+                cluster.propose_at(node);
+            }
+            if let Some(leader) = cluster.current_leader() {
+                cluster.propose_at(leader);
+            }
+            if random.u8(..8) == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        // Lets something happen: until something is told, which may be at once, or for a while.
+        let told = cluster.told.changed.notified();
+        let while_at_most = Duration::from_millis(random.u64(1..200));
+        drop(tokio::time::timeout(while_at_most, told).await);
+        if random.bool() {
+            let never = std::future::pending::<()>();
+            drop(tokio::time::timeout(Duration::from_millis(random.u64(1..400)), never).await);
+        }
+    }
+    cluster.network.heal();
+    for node in down {
+        cluster.begin_life(node);
+    }
+    cluster.check(1).await;
     cluster.shutdown().await;
 }
