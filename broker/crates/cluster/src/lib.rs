@@ -29,7 +29,7 @@ pub use links::{Channel, Inbox, LinkDown, Links, LocalLinks, LocalNetwork};
 pub use log::{Durability, Encode, Log, LogError, LogIsBroken, Refusal, Refused};
 pub use node_id::NodeId;
 pub use raft::{
-    GroupError, GroupStatus, PeerStatus, RaftLog, RaftOptions, RaftParts, RaftSnapshot,
+    GroupError, GroupStatus, OpenError, PeerStatus, RaftLog, RaftOptions, RaftParts, RaftSnapshot,
     RecoveredGroups, SnapshotFile, Snapshots,
 };
 pub use solo::{

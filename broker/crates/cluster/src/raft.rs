@@ -70,11 +70,29 @@ pub use self::status::{GroupStatus, PeerStatus};
 pub struct RaftLog<R: Send + 'static> {
     solo: SoloLog<R>,
     node: Arc<Node<R>>,
-    groups: RwLock<BTreeMap<GroupId, Arc<RaftGroup<R>>>>,
-    /// What the replay found and nobody has opened yet. It keeps its part of the log.
-    unopened: Mutex<BTreeMap<GroupId, Arc<GroupLog>>>,
+    places: Arc<Places<R>>,
     tail: Arc<Tail>,
     reader: WalReader,
+}
+
+/// The replicated groups. Each is in one place, and keeps its part of the log in both. Lock order: as they stand.
+struct Places<R: Send + 'static> {
+    /// Those that are open, or being closed.
+    open: RwLock<BTreeMap<GroupId, Arc<RaftGroup<R>>>>,
+    /// What the replay found and nobody has opened yet, and what was closed.
+    unopened: Mutex<BTreeMap<GroupId, Arc<GroupLog>>>,
+}
+
+/// Why a replicated group is not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Its log does not go with its state machine.
+    #[error(transparent)]
+    Broken(#[from] LogIsBroken),
+    /// It is being closed; [`RaftLog::close_replicated`] waits for that.
+    #[error("group {0} is still being closed")]
+    Closing(GroupId),
 }
 
 /// What a [`RaftLog`] is made of.
@@ -121,8 +139,10 @@ impl<R: Send + 'static> RaftLog<R> {
             (group, GroupLog::new(group, entries, parts))
         });
         Ok(Self {
-            unopened: Mutex::new(unopened.collect()),
-            groups: RwLock::default(),
+            places: Arc::new(Places {
+                open: RwLock::default(),
+                unopened: Mutex::new(unopened.collect()),
+            }),
             node: Arc::new(Node::new(
                 (parts.here, parts.options),
                 (config, parts.runtime, peers),
@@ -143,16 +163,20 @@ impl<R: Send + 'static> RaftLog<R> {
     /// joins later is given none and waits for the leader to find it.
     ///
     /// # Errors
-    /// [`LogIsBroken`] when the log ends before `applied`.
+    /// [`OpenError::Broken`] when the log ends before `applied` or begins behind it, and [`OpenError::Closing`].
     pub fn open_replicated(
         &self,
         group: GroupId,
         applied: LogIndex,
         first_voters: impl IntoIterator<Item = NodeId>,
-    ) -> Result<(), LogIsBroken> {
-        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
-        if groups.contains_key(&group) {
-            return Ok(());
+    ) -> Result<(), OpenError> {
+        let open = self.places.open.write();
+        let mut groups = open.unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = groups.get(&group) {
+            return match open.is_closing() {
+                true => Err(OpenError::Closing(group)),
+                false => Ok(()),
+            };
         }
         let mut unopened = self.unopened();
         let log = unopened.remove(&group).unwrap_or_else(|| {
@@ -165,11 +189,9 @@ impl<R: Send + 'static> RaftLog<R> {
         });
         let Ok(progress) = Progress::begin(&log, applied) else {
             unopened.insert(group, log);
-            return Err(LogIsBroken {
-                group,
-                index: applied,
-                what: "the log does not have the entry the state machine is at",
-            });
+            let what = "the log does not have the entry the state machine is at";
+            let index = applied;
+            return Err(LogIsBroken { group, index, what }.into());
         };
         let first_voters = first_voters.into_iter().map(|node| node.0).collect();
         let node = Arc::clone(&self.node);
@@ -181,11 +203,26 @@ impl<R: Send + 'static> RaftLog<R> {
     /// Ends a replicated group on this node; its log stays for the next [`RaftLog::open_replicated`]. What was
     /// proposed comes back as failed or undecided.
     pub async fn close_replicated(&self, group: GroupId) {
-        let closed = self.take(group);
-        if let Some(closed) = closed {
-            closed.close().await;
-            self.unopened().insert(group, Arc::clone(closed.log()));
+        if let Some(closing) = self.begin_close(group) {
+            closing.until_put_away().await;
         }
+    }
+
+    /// Begins to close a group, which is put away when that is through; `None` when it is not open.
+    fn begin_close(&self, group: GroupId) -> Option<Arc<RaftGroup<R>>> {
+        let closing = self.group(group)?;
+        if closing.begin_close() {
+            let (closing, places) = (Arc::clone(&closing), Arc::clone(&self.places));
+            self.node.spawn(async move {
+                closing.until_ended().await;
+                let mut open = places.open.write().unwrap_or_else(PoisonError::into_inner);
+                open.remove(&group);
+                let log = Arc::clone(closing.log());
+                places.unopened().insert(group, log);
+                closing.note_put_away();
+            });
+        }
+        Some(closing)
     }
 
     /// Takes a group away from this node with all of its log. Durable when it returns `Ok`. The others go on
@@ -194,13 +231,8 @@ impl<R: Send + 'static> RaftLog<R> {
     /// # Errors
     /// When the log has failed.
     pub async fn remove_replicated(&self, group: GroupId) -> Result<(), crate::LogError> {
-        let log = match self.take(group) {
-            Some(open) => {
-                open.close().await;
-                Some(Arc::clone(open.log()))
-            }
-            None => self.unopened().remove(&group),
-        };
+        self.close_replicated(group).await;
+        let log = self.unopened().remove(&group);
         let Some(log) = log else {
             return Ok(());
         };
@@ -211,13 +243,13 @@ impl<R: Send + 'static> RaftLog<R> {
 
     /// Ends all groups, writes what was taken, and ends the lane. A second call does nothing.
     pub async fn shutdown(&self) {
-        let groups =
-            std::mem::take(&mut *self.groups.write().unwrap_or_else(PoisonError::into_inner));
-        for group in groups.values() {
-            group.begin_close();
-        }
-        for group in groups.values() {
-            group.close().await;
+        let open: Vec<_> = self.groups().keys().copied().collect();
+        let closing: Vec<_> = open
+            .into_iter()
+            .filter_map(|group| self.begin_close(group))
+            .collect();
+        for group in closing {
+            group.until_put_away().await;
         }
         self.node.peers.shutdown();
         self.node.join().await;
@@ -225,27 +257,29 @@ impl<R: Send + 'static> RaftLog<R> {
         self.solo.shutdown();
     }
 
-    fn take(&self, group: GroupId) -> Option<Arc<RaftGroup<R>>> {
-        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
-        groups.remove(&group)
-    }
-
     fn group(&self, group: GroupId) -> Option<Arc<RaftGroup<R>>> {
         self.groups().get(&group).cloned()
     }
 
     fn groups(&self) -> RwLockReadGuard<'_, BTreeMap<GroupId, Arc<RaftGroup<R>>>> {
-        self.groups.read().unwrap_or_else(PoisonError::into_inner)
+        let open = self.places.open.read();
+        open.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unopened(&self) -> MutexGuard<'_, BTreeMap<GroupId, Arc<GroupLog>>> {
-        self.unopened.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.unopened()
     }
 
     fn logs(&self) -> Vec<Arc<GroupLog>> {
         let open = self.groups();
         let open = open.values().map(|group| Arc::clone(group.log()));
         open.chain(self.unopened().values().cloned()).collect()
+    }
+}
+
+impl<R: Send + 'static> Places<R> {
+    fn unopened(&self) -> MutexGuard<'_, BTreeMap<GroupId, Arc<GroupLog>>> {
+        self.unopened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -269,14 +303,10 @@ impl<R: Send + 'static> Log<R> for RaftLog<R> {
         self.solo.open_group(group, last);
     }
 
-    /// For a replicated group it ends as with [`RaftLog::close_replicated`], which also waits for it.
+    /// A replicated group ends as with [`RaftLog::close_replicated`], which also waits for it.
     fn close_group(&self, group: GroupId) {
-        match self.take(group) {
-            Some(closed) => {
-                closed.begin_close();
-                self.unopened().insert(group, Arc::clone(closed.log()));
-            }
-            None => self.solo.close_group(group),
+        if self.begin_close(group).is_none() {
+            self.solo.close_group(group);
         }
     }
 

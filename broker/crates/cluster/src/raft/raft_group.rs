@@ -54,8 +54,10 @@ pub(crate) struct RaftGroup<R: Send + 'static> {
     leads: AtomicBool,
     sessions: Mutex<HashMap<NodeId, Session>>,
     closing: watch::Sender<bool>,
-    /// The supervisor and the proposer that run.
+    /// The supervisor and the proposer, while they run.
     running: watch::Sender<usize>,
+    /// It was closed and its log is where the next one finds it.
+    is_put_away: watch::Sender<bool>,
 }
 
 /// A stream of requests of a leader.
@@ -88,6 +90,7 @@ impl<R: Send + 'static> RaftGroup<R> {
             sessions: Mutex::default(),
             closing: watch::Sender::new(false),
             running: watch::Sender::new(2),
+            is_put_away: watch::Sender::new(false),
         });
         let supervised = Arc::clone(&group);
         group.node.spawn(async move {
@@ -118,7 +121,10 @@ impl<R: Send + 'static> RaftGroup<R> {
     pub(crate) fn propose(&self, record: &dyn Encode, receipt: R) -> Result<(), Refused<R>> {
         if !self.leads.load(Ordering::Acquire) {
             let leader = self.leadership().leader;
-            let reason = Refusal::NotLeader { leader };
+            let reason = match self.is_closing() {
+                true => Refusal::NoGroup,
+                false => Refusal::NotLeader { leader },
+            };
             return Err(Refused { reason, receipt });
         }
         if self.intake.push(record, receipt, &self.node.budget)? {
@@ -127,17 +133,33 @@ impl<R: Send + 'static> RaftGroup<R> {
         Ok(())
     }
 
-    /// Ends the core and gives back what was not proposed. The log stays.
-    pub(crate) async fn close(&self) {
-        self.begin_close();
+    /// Begins to end the core and gives back what was not proposed; the log stays. `false` when that was begun
+    /// before.
+    pub(crate) fn begin_close(&self) -> bool {
+        self.intake.refuse(Refusal::NoGroup);
+        !self.closing.send_replace(true)
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Waits until nothing runs any more.
+    pub(crate) async fn until_ended(&self) {
         let mut running = self.running.subscribe();
         // The sender lives as long as `self`.
         drop(running.wait_for(|running| *running == 0).await);
     }
 
-    pub(crate) fn begin_close(&self) {
-        self.intake.refuse(Refusal::NoGroup);
-        self.closing.send_replace(true);
+    pub(crate) fn note_put_away(&self) {
+        self.is_put_away.send_replace(true);
+    }
+
+    /// Waits until it was closed and put away.
+    pub(crate) async fn until_put_away(&self) {
+        let mut is_put_away = self.is_put_away.subscribe();
+        // The sender lives as long as `self`.
+        drop(is_put_away.wait_for(|is_put_away| *is_put_away).await);
     }
 
     async fn until_closing(&self) {
@@ -158,7 +180,7 @@ impl<R: Send + 'static> RaftGroup<R> {
                 }
             }
             gate.close().await;
-            if *self.closing.borrow() || self.node.has_ended() {
+            if self.is_closing() || self.node.has_ended() {
                 return;
             }
             tracing::error!(group = %self.id, ?pause, "the Raft core has ended; it starts again from the log");

@@ -200,7 +200,7 @@ async fn a_group_goes_on_where_its_state_machine_is_and_not_behind_its_log() {
     let broken = log
         .open_replicated(GROUP, LogIndex(last + 5), [])
         .unwrap_err();
-    assert_eq!(broken.index, LogIndex(last + 5));
+    assert!(matches!(broken, OpenError::Broken(broken) if broken.index.0 == last + 5));
     log.open_replicated(GROUP, LogIndex(last), []).unwrap();
     again.until(|told| told.leads).await;
     log.propose(GROUP, &Byte(1), 1).unwrap();
@@ -226,5 +226,47 @@ async fn a_group_goes_on_where_its_state_machine_is_and_not_behind_its_log() {
     let log = start(&disk, &gone);
     assert_eq!(log.unopened().len(), 0);
     assert!(log.open_replicated(GROUP, LogIndex(last), []).is_err());
+    log.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_is_opened_again_once_it_is_closed_and_not_before() {
+    let (disk, teller) = (FaultyDisk::new(), Teller::default());
+    let log = start(&disk, &teller);
+    for round in 1..5 {
+        let last = teller
+            .0
+            .0
+            .lock()
+            .unwrap()
+            .entries
+            .last_key_value()
+            .map_or(0, |(index, _)| *index);
+        log.open_replicated(GROUP, LogIndex(last), [NodeId(1)])
+            .unwrap();
+        teller.until(|told| told.leads).await;
+        log.propose(GROUP, &Byte(1), 1).unwrap();
+        teller.until(|told| told.back.len() == round).await;
+        log.close_group(GROUP);
+        let refused = log.propose(GROUP, &Byte(2), 2).unwrap_err().reason;
+        assert_eq!(refused, Refusal::NoGroup);
+        let last = *teller
+            .0
+            .0
+            .lock()
+            .unwrap()
+            .entries
+            .last_key_value()
+            .unwrap()
+            .0;
+        match log.open_replicated(GROUP, LogIndex(last), []) {
+            Err(error) => assert_eq!(error, OpenError::Closing(GROUP)),
+            // It was closed by then, and is open again.
+            Ok(()) => assert!(log.leadership(GROUP).is_some()),
+        }
+        log.close_replicated(GROUP).await;
+        assert!(!teller.0.0.lock().unwrap().leads);
+        assert_eq!(log.status(GROUP), None);
+    }
     log.shutdown().await;
 }

@@ -487,8 +487,14 @@ impl Cluster {
     pub(crate) async fn check(&mut self, at_least: usize) {
         self.network.heal();
         self.settle().await;
-        self.propose(1).await;
-        self.settle().await;
+        // A leader may change once more; then the fate of what it took is another.
+        loop {
+            self.propose(1).await;
+            self.settle().await;
+            if matches!(self.told.lock().fates[&self.next], Fate::Committed(_)) {
+                break;
+            }
+        }
         let equal = |cluster: &Self| {
             let history = cluster.told.lock();
             let last = *history.known.last_key_value()?.0;
