@@ -313,3 +313,46 @@ async fn the_configuration_of_the_book_is_valid() {
         "-ERR 'Authorization Violation'\r\n"
     );
 }
+
+#[tokio::test]
+async fn servers_form_a_cluster_by_the_flags_of_nats_server() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let flags = ["--cluster", "nats://127.0.0.1:-1", "--cluster_name", "c"];
+    let (_one, port) = launch(HITHERTO, first.path(), &flags).await;
+    let log = std::fs::read_to_string(first.path().join("log")).unwrap();
+    assert!(log.contains("Cluster name is c"), "{log}");
+    let (_, addr) = log
+        .split_once("Listening for route connections on ")
+        .unwrap();
+    let route = format!("nats://{}", addr.lines().next().unwrap());
+    let mut more = flags.to_vec();
+    more.extend(["--routes", &route]);
+    let (_other, other_port) = launch(HITHERTO, second.path(), &more).await;
+    let both = format!("\"connect_urls\":[\"127.0.0.1:{other_port}\",\"127.0.0.1:{port}\"]");
+    let told = timeout(PATIENCE, async {
+        loop {
+            let addr = format!("127.0.0.1:{other_port}").parse().unwrap();
+            let info = RawClient::connect_to(addr).await.info;
+            if info.contains(&both) {
+                assert!(info.contains("\"cluster\":\"c\""), "{info}");
+                return;
+            }
+        }
+    });
+    told.await.unwrap();
+}
+
+#[tokio::test]
+async fn flags_of_a_cluster_without_one_are_refused() {
+    for form in [
+        &["-D", "--routes", "nats://127.0.0.1:1"][..],
+        &["serve", "--routes", "a:1"],
+    ] {
+        let ended = output(HITHERTO, form).await;
+        let said = text(&ended.stderr);
+        assert!(
+            !ended.status.success() && said.contains("--cluster"),
+            "{said}"
+        );
+    }
+}
