@@ -82,6 +82,9 @@ pub struct Member {
 }
 
 impl Member {
+    /// User and password that let a client into the system account of any node.
+    pub const SYSTEM_USER: (&str, &str) = ("sys", "secret");
+
     /// A node of this name that takes a free port and knows these others.
     pub fn new(name: impl Into<String>, seeds: Vec<SocketAddr>) -> Self {
         Self {
@@ -94,6 +97,16 @@ impl Member {
 
 /// Name of the clusters of tests.
 const CLUSTER: &str = "tested";
+
+/// The configuration of every node of a cluster: clients need no credentials, and who has some sees the
+/// system account.
+const MEMBER_CONFIG: &str = "\
+accounts {
+  $SYS { users: [ { user: sys, password: secret } ] }
+  APP { users: [ { user: app, password: app } ] }
+}
+no_auth_user: app
+";
 
 /// Runs one test body against a fresh server of `kind`, or skips it loudly.
 ///
@@ -473,6 +486,9 @@ fn launch(
         }
     }
     if let Some(member) = start.member {
+        let config = folder.join("member.conf");
+        fs::write(&config, MEMBER_CONFIG)?;
+        command.arg("-c").arg(config);
         member_args(&mut command, kind, member);
     }
     command

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use async_nats::client::RequestErrorKind;
-use async_nats::{Client, HeaderMap, Request, Subscriber};
+use async_nats::{Client, ConnectOptions, HeaderMap, Request, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use hitherto_integration::client::connect;
 use hitherto_integration::server::{Member, kind_program};
 use hitherto_integration::{Kind, Server, programs, skip};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -314,6 +314,130 @@ async fn a_killed_node_is_missed_and_welcome_when_it_is_back(
     Ok(())
 }
 
+async fn every_node_answers_the_system_account(servers: &mut [Server; 3]) -> Result<()> {
+    let (user, password) = Member::SYSTEM_USER;
+    let options = ConnectOptions::new().user_and_password(user.into(), password.into());
+    let client = options.connect(servers[1].url()).await?;
+    for subject in ["$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING.VARZ"] {
+        let mut names = BTreeSet::new();
+        // Interest in the answers, or in the question, may be on its way at first.
+        eventually("all three answer", async || {
+            let inbox = client.new_inbox();
+            let mut answers = client.subscribe(inbox.clone()).await?;
+            client
+                .publish_with_reply(subject, inbox, Bytes::new())
+                .await?;
+            names.clear();
+            while let Ok(Some(answer)) = timeout(ANSWER_WAIT, answers.next()).await {
+                let answer: Value = serde_json::from_slice(&answer.payload)?;
+                let server = &answer["server"];
+                ensure!(server["cluster"] == "tested", "{answer}");
+                let name = server["name"].as_str().context("a server has a name")?;
+                ensure!(names.insert(name.to_owned()), "{name} answers twice");
+                if names.len() == 3 {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+        .await?;
+        ensure!(names == BTreeSet::from(["n1", "n2", "n3"].map(String::from)));
+    }
+    Ok(())
+}
+
+async fn events_of_a_node_are_heard_at_another(servers: &mut [Server; 3]) -> Result<()> {
+    let (user, password) = Member::SYSTEM_USER;
+    let options = ConnectOptions::new().user_and_password(user.into(), password.into());
+    let client = options.connect(servers[0].url()).await?;
+    let mut events = client.subscribe("$SYS.ACCOUNT.APP.*").await?;
+    client.flush().await?;
+    let deadline = Instant::now() + PATIENCE;
+    // Each connection is told; the first ones while interest in it is on its way.
+    loop {
+        drop(connect(&servers[2]).await?);
+        if let Ok(Some(event)) = timeout(ANSWER_WAIT, events.next()).await {
+            let event: Value = serde_json::from_slice(&event.payload)?;
+            ensure!(event["server"]["name"] == "n3", "{event}");
+            ensure!(event["client"]["acc"] == "APP", "{event}");
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "never: an event of another node");
+    }
+}
+
+async fn links_are_shown(servers: &mut [Server; 3]) -> Result<()> {
+    let shown = page(&servers[0], "/varz").await?;
+    let cluster = shown["cluster"].as_object().context("a map")?;
+    let fields: Vec<_> = cluster.keys().map(String::as_str).collect();
+    // Those of nats-server 2.15 for a node that looks for nobody.
+    let expected = [
+        "addr",
+        "auth_timeout",
+        "cluster_port",
+        "name",
+        "pool_size",
+        "tls_timeout",
+    ];
+    ensure!(fields == expected, "{fields:?}");
+    ensure!(cluster["cluster_port"] == servers[0].cluster_addr()?.port());
+    ensure!(shown["remotes"] == 2, "{shown}");
+    let shown = page(&servers[1], "/varz").await?;
+    ensure!(shown["cluster"]["urls"][0] == servers[0].cluster_addr()?.to_string());
+
+    let shown = page(&servers[0], "/routez").await?;
+    let routes = shown["routes"].as_array().context("a list")?;
+    ensure!(shown["num_routes"] == routes.len());
+    let names = routes
+        .iter()
+        .filter_map(|route| route["remote_name"].as_str());
+    let names: BTreeSet<_> = names.collect();
+    ensure!(names == BTreeSet::from(["n2", "n3"]), "{shown}");
+    for route in routes {
+        for field in ROUTE_FIELDS {
+            ensure!(!route[field].is_null(), "{field} is missing: {route}");
+        }
+        ensure!(
+            route["did_solicit"] == false && route["ip"] == "127.0.0.1",
+            "{route}"
+        );
+    }
+    Ok(())
+}
+
+/// What is shown of each link, but what is not known at once (`rtt`) or not always there (`account`).
+const ROUTE_FIELDS: [&str; 17] = [
+    "rid",
+    "remote_id",
+    "remote_name",
+    "did_solicit",
+    "is_configured",
+    "ip",
+    "port",
+    "start",
+    "last_activity",
+    "uptime",
+    "idle",
+    "pending_size",
+    "in_msgs",
+    "out_msgs",
+    "in_bytes",
+    "out_bytes",
+    "subscriptions",
+];
+
+/// A monitoring page.
+async fn page(server: &Server, path: &str) -> Result<Value> {
+    let mut socket = TcpStream::connect(server.monitor_addr()?).await?;
+    let request = format!("GET {path} HTTP/1.0\r\n\r\n");
+    socket.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    timeout(PATIENCE, socket.read_to_end(&mut answer)).await??;
+    let answer = String::from_utf8(answer)?;
+    let (_, body) = answer.split_once("\r\n\r\n").context("an HTTP answer")?;
+    Ok(serde_json::from_str(body)?)
+}
+
 /// Declares each rule as two tests, one for each kind of server.
 macro_rules! on_both_kinds {
     ($($rule:ident),+ $(,)?) => {
@@ -339,4 +463,7 @@ on_both_kinds!(
     a_request_is_answered_from_any_node_or_by_nobody,
     a_queue_group_is_one_over_all_nodes,
     a_killed_node_is_missed_and_welcome_when_it_is_back,
+    every_node_answers_the_system_account,
+    events_of_a_node_are_heard_at_another,
+    links_are_shown,
 );
