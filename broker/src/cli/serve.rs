@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::Args;
-use hitherto_broker::config::ServerOptions;
+use hitherto_broker::config::{ByteSize, ServerOptions};
 
 use super::cluster_flags::ClusterFlags;
 use super::log::Form;
@@ -49,12 +49,13 @@ pub(super) struct Serve {
     /// Name of the server as clients see it; by default its id
     #[arg(short, long)]
     name: Option<String>,
-    /// Largest message in bytes, headers and payload together [default: 1048576]
+    /// Largest message, headers and payload together, in bytes or as 8mb [default: 1MiB]
     #[arg(long, value_name = "BYTES")]
-    max_payload: Option<usize>,
-    /// Most memory the indexes of all streams may take, in bytes; what is older goes to disk [default: 2 GiB]
+    max_payload: Option<ByteSize>,
+    /// Most memory the indexes of all streams may take, in bytes or as 512MiB; what is older goes to disk
+    /// [default: 2GiB]
     #[arg(long, value_name = "BYTES")]
-    max_index_bytes: Option<u64>,
+    max_index_bytes: Option<ByteSize>,
     /// Port for monitoring over HTTP; 0 for a free one. Without it there is no monitoring
     #[arg(short = 'm', long, value_name = "PORT")]
     http_port: Option<u16>,
@@ -116,10 +117,10 @@ impl Serve {
             options.server_name.clone_from(&self.name);
         }
         if let Some(bytes) = self.max_payload {
-            options.set_max_payload(bytes);
+            options.set_max_payload(usize::try_from(bytes.0).unwrap_or(usize::MAX));
         }
         if let Some(bytes) = self.max_index_bytes {
-            options.index_bytes_max = bytes;
+            options.index_bytes_max = bytes.0;
         }
         if self.http_port.is_some() {
             options.http_port = self.http_port;

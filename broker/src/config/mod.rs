@@ -9,8 +9,10 @@
 //! | `file` | the configuration file |
 //! | `tls` | [`TlsOptions`] |
 //! | `cluster` | [`ClusterOptions`] |
+//! | `byte_size` | [`ByteSize`] |
 //! | `options` | [`ServerOptions`]: what the command line and the configuration file say |
 
+mod byte_size;
 mod cluster;
 mod file;
 mod limits;
@@ -35,6 +37,7 @@ pub use crate::jetstream::{
     SCRUB_INTERVAL,
 };
 
+pub use byte_size::{ByteSize, NoByteSize};
 pub use cluster::{
     CLUSTER_AUTH_TIMEOUT, CLUSTER_MAX_PAYLOAD, CLUSTER_NAME, CLUSTER_PING_INTERVAL,
     CLUSTER_PING_MAX, CLUSTER_PORT, CONNECT_RETRIES, ClusterOptions, RouteUrl, RouteUrlError,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::value::{Entry, Field, Value};
 use super::{ConfigFileError, Place};
+use crate::config::byte_size::sized;
 
 /// Lists and maps within each other, and files that include files: 32 levels.
 const DEPTH_MAX: usize = 32;
@@ -371,7 +372,7 @@ fn bare_value(word: &str) -> Value {
         "false" | "no" | "off" => return Value::Bool(false),
         _ => {}
     }
-    if let Some(number) = integer(word) {
+    if let Some(number) = sized(word) {
         return Value::Integer(number);
     }
     let looks_like_a_number = word.starts_with(|c: char| c.is_ascii_digit() || c == '-');
@@ -379,27 +380,6 @@ fn bare_value(word: &str) -> Value {
         Ok(number) if looks_like_a_number => Value::Float(number),
         _ => Value::Text(word.into()),
     }
-}
-
-/// An integer with an optional suffix: `k` is 1,000 and `kb`, `ki`, `kib` are 1,024, and so on.
-fn integer(word: &str) -> Option<i64> {
-    let digits = word
-        .find(|c: char| !c.is_ascii_digit() && c != '-')
-        .unwrap_or(word.len());
-    let (number, suffix) = word.split_at(digits);
-    let number: i64 = number.parse().ok()?;
-    let suffix = suffix.to_ascii_lowercase();
-    let mut letters = suffix.chars();
-    let Some(letter) = letters.next() else {
-        return Some(number);
-    };
-    let power = u32::try_from("kmgtpe".find(letter)?).ok()? + 1;
-    let base: i64 = match letters.as_str() {
-        "" => 1_000,
-        "b" | "i" | "ib" => 1_024,
-        _ => return None,
-    };
-    number.checked_mul(base.checked_pow(power)?)
 }
 
 #[cfg(test)]
