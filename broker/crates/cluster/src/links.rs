@@ -39,6 +39,10 @@ pub trait Links: Send + Sync + 'static {
 pub trait Inbox: Send + Sync + 'static {
     /// Takes a frame that a peer sent, in the order of its channel. Does not block.
     fn receive(&self, from: NodeId, frame: Bytes);
+
+    /// There is no link to a peer any more: what was sent to it and not answered is lost. Without this word
+    /// calls end at their deadlines.
+    fn unlinked(&self, peer: NodeId);
 }
 
 /// The peer cannot be reached now.

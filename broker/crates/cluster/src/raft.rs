@@ -353,6 +353,10 @@ impl<R: Send + 'static> Log<R> for RaftLog<R> {
 }
 
 impl<R: Send + 'static> Inbox for RaftLog<R> {
+    fn unlinked(&self, peer: NodeId) {
+        self.node.peers.lose(peer);
+    }
+
     fn receive(&self, from: NodeId, frame: Bytes) {
         let messages = match Message::decode_frame(frame) {
             Ok(messages) => messages,

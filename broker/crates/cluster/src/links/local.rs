@@ -68,9 +68,15 @@ impl LocalNetwork {
         self.lock().inboxes.insert(node, Arc::downgrade(inbox));
     }
 
-    /// Takes a node off the network.
+    /// Takes a node off the network, and tells the others so.
     pub fn detach(&self, node: NodeId) {
-        self.lock().inboxes.remove(&node);
+        let mut shared = self.lock();
+        shared.inboxes.remove(&node);
+        let others: Vec<_> = shared.inboxes.values().filter_map(Weak::upgrade).collect();
+        drop(shared);
+        for other in others {
+            other.unlinked(node);
+        }
     }
 
     /// Cuts one direction.

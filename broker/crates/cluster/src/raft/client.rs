@@ -64,7 +64,7 @@ pub(crate) struct Client {
 impl RaftNetworkFactory<TypeConfig> for Clients {
     type Network = Client;
 
-    async fn new_client(&mut self, target: u64, _: &()) -> Client {
+    async fn new_client(&mut self, target: u128, _: &()) -> Client {
         Client {
             clients: self.clone(),
             peer: NodeId(target),
@@ -72,7 +72,7 @@ impl RaftNetworkFactory<TypeConfig> for Clients {
         }
     }
 
-    async fn new_heartbeat_client(&mut self, target: u64, node: &()) -> Client {
+    async fn new_heartbeat_client(&mut self, target: u128, node: &()) -> Client {
         let client = self.new_client(target, node).await;
         Client {
             is_for_heartbeats: true,

@@ -38,15 +38,15 @@ pub(crate) fn put_log_id(buf: &mut BytesMut, id: &LogId) {
 
 pub(crate) fn put_vote(buf: &mut BytesMut, vote: &Vote) {
     buf.put_u64_le(vote.leader_id.term);
-    buf.put_u64_le(vote.leader_id.voted_for);
+    buf.put_u128_le(vote.leader_id.voted_for);
     buf.put_u8(u8::from(vote.committed));
 }
 
 pub(crate) fn put_membership(buf: &mut BytesMut, membership: &Membership) {
-    let put_ids = |buf: &mut BytesMut, ids: &mut dyn Iterator<Item = u64>| {
-        let ids: Vec<u64> = ids.collect();
+    let put_ids = |buf: &mut BytesMut, ids: &mut dyn Iterator<Item = u128>| {
+        let ids: Vec<u128> = ids.collect();
         buf.put_u16_le(u16::try_from(ids.len()).expect("a membership has few nodes"));
-        ids.iter().for_each(|id| buf.put_u64_le(*id));
+        ids.iter().for_each(|id| buf.put_u128_le(*id));
     };
     let configs = membership.get_joint_config();
     buf.put_u16_le(u16::try_from(configs.len()).expect("a joint configuration has two"));
@@ -87,6 +87,10 @@ impl Reader {
         self.0.try_get_u64_le().map_err(|_| Malformed)
     }
 
+    pub(crate) fn u128(&mut self) -> Result<u128, Malformed> {
+        self.0.try_get_u128_le().map_err(|_| Malformed)
+    }
+
     pub(crate) fn flag(&mut self) -> Result<bool, Malformed> {
         match self.u8()? {
             0 => Ok(false),
@@ -119,7 +123,7 @@ impl Reader {
     }
 
     pub(crate) fn vote(&mut self) -> Result<Vote, Malformed> {
-        let (term, node) = (self.u64()?, self.u64()?);
+        let (term, node) = (self.u64()?, self.u128()?);
         Ok(match self.flag()? {
             true => Vote::new_committed(term, node),
             false => Vote::new(term, node),
@@ -152,12 +156,12 @@ impl Reader {
         }
     }
 
-    fn ids(&mut self) -> Result<BTreeSet<u64>, Malformed> {
+    fn ids(&mut self) -> Result<BTreeSet<u128>, Malformed> {
         let count = self.u16()?;
         if usize::from(count) > NODES_MAX {
             return Err(Malformed);
         }
-        (0..count).map(|_| self.u64()).collect()
+        (0..count).map(|_| self.u128()).collect()
     }
 }
 
@@ -167,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_bytes_cut_short_are_malformed() {
-        let ids = |ids: &[u64]| ids.iter().copied().collect::<BTreeSet<_>>();
+        let ids = |ids: &[u128]| ids.iter().copied().collect::<BTreeSet<_>>();
         let joint = vec![ids(&[1, 2, 3]), ids(&[3, 4, 5])];
         let membership = Membership::new_with_defaults(joint, [9]);
         let stored = StoredMembership::new(Some(log_id(4, 17)), membership);

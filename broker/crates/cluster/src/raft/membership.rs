@@ -142,7 +142,7 @@ impl<R: Send + 'static> RaftLog<R> {
         group: GroupId,
         voters: impl IntoIterator<Item = NodeId>,
     ) -> Result<(), GroupError> {
-        let voters: BTreeSet<u64> = voters.into_iter().map(|node| node.0).collect();
+        let voters: BTreeSet<u128> = voters.into_iter().map(|node| node.0).collect();
         let (open, core) = self.running(group)?;
         let status = GroupStatus::new(&core.metrics().borrow_watched(), open.leadership());
         status.must_lead()?;
@@ -232,7 +232,7 @@ impl GroupStatus {
 }
 
 impl GroupError {
-    fn not_leader(leader: Option<u64>) -> Self {
+    fn not_leader(leader: Option<u128>) -> Self {
         Self::NotLeader {
             leader: leader.map(NodeId),
         }

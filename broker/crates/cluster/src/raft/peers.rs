@@ -27,7 +27,8 @@ pub(crate) struct Peers {
     links: Arc<dyn Links>,
     runtime: Handle,
     outboxes: Mutex<BTreeMap<(NodeId, Channel), Arc<Outbox>>>,
-    waiting: Mutex<HashMap<u64, oneshot::Sender<Response>>>,
+    /// Who waits for a response, and of whom.
+    waiting: Mutex<HashMap<u64, (NodeId, oneshot::Sender<Response>)>>,
     /// Numbers of calls and sessions. They begin anywhere, so that those of an earlier life mean nothing.
     next: AtomicU64,
     /// Nothing is sent any more.
@@ -83,7 +84,7 @@ impl Peers {
     ) -> Call {
         let number = self.number();
         let (sender, response) = oneshot::channel();
-        lock(&self.waiting).insert(number, sender);
+        lock(&self.waiting).insert(number, (to, sender));
         let message = Message {
             group,
             call: number,
@@ -117,10 +118,17 @@ impl Peers {
     /// Gives a response to who waits for it, if anybody still does.
     pub(crate) fn answer(&self, call: u64, response: Response) {
         let waiting = lock(&self.waiting).remove(&call);
-        if let Some(waiting) = waiting {
+        if let Some((_, waiting)) = waiting {
             // Who waited may be gone just now.
             drop(waiting.send(response));
         }
+    }
+
+    /// Nothing that a peer was asked is answered any more.
+    pub(crate) fn lose(&self, peer: NodeId) {
+        let mut waiting = lock(&self.waiting);
+        // Who waits hears of it by the sender that is gone.
+        waiting.retain(|_, (asked, _)| *asked != peer);
     }
 
     /// Sends nothing any more.

@@ -73,7 +73,7 @@ impl<R: Send + 'static> RaftGroup<R> {
         id: GroupId,
         node: Arc<Node<R>>,
         (log, progress): (Arc<GroupLog>, Progress),
-        first_voters: BTreeSet<u64>,
+        first_voters: BTreeSet<u128>,
     ) -> Arc<Self> {
         let group = Arc::new(Self {
             id,
@@ -169,7 +169,7 @@ impl<R: Send + 'static> RaftGroup<R> {
     }
 
     /// Keeps a core running. One that ended, of a panic or a failed read, is begun anew on the same log.
-    async fn supervise(&self, first_voters: BTreeSet<u64>) {
+    async fn supervise(&self, first_voters: BTreeSet<u128>) {
         let mut pause = RESTART_PAUSE.0;
         loop {
             let gate = Gate::open();
@@ -193,7 +193,7 @@ impl<R: Send + 'static> RaftGroup<R> {
         }
     }
 
-    async fn start_core(&self, gate: Gate, first_voters: &BTreeSet<u64>) -> io::Result<Core<R>> {
+    async fn start_core(&self, gate: Gate, first_voters: &BTreeSet<u128>) -> io::Result<Core<R>> {
         let machine = Machine {
             group: self.id,
             log: Arc::clone(&self.log),
@@ -215,7 +215,8 @@ impl<R: Send + 'static> RaftGroup<R> {
         let core = Core::new(here, config, clients, store, machine).await;
         let core = core.map_err(io::Error::other)?;
         if is_new && first_voters.contains(&here) {
-            let voters: BTreeMap<u64, ()> = first_voters.iter().map(|voter| (*voter, ())).collect();
+            let voters: BTreeMap<u128, ()> =
+                first_voters.iter().map(|voter| (*voter, ())).collect();
             // Another first voter may have been quicker, with the same first entry.
             if let Err(error) = core.initialize(voters).await {
                 tracing::debug!(group = %self.id, %error, "the group has begun elsewhere");

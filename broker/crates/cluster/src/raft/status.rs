@@ -48,7 +48,7 @@ impl GroupStatus {
     pub(crate) fn new(metrics: &RaftMetrics<TypeConfig>, leadership: Leadership) -> Self {
         let index = |id: Option<super::types::LogId>| LogIndex(id.map_or(0, |id| id.index));
         let last = LogIndex(metrics.last_log_index.unwrap_or_default());
-        let heard = |node: u64| {
+        let heard = |node: u128| {
             let heard = metrics.heartbeat.as_ref()?.get(&node)?.as_ref()?;
             Some(heard.elapsed())
         };

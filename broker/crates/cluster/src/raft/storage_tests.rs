@@ -64,7 +64,7 @@ impl Model {
     fn entry(&self, term: u64, index: u64) -> Entry {
         let payload = match index % 5 {
             0 => EntryPayload::Membership(Membership::new_with_defaults(
-                vec![[1, 2, index].into_iter().collect()],
+                vec![[1, 2, u128::from(index)].into_iter().collect()],
                 [],
             )),
             1 => EntryPayload::Blank,
@@ -84,7 +84,7 @@ impl Model {
     fn change(&mut self, change: &Change, log: &GroupLog, flushed: Flushed) {
         match *change {
             Change::Vote(term) => {
-                let vote = Vote::new(term, term % 3);
+                let vote = Vote::new(term, u128::from(term % 3));
                 self.vote = Some(vote);
                 log.save_vote(vote, flushed);
             }

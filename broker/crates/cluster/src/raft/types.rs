@@ -9,16 +9,16 @@ use openraft::raft::responder::Responder;
 use openraft::{EntryPayload, OptionalSend, RaftTypeConfig};
 
 /// The standard leader id: one leader per term, which makes (term, index) name an entry.
-type LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>;
+type LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u128>;
 type CommittedLeaderId = <LeaderId as openraft::vote::RaftLeaderId>::Committed;
 
 pub(crate) type Vote = openraft::impls::Vote<LeaderId>;
 pub(crate) type LogId = openraft::LogId<CommittedLeaderId>;
-pub(crate) type Membership = openraft::Membership<u64, ()>;
-pub(crate) type StoredMembership = openraft::StoredMembership<CommittedLeaderId, u64, ()>;
-pub(crate) type Payload = EntryPayload<Records, u64, ()>;
+pub(crate) type Membership = openraft::Membership<u128, ()>;
+pub(crate) type StoredMembership = openraft::StoredMembership<CommittedLeaderId, u128, ()>;
+pub(crate) type Payload = EntryPayload<Records, u128, ()>;
 pub(crate) type Entry = openraft::Entry<CommittedLeaderId, Payload>;
-pub(crate) type SnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId, u64, ()>;
+pub(crate) type SnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId, u128, ()>;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TypeConfig;
@@ -26,7 +26,7 @@ pub(crate) struct TypeConfig;
 impl RaftTypeConfig for TypeConfig {
     type D = Records;
     type R = Applied;
-    type NodeId = u64;
+    type NodeId = u128;
     /// How to reach a node is known to the links alone.
     type Node = ();
     type Term = u64;

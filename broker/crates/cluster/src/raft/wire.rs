@@ -180,7 +180,7 @@ impl Request {
             }
             Self::TransferLeader(request) => {
                 codec::put_vote(buf, request.from_leader());
-                buf.put_u64_le(*request.to_node_id());
+                buf.put_u128_le(*request.to_node_id());
                 codec::put_option(buf, request.last_log_id(), codec::put_log_id);
             }
             Self::Offer(offer) => {
@@ -207,7 +207,7 @@ impl Request {
             2 => Self::PreVote(decode_vote(bytes)?),
             3 => Self::Vote(decode_vote(bytes)?),
             4 => {
-                let (from, to) = (bytes.vote()?, bytes.u64()?);
+                let (from, to) = (bytes.vote()?, bytes.u128()?);
                 let last = bytes.option(Reader::log_id)?;
                 Self::TransferLeader(TransferLeaderRequest::new(from, to, last))
             }

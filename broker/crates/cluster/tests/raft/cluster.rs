@@ -275,7 +275,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Starts nodes 1 to `nodes`, which are the first voters.
-    pub(crate) fn start(seed: u64, nodes: u64) -> Self {
+    pub(crate) fn start(seed: u64, nodes: u128) -> Self {
         let options = RaftOptions {
             heartbeat: Duration::from_millis(60),
             election_timeout: Duration::from_millis(300),
@@ -284,7 +284,7 @@ impl Cluster {
         Self::start_with(seed, nodes, options)
     }
 
-    pub(crate) fn start_with(seed: u64, nodes: u64, options: RaftOptions) -> Self {
+    pub(crate) fn start_with(seed: u64, nodes: u128, options: RaftOptions) -> Self {
         let mut cluster = Self {
             network: LocalNetwork::new(seed),
             nodes: BTreeMap::new(),
@@ -327,7 +327,7 @@ impl Cluster {
         let state = self.nodes.get_mut(&node).unwrap();
         state.lives += 1;
         let entropy = Arc::new(SeededEntropy::new(
-            self.seed * 1000 + node.0 * 100 + state.lives,
+            self.seed * 1000 + u64::try_from(node.0).unwrap() * 100 + state.lives,
         ));
         let options = WalOptions {
             file_bytes: 256 * 1024,
