@@ -142,13 +142,31 @@ impl Links {
         channel: Channel,
         bytes: &[u8],
     ) -> Result<(), SendError> {
-        let link = self
-            .lock()
-            .peers
-            .get(&peer)
-            .map(|peer| Arc::clone(&peer.link));
-        let link = link.ok_or(SendError::NotLinked)?;
+        let link = self.link(peer).ok_or(SendError::NotLinked)?;
         link.outbound.push_bytes(channel, bytes)
+    }
+
+    /// The same, but waits while there is no room for them.
+    ///
+    /// # Errors
+    /// When they were not taken; see [`SendError`].
+    #[allow(
+        dead_code,
+        reason = "called by the driver of the replicated log, which comes next"
+    )]
+    pub(crate) async fn send_when_room(
+        &self,
+        peer: NodeId,
+        channel: Channel,
+        bytes: &[u8],
+    ) -> Result<(), SendError> {
+        let link = self.link(peer).ok_or(SendError::NotLinked)?;
+        link.outbound.push_bytes_when_room(channel, bytes).await
+    }
+
+    fn link(&self, peer: NodeId) -> Option<Arc<Link>> {
+        let state = self.lock();
+        state.peers.get(&peer).map(|peer| Arc::clone(&peer.link))
     }
 
     /// Says who takes the bytes of the replicated log; until then they are dropped. A second call does

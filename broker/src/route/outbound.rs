@@ -83,6 +83,8 @@ pub(crate) struct LinkOutbound {
     ending: Notify,
     /// Wakes publishers that give way.
     uncrowded: Notify,
+    /// Wakes those who wait with bytes of the log.
+    room: Notify,
 }
 
 #[derive(Default)]
@@ -133,6 +135,7 @@ impl LinkOutbound {
             writer: Notify::new(),
             ending: Notify::new(),
             uncrowded: Notify::new(),
+            room: Notify::new(),
         }
     }
 
@@ -201,6 +204,28 @@ impl LinkOutbound {
         })
     }
 
+    /// The same, but waits while there is no room for them.
+    #[allow(
+        dead_code,
+        reason = "called by the driver of the replicated log, which comes next"
+    )]
+    pub(super) async fn push_bytes_when_room(
+        &self,
+        channel: Channel,
+        bytes: &[u8],
+    ) -> Result<(), SendError> {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            // Listens before it looks, so that no notice is missed between the two.
+            room.as_mut().enable();
+            match self.push_bytes(channel, bytes) {
+                Err(SendError::Full) => room.await,
+                pushed => return pushed,
+            }
+        }
+    }
+
     fn push_bounded(
         &self,
         lane: Lane,
@@ -255,11 +280,13 @@ impl LinkOutbound {
         if take_next(&mut state, chunk) {
             state.writing_bytes = chunk.len();
             let is_crowd = state.lane(Lane::Core).len() > self.core_bytes_max / 4 * 3;
-            if state.crowded && !is_crowd {
-                state.crowded = false;
-                drop(state);
+            let is_relieved = state.crowded && !is_crowd;
+            state.crowded = is_crowd;
+            drop(state);
+            if is_relieved {
                 self.uncrowded.notify_waiters();
             }
+            self.room.notify_waiters();
             return Work::Write;
         }
         if state.end.is_some() {
@@ -299,6 +326,7 @@ impl LinkOutbound {
         self.writer.notify_one();
         self.ending.notify_one();
         self.uncrowded.notify_waiters();
+        self.room.notify_waiters();
     }
 
     /// Tells whether nothing is taken any more.

@@ -138,3 +138,20 @@ async fn publishers_give_way_until_the_writer_has_taken_enough() {
     assert!(!outbound.is_crowded());
     outbound.give_way().await;
 }
+
+#[tokio::test]
+async fn who_waits_with_bytes_goes_on_when_there_is_room_or_the_link_ends() {
+    let outbound = LinkOutbound::new(1000);
+    let whole = vec![0; BULK_BYTES_MAX];
+    outbound.push_bytes(Channel::Bulk, &whole).unwrap();
+    let (sent, frames) = tokio::join!(
+        outbound.push_bytes_when_room(Channel::Bulk, &whole),
+        async { take(&outbound).len() }
+    );
+    assert_eq!((sent, frames), (Ok(()), 1));
+    let (sent, ()) = tokio::join!(
+        outbound.push_bytes_when_room(Channel::Bulk, &whole),
+        async { outbound.end(LinkEnd::Stale) }
+    );
+    assert_eq!(sent, Err(SendError::NotLinked));
+}
