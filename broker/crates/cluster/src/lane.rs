@@ -222,10 +222,8 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
             return;
         }
         if self.is_closing {
-            for item in self.round_items.drain(..) {
-                (item.done)(Err(error.clone()));
-            }
-            return;
+            // Nor may anything behind be written: it follows what is not there.
+            return self.end_items(error, error);
         }
         for item in self.round_items.drain(..).rev() {
             self.items.push_front(item);

@@ -391,6 +391,46 @@ fn the_log_is_released_up_to_what_a_group_needs_and_its_state_moves_forward() {
     drop(life);
 }
 
+/// Makes the disk full with an entry in front of the lane that has no room; what comes behind it waits.
+fn fill_up(disk: &FaultyDisk, log: &GroupLog, index: u64) {
+    disk.set_capacity(Some(disk.used_bytes()));
+    let payload = EntryPayload::Normal(Records(Bytes::from(vec![7; 3 * 1024 * 1024])));
+    let log_id = log_id(1000, index);
+    let entry = Entry { log_id, payload };
+    log.append([entry], Box::new(drop)).unwrap();
+}
+
+#[test]
+fn a_log_that_ends_on_a_full_disk_has_nothing_behind_what_was_not_written() {
+    let disk = FaultyDisk::new();
+    let life = begin(&disk, 1).unwrap();
+    let log = &life.logs[0];
+    let mut state = Model::default();
+    let (sender, told) = sync_channel(10);
+    let flushed = || -> Flushed {
+        let sender = sender.clone();
+        Box::new(move |written| sender.send(written).unwrap())
+    };
+    state.change(&Change::Append(1, 4), log, flushed());
+    told.recv_timeout(WAIT_MAX).unwrap().unwrap();
+    fill_up(&disk, log, 4);
+    // There is room for these.
+    let blank = Entry {
+        log_id: log_id(1000, 5),
+        payload: EntryPayload::Blank,
+    };
+    log.append([blank], flushed()).unwrap();
+    log.save_vote(Vote::new(1001, 1), flushed());
+    life.solo.shutdown();
+    for _ in 0..2 {
+        told.recv_timeout(WAIT_MAX).unwrap().unwrap_err();
+    }
+    drop(life);
+    disk.set_capacity(None);
+    let life = begin(&disk, 2).unwrap();
+    assert_eq!(found(&life.logs[0]), state);
+}
+
 #[test]
 fn a_log_begins_behind_a_snapshot_the_state_machine_has_taken_over() {
     let membership = Membership::new_with_defaults(vec![[1, 2, 9].into_iter().collect()], []);
