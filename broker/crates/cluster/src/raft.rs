@@ -232,13 +232,22 @@ impl<R: Send + 'static> RaftLog<R> {
     /// When the log has failed.
     pub async fn remove_replicated(&self, group: GroupId) -> Result<(), crate::LogError> {
         self.close_replicated(group).await;
-        let log = self.unopened().remove(&group);
+        let log = self.unopened().get(&group).cloned();
         let Some(log) = log else {
             return Ok(());
         };
         let (told, removed) = tokio::sync::oneshot::channel();
         log.remove(Box::new(move |written| drop(told.send(written))));
-        removed.await.unwrap_or(Err(crate::LogError::Failed))
+        removed.await.unwrap_or(Err(crate::LogError::Failed))?;
+        // Until then it keeps its part of the log.
+        let mut unopened = self.unopened();
+        if unopened
+            .get(&group)
+            .is_some_and(|held| Arc::ptr_eq(held, &log))
+        {
+            unopened.remove(&group);
+        }
+        Ok(())
     }
 
     /// Ends all groups, writes what was taken, and ends the lane. A second call does nothing.

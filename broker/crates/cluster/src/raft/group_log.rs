@@ -42,6 +42,19 @@ pub(crate) struct Entries {
     pub(crate) is_state_behind: bool,
     /// Where the last state lies that is durable; `None` when there never was one.
     pub(crate) state_place: Option<Place>,
+    /// Items left at the lane.
+    items: u64,
+    /// What was let go of last, as long as that is not durable: the item that says so, and where a replay must
+    /// begin without it.
+    let_go: Option<(u64, WalPosition)>,
+}
+
+/// What an item holds of a group.
+#[derive(Debug, Default)]
+struct Written {
+    /// Index and term of each entry.
+    entries: Vec<(u64, u64)>,
+    has_state: bool,
 }
 
 /// Where something lies in the node's log.
@@ -135,7 +148,7 @@ impl GroupLog {
     ) -> io::Result<()> {
         let mut entries = self.lock();
         let mut items = Vec::new();
-        let mut places = Vec::new();
+        let mut written = Written::default();
         let before = entries.slots.len();
         let place = Place::Behind(self.lane.position());
         for entry in appended {
@@ -145,26 +158,20 @@ impl GroupLog {
                 return Err(gap);
             }
             items.push(content.to_item(self.group, &entry.log_id));
-            places.push((entry.log_id.index, term_of(&entry.log_id)));
+            let id = (entry.log_id.index, term_of(&entry.log_id));
+            written.entries.push(id);
         }
         if items.is_empty() {
             drop(entries);
             flushed(Ok(()));
             return Ok(());
         }
-        let state = std::mem::take(&mut entries.is_state_behind);
-        if state {
+        written.has_state = std::mem::take(&mut entries.is_state_behind);
+        if written.has_state {
             entries.state_place.get_or_insert(place);
+            items.push(entries.state.to_item(self.group));
         }
-        items.extend(state.then(|| entries.state.to_item(self.group)));
-        let this = Weak::clone(&self.this);
-        let done = move |written: Result<WalPosition, LogError>| {
-            if let (Ok(position), Some(this)) = (&written, this.upgrade()) {
-                this.note_written(&places, *position, state);
-            }
-            flushed(written.map(drop));
-        };
-        self.submit(items, done);
+        self.submit(&mut entries, (items, written), flushed);
         Ok(())
     }
 
@@ -173,11 +180,13 @@ impl GroupLog {
         let mut entries = self.lock();
         let next = last.map_or(0, |last| last.index + 1);
         let keep = next.saturating_sub(entries.first);
+        let needed = entries.needed_from();
         entries
             .slots
             .truncate(usize::try_from(keep).unwrap_or(usize::MAX));
-        let items = vec![wal_item::truncation(self.group, next)];
-        self.submit(items, move |written| flushed(written.map(drop)));
+        let truncation = vec![wal_item::truncation(self.group, next)];
+        self.submit(&mut entries, (truncation, Written::default()), flushed);
+        entries.hold(needed);
     }
 
     /// Takes the entries up to `upto` away, and everything when it is behind the last.
@@ -186,11 +195,12 @@ impl GroupLog {
     /// When a membership among them is unreadable, and then nothing is done.
     pub(crate) fn purge(&self, upto: LogId, flushed: Flushed) -> io::Result<()> {
         let mut entries = self.lock();
-        let first = entries.first;
+        let (first, needed) = (entries.first, entries.needed_from());
         if entries.purge(upto)? {
-            self.submit(vec![wal_item::truncation(self.group, first)], drop);
+            self.submit_truncation(&mut entries, first);
         }
         self.submit_state(&mut entries, flushed);
+        entries.hold(needed);
         Ok(())
     }
 
@@ -214,11 +224,12 @@ impl GroupLog {
             return held;
         };
         if held != Some(id) {
-            let first = entries.first;
+            let (first, needed) = (entries.first, entries.needed_from());
             if entries.begin_at_snapshot() {
-                self.submit(vec![wal_item::truncation(self.group, first)], drop);
+                self.submit_truncation(&mut entries, first);
             }
             self.submit_state(&mut entries, Box::new(drop));
+            entries.hold(needed);
         }
         Some(id)
     }
@@ -241,10 +252,7 @@ impl GroupLog {
 
     /// Where the replay must begin for this group.
     pub(crate) fn needed_from(&self) -> Option<WalPosition> {
-        let entries = self.lock();
-        let first = entries.slots.front().map(|slot| slot.place);
-        let places = [entries.state_place, first];
-        places.into_iter().flatten().map(Place::bound).min()
+        self.lock().needed_from()
     }
 
     /// Writes the state once more if it lies before `before`, so that the log before may go.
@@ -261,9 +269,14 @@ impl GroupLog {
     /// Takes everything away, for good.
     pub(crate) fn remove(&self, flushed: Flushed) {
         let mut entries = self.lock();
-        *entries = Entries::default();
-        let items = vec![wal_item::removal(self.group)];
-        self.submit(items, move |written| flushed(written.map(drop)));
+        let needed = entries.needed_from();
+        *entries = Entries {
+            items: entries.items,
+            ..Entries::default()
+        };
+        let removal = vec![wal_item::removal(self.group)];
+        self.submit(&mut entries, (removal, Written::default()), flushed);
+        entries.hold(needed);
     }
 
     /// Lets go of a body that can be read from the disk.
@@ -359,30 +372,47 @@ impl GroupLog {
         entries.is_state_behind = false;
         let place = Place::Behind(self.lane.position());
         entries.state_place.get_or_insert(place);
-        let item = entries.state.to_item(self.group);
+        let written = Written {
+            has_state: true,
+            ..Written::default()
+        };
+        let state = vec![entries.state.to_item(self.group)];
+        self.submit(entries, (state, written), flushed);
+    }
+
+    fn submit_truncation(&self, entries: &mut Entries, first: u64) {
+        let truncation = vec![wal_item::truncation(self.group, first)];
+        self.submit(entries, (truncation, Written::default()), Box::new(drop));
+    }
+
+    /// Leaves an item at the lane while the lock is held: items lie in the order of the changes.
+    fn submit(
+        &self,
+        entries: &mut Entries,
+        (items, written): (Vec<ItemEntry>, Written),
+        flushed: Flushed,
+    ) {
+        entries.items += 1;
+        let number = entries.items;
         let this = Weak::clone(&self.this);
-        self.submit(vec![item], move |written| {
-            if let (Ok(position), Some(this)) = (&written, this.upgrade()) {
-                this.note_written(&[], *position, true);
+        let done = move |position: Result<WalPosition, LogError>| {
+            if let (Ok(position), Some(this)) = (&position, this.upgrade()) {
+                this.note_written(number, &written, *position);
             }
-            flushed(written.map(drop));
+            flushed(position.map(drop));
+        };
+        let done = Box::new(done);
+        self.lane.submit(Item {
+            entries: items,
+            done,
         });
     }
 
-    /// Called with the lock held: items lie in the order of the changes.
-    fn submit(
-        &self,
-        entries: Vec<ItemEntry>,
-        done: impl FnOnce(Result<WalPosition, LogError>) + Send + 'static,
-    ) {
-        let done = Box::new(done);
-        self.lane.submit(Item { entries, done });
-    }
-
-    fn note_written(&self, places: &[(u64, u64)], position: WalPosition, has_state: bool) {
+    fn note_written(&self, number: u64, written: &Written, position: WalPosition) {
         let mut entries = self.lock();
-        let mut kept = Vec::with_capacity(places.len());
-        for (index, term) in places.iter().copied() {
+        entries.let_go.take_if(|(item, _)| *item <= number);
+        let mut kept = Vec::with_capacity(written.entries.len());
+        for (index, term) in written.entries.iter().copied() {
             let Some(slot) = entries.slot_mut(index).filter(|slot| slot.term == term) else {
                 continue;
             };
@@ -398,7 +428,7 @@ impl GroupLog {
             }
         }
         // Not when the group was removed meanwhile.
-        if has_state && entries.state_place.is_some() {
+        if written.has_state && entries.state_place.is_some() {
             entries.state_place = Some(Place::At(position));
         }
         drop(entries);
@@ -416,6 +446,22 @@ impl Entries {
             Some(slot) => Some(log_id(slot.term, self.first + self.slots.len() as u64 - 1)),
             None => self.state.purged,
         }
+    }
+
+    fn needed_from(&self) -> Option<WalPosition> {
+        let first = self.slots.front().map(|slot| slot.place);
+        let places = [self.state_place, first].into_iter().flatten();
+        let held = self.let_go.map(|(_, needed)| needed);
+        places.map(Place::bound).chain(held).min()
+    }
+
+    /// Keeps the log from `needed` on until the item that was left last is durable: it says that something there is
+    /// not needed any more, and without it the next start would find the log half there.
+    fn hold(&mut self, needed: Option<WalPosition>) {
+        self.let_go = None;
+        let now = self.needed_from();
+        let let_go = needed.filter(|needed| now.is_none_or(|now| *needed < now));
+        self.let_go = let_go.map(|needed| (self.items, needed));
     }
 
     /// Appends an entry with its body in memory.

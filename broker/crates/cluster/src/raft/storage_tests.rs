@@ -401,6 +401,50 @@ fn fill_up(disk: &FaultyDisk, log: &GroupLog, index: u64) {
 }
 
 #[test]
+fn nothing_is_released_before_that_it_is_not_needed_is_durable() {
+    for is_removed in [false, true] {
+        let disk = FaultyDisk::new();
+        let life = begin(&disk, 1).unwrap();
+        let log = &life.logs[0];
+        let mut state = Model::default();
+        let (sender, told) = sync_channel(1);
+        for change in [
+            Change::Append(1, 60),
+            Change::Vote(2),
+            Change::Append(2, 60),
+        ] {
+            let sender = sender.clone();
+            let flushed = Box::new(move |written| sender.send(written).unwrap());
+            state.change(&change, log, flushed);
+            told.recv_timeout(WAIT_MAX).unwrap().unwrap();
+        }
+        let needed = log.needed_from();
+        fill_up(&disk, &life.logs[1], 0);
+        match is_removed {
+            true => log.remove(Box::new(drop)),
+            false => log.purge(log_id(2, 100), Box::new(drop)).unwrap(),
+        }
+        assert_eq!(log.needed_from(), needed, "removed: {is_removed}");
+        crate::Log::release(&life.solo, log.needed_from().unwrap());
+        life.solo.shutdown();
+        drop(life);
+        disk.set_capacity(None);
+        disk.crash();
+        let life = begin(&disk, 2).unwrap();
+        let log = &life.logs[0];
+        assert_eq!(found(log), state, "removed: {is_removed}");
+        let (sender, told) = sync_channel(1);
+        let flushed = Box::new(move |written| sender.send(written).unwrap());
+        match is_removed {
+            true => log.remove(flushed),
+            false => log.purge(log_id(2, 100), flushed).unwrap(),
+        }
+        told.recv_timeout(WAIT_MAX).unwrap().unwrap();
+        assert!(log.needed_from() != needed, "removed: {is_removed}");
+    }
+}
+
+#[test]
 fn a_log_that_ends_on_a_full_disk_has_nothing_behind_what_was_not_written() {
     let disk = FaultyDisk::new();
     let life = begin(&disk, 1).unwrap();
