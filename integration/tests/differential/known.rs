@@ -94,7 +94,7 @@ const ALL: &[Known] = &[
     Known {
         phrase: "A stream that never had a message says 0 for its first sequence, or 1",
         holds: |op, ours, theirs| {
-            let mut holds = op.only_reads();
+            let mut holds = op.only_reads() || called(op, "STREAM.UPDATE");
             normal::differences("", ours, theirs, &mut |path, ours, theirs| {
                 let firsts = [ours.as_u64(), theirs.as_u64()];
                 let is_new = firsts == [Some(0), Some(1)] || firsts == [Some(1), Some(0)];

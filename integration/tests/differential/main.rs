@@ -55,6 +55,10 @@ const FAULTS_MAX: usize = 8;
 /// How often a read that differs is repeated: nats-server finishes some work after its answer.
 const READS_MAX: usize = 6;
 
+/// How many times longer a round that differs waits for answers when it is repeated: on a busy machine one may come
+/// late, which looks like none.
+const PATIENCE: u32 = 10;
+
 /// How long a round that differs is made shorter.
 const SHORTENING: Duration = Duration::from_secs(8);
 
@@ -186,6 +190,13 @@ impl Pair {
             findings.cut_short += 1;
             return Ok(());
         }
+        let Some(found) = self.repeat(&ops)? else {
+            let what = what_differs(&ops[found.index], &found);
+            skip::note(&format!(
+                "{name}: differed once, and not when there was more time: {what}"
+            ));
+            return Ok(());
+        };
         let what = what_differs(&ops[found.index], &found);
         if let Entry::Vacant(place) = findings.faults.entry(what) {
             let (shortest, found) = self.shorten(ops, found)?;
@@ -194,6 +205,19 @@ impl Pair {
             place.insert(text);
         }
         Ok(())
+    }
+
+    /// Runs a round again with more patience; what differs then.
+    fn repeat(&mut self, ops: &[Op]) -> Result<Option<Difference>> {
+        self.set_patience(PATIENCE);
+        let found = self.run(ops, None)?;
+        self.set_patience(1);
+        Ok(found.filter(|found| !found.is_known))
+    }
+
+    fn set_patience(&mut self, patience: u32) {
+        self.ours.patience = patience;
+        self.theirs.patience = patience;
     }
 
     /// Runs a round on both servers, until its end or the first difference that is unknown or leaves

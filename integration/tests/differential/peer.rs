@@ -28,6 +28,8 @@ const PULL_PATIENCE: Duration = Duration::from_millis(700);
 pub(crate) struct Peer {
     client: RawClient,
     prefix: String,
+    /// How many times longer than usual to wait for answers that may not come.
+    pub(crate) patience: u32,
     /// The ack subjects of the round's deliveries, in their order.
     deliveries: Vec<String>,
     inboxes: u64,
@@ -56,6 +58,7 @@ impl Peer {
         Ok(Self {
             client: RawClient::connect(addr)?,
             prefix: String::new(),
+            patience: 1,
             deliveries: Vec::new(),
             inboxes: 0,
         })
@@ -210,7 +213,8 @@ impl Peer {
         }
         self.client.flush()?;
         let mut came = Vec::new();
-        let mut deadline = Instant::now() + request.patience;
+        let patience = request.patience * self.patience;
+        let mut deadline = Instant::now() + patience;
         let mut done = false;
         while !done && wait_for_input(&self.client, deadline)? {
             let before = came.len();
@@ -227,7 +231,7 @@ impl Peer {
             })?;
             // A PING of the server is no answer.
             if came.len() > before {
-                deadline = Instant::now() + request.patience;
+                deadline = Instant::now() + patience;
             }
         }
         self.client

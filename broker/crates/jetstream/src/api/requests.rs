@@ -63,8 +63,9 @@ fn negative_fault(body: &[u8]) -> Option<ApiError> {
     let faults: Vec<_> = replicas.into_iter().chain(durations).collect();
     // What cannot be read for another reason is no configuration at all.
     let rest = serde_json::to_vec(&config).ok()?;
-    parse_request::<StreamConfig>(&rest).ok()?;
-    faults.into_iter().next()
+    let config = parse_request::<StreamConfig>(&rest).ok()?;
+    // The name comes before all of them.
+    config.check_name().err().or(faults.into_iter().next())
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
@@ -265,25 +266,32 @@ mod tests {
             r#"invalid JSON: can not unmarshal "\"x\"""#
         );
         assert_eq!(fault("{"), "invalid JSON: unexpected EOF");
-        assert!(fault(r#"{"max_age":-5}"#).ends_with("a duration of -5 ns is negative"));
+        assert!(fault(r#"{"name":"S","max_age":-5}"#).ends_with("a duration of -5 ns is negative"));
         assert!(fault(r#"{"name":"A"} x"#).starts_with("invalid JSON: "));
     }
 
     #[test]
     fn negative_numbers_read_as_on_the_real_server() {
         for (body, text) in [
-            (r#"{"max_age":-5}"#, "max age can not be negative (10052)"),
             (
-                r#"{"duplicate_window":-5}"#,
+                r#"{"name":"S","max_age":-5}"#,
+                "max age can not be negative (10052)",
+            ),
+            (
+                r#"{"name":"S","duplicate_window":-5}"#,
                 "duplicates window can not be negative (10052)",
             ),
             (
-                r#"{"subject_delete_marker_ttl":-5}"#,
+                r#"{"name":"S","subject_delete_marker_ttl":-5}"#,
                 "subject delete marker TTL must not be negative (10052)",
             ),
             (
-                r#"{"num_replicas":-1}"#,
+                r#"{"name":"S","num_replicas":-1}"#,
                 "replicas count cannot be negative (10133)",
+            ),
+            (
+                r#"{"name":"a b","num_replicas":-1}"#,
+                r"stream name is required and can not contain '.', '*', '>', '\', '/' (10052)",
             ),
             (
                 r#"{"max_age":"x","num_replicas":1}"#,
@@ -293,7 +301,7 @@ mod tests {
             let error = parse_stream_config(body.as_bytes()).unwrap_err();
             assert_eq!(error.to_string(), text, "{body}");
         }
-        assert!(parse_stream_config(br#"{"max_msgs":-5}"#).is_ok());
+        assert!(parse_stream_config(br#"{"name":"S","max_msgs":-5}"#).is_ok());
     }
 
     #[test]

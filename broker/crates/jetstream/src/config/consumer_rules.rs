@@ -40,13 +40,12 @@ impl ConsumerConfig {
         self.check_names()?;
         match self.deliver_subject.clone() {
             Some(subject) => self.check_push(&subject, asked_max_waiting, stream)?,
-            None => self.check_pull()?,
+            None => self.check_pull(stream)?,
         }
         self.check_unsupported()?;
         self.check_numbers(stream)?;
         self.check_start()?;
         self.check_filters()?;
-        self.check_queue(stream)?;
         self.check_ordered_by()?;
         self.check_texts()?;
         self.note_required_level();
@@ -170,7 +169,11 @@ impl ConsumerConfig {
         })
     }
 
-    fn check_pull(&self) -> Result<(), ApiError> {
+    fn check_pull(&self, stream: &StreamConfig) -> Result<(), ApiError> {
+        let is_queue = stream.retention == Retention::WorkQueue;
+        if is_queue && self.ack_policy == AckPolicy::None {
+            return Err(ApiError::consumer_pull_requires_ack());
+        }
         if self.rate_limit_bps > 0 {
             return Err(ApiError::consumer_rate_limit_needs_push());
         }
@@ -339,27 +342,6 @@ impl ConsumerConfig {
             return Ok(());
         };
         Err(ApiError::consumer_invalid(&format!("{ORDERED_BY} {fault}")))
-    }
-
-    /// What a work queue asks of its consumers; that they share no subject is for the stream to see.
-    fn check_queue(&self, stream: &StreamConfig) -> Result<(), ApiError> {
-        if stream.retention != Retention::WorkQueue {
-            return Ok(());
-        }
-        match self.ack_policy {
-            AckPolicy::None if self.deliver_subject.is_none() => {
-                Err(ApiError::consumer_pull_requires_ack())
-            }
-            AckPolicy::None | AckPolicy::All => {
-                Err(ApiError::consumer_queue_requires_explicit_ack())
-            }
-            AckPolicy::Explicit | AckPolicy::FlowControl
-                if self.deliver_policy != DeliverPolicy::All =>
-            {
-                Err(ApiError::consumer_queue_not_deliver_all())
-            }
-            AckPolicy::Explicit | AckPolicy::FlowControl => Ok(()),
-        }
     }
 
     fn check_description(&self) -> Result<(), ApiError> {

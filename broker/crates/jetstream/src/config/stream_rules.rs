@@ -114,7 +114,7 @@ impl StreamConfig {
             .collect()
     }
 
-    fn check_name(&self) -> Result<(), ApiError> {
+    pub(crate) fn check_name(&self) -> Result<(), ApiError> {
         check_name(&self.name).map_err(|fault| match fault {
             NameFault::Empty | NameFault::BadCharacter => ApiError::stream_invalid_config(
                 r"stream name is required and can not contain '.', '*', '>', '\', '/'",

@@ -10,7 +10,7 @@ use super::Stream;
 use crate::api::ApiError;
 use crate::command::PutConsumer;
 use crate::index::Selection;
-use crate::{Retention, StreamSeq};
+use crate::{AckPolicy, DeliverPolicy, Retention, StreamSeq};
 
 impl Stream {
     /// Tells whether a message of this subject is kept at all. Without a consumer that wants it a
@@ -70,14 +70,21 @@ impl Stream {
         first.selects(subject.as_str()) || needing.any(|one| one.selects(subject.as_str()))
     }
 
-    /// In a work queue every message has one consumer at most, so no two may select the same
-    /// subject.
+    /// In a work queue every message has one consumer at most, which acknowledges it by itself: no two may select the
+    /// same subject, and none may begin in the middle.
     ///
     /// # Errors
-    /// 10099 when one of them has no filter, 10100 otherwise.
+    /// 10098 for another ack policy, 10101 for another deliver policy, then 10099 when one of two consumers has no
+    /// filter and 10100 when both have.
     pub(super) fn check_queue_consumer(&self, put: &PutConsumer) -> Result<(), ApiError> {
         if self.config.retention != Retention::WorkQueue {
             return Ok(());
+        }
+        if matches!(put.config.ack_policy, AckPolicy::None | AckPolicy::All) {
+            return Err(ApiError::consumer_queue_requires_explicit_ack());
+        }
+        if put.config.deliver_policy != DeliverPolicy::All {
+            return Err(ApiError::consumer_queue_not_deliver_all());
         }
         let mut others = self.consumers.recorded();
         let filters = put.config.subject_filters();
