@@ -14,6 +14,9 @@ use super::types::{LogId, Membership, StoredMembership, Vote, log_id, term_of};
 #[error("malformed")]
 pub(crate) struct Malformed;
 
+/// Terms and indexes are at most this: far beyond any, so that one more never overflows.
+pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
+
 /// Nodes a membership may have: far beyond any, so that bad bytes ask for no memory.
 const NODES_MAX: usize = 1024;
 
@@ -91,6 +94,15 @@ impl Reader {
         self.0.try_get_u128_le().map_err(|_| Malformed)
     }
 
+    /// A term or an index.
+    fn number(&mut self) -> Result<u64, Malformed> {
+        let number = self.u64()?;
+        match number <= NUMBER_MAX {
+            true => Ok(number),
+            false => Err(Malformed),
+        }
+    }
+
     pub(crate) fn flag(&mut self) -> Result<bool, Malformed> {
         match self.u8()? {
             0 => Ok(false),
@@ -119,11 +131,11 @@ impl Reader {
     }
 
     pub(crate) fn log_id(&mut self) -> Result<LogId, Malformed> {
-        Ok(log_id(self.u64()?, self.u64()?))
+        Ok(log_id(self.number()?, self.number()?))
     }
 
     pub(crate) fn vote(&mut self) -> Result<Vote, Malformed> {
-        let (term, node) = (self.u64()?, self.u128()?);
+        let (term, node) = (self.number()?, self.u128()?);
         Ok(match self.flag()? {
             true => Vote::new_committed(term, node),
             false => Vote::new(term, node),
@@ -175,7 +187,7 @@ mod tests {
         let joint = vec![ids(&[1, 2, 3]), ids(&[3, 4, 5])];
         let membership = Membership::new_with_defaults(joint, [9]);
         let stored = StoredMembership::new(Some(log_id(4, 17)), membership);
-        let votes = [Vote::new(7, 2), Vote::new_committed(u64::MAX, 0)];
+        let votes = [Vote::new(7, 2), Vote::new_committed(NUMBER_MAX, 0)];
         let mut buf = BytesMut::new();
         votes.iter().for_each(|vote| put_vote(&mut buf, vote));
         put_stored_membership(&mut buf, &stored);
@@ -196,5 +208,17 @@ mod tests {
         for len in 0..bytes.len() {
             assert_eq!(read(bytes.slice(..len)), Err(Malformed), "{len}");
         }
+    }
+
+    #[test]
+    fn terms_and_indexes_that_cannot_be_counted_on_from_are_malformed() {
+        for (term, index) in [(NUMBER_MAX + 1, 1), (1, NUMBER_MAX + 1), (1, u64::MAX)] {
+            let mut buf = BytesMut::new();
+            put_log_id(&mut buf, &log_id(term, index));
+            assert_eq!(Reader(buf.freeze()).log_id(), Err(Malformed));
+        }
+        let mut buf = BytesMut::new();
+        put_vote(&mut buf, &Vote::new(u64::MAX, 1));
+        assert_eq!(Reader(buf.freeze()).vote(), Err(Malformed));
     }
 }

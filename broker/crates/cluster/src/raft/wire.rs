@@ -17,7 +17,7 @@ use openraft::raft::{
 
 use super::codec::{self, Malformed, Reader};
 use super::snapshot::{RaftSnapshot, SnapshotFile};
-use super::types::{SnapshotMeta, TypeConfig, Vote, log_id, term_of};
+use super::types::{SnapshotMeta, TypeConfig, Vote, term_of};
 use super::wal_item::Content;
 use crate::links::Channel;
 
@@ -307,8 +307,16 @@ fn decode_append(bytes: &mut Reader) -> Result<AppendEntriesRequest<TypeConfig>,
     if count > ENTRIES_MAX {
         return Err(Malformed);
     }
+    let mut before = prev_log_id;
     let entry = |_| {
-        let id = log_id(bytes.u64()?, bytes.u64()?);
+        let id = bytes.log_id()?;
+        // openraft takes for granted that they follow each other: a gap would become a gap in the log.
+        let next = before.map_or(0, |before| before.index + 1);
+        let is_newer = before.is_none_or(|before| term_of(&before) <= term_of(&id));
+        if id.index != next || !is_newer || term_of(&id) > vote.leader_id.term {
+            return Err(Malformed);
+        }
+        before = Some(id);
         let content = Content {
             kind: EntryKind(bytes.u8()?),
             body: bytes.bytes()?,
@@ -368,7 +376,7 @@ mod tests {
     use hitherto_jetstream::LogIndex;
     use openraft::EntryPayload;
 
-    use super::super::types::{Entry, Membership, Records, StoredMembership};
+    use super::super::types::{Entry, Membership, Records, StoredMembership, log_id};
     use super::*;
 
     fn bodies() -> Vec<Body> {
@@ -440,6 +448,36 @@ mod tests {
         requests
             .chain(responses.into_iter().map(Body::Response))
             .collect()
+    }
+
+    #[test]
+    fn entries_that_do_not_follow_each_other_are_malformed() {
+        let read = |prev_log_id, ids: &[(u64, u64)]| {
+            let entries = ids.iter().map(|(term, index)| Entry {
+                log_id: log_id(*term, *index),
+                payload: EntryPayload::Blank,
+            });
+            let request = AppendEntriesRequest {
+                vote: Vote::new_committed(7, 3),
+                prev_log_id,
+                entries: entries.collect(),
+                leader_commit: None,
+            };
+            let mut buf = BytesMut::new();
+            encode_append(&request, &mut buf);
+            decode_append(&mut Reader(buf.freeze())).is_ok()
+        };
+        let before = Some(log_id(5, 41));
+        assert!(read(before, &[]));
+        assert!(read(before, &[(5, 42), (7, 43)]));
+        assert!(read(None, &[(0, 0), (1, 1)]));
+        assert!(!read(None, &[(1, 1)]), "the first is missing");
+        assert!(!read(before, &[(5, 43)]));
+        assert!(!read(before, &[(5, 41)]));
+        assert!(!read(before, &[(5, 42), (5, 44)]));
+        assert!(!read(before, &[(7, 42), (6, 43)]), "terms never go back");
+        assert!(!read(before, &[(4, 42)]));
+        assert!(!read(before, &[(8, 42)]), "of a later term than its leader");
     }
 
     #[test]
