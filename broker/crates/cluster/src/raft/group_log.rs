@@ -152,6 +152,7 @@ impl GroupLog {
         let before = entries.slots.len();
         let place = Place::Behind(self.lane.position());
         for entry in appended {
+            entries.check_begins(entry.log_id.index)?;
             let content = Content::of(&entry.payload);
             if let Err(gap) = entries.push(&entry.log_id, content.clone(), place) {
                 entries.slots.truncate(before);
@@ -462,6 +463,17 @@ impl Entries {
         let now = self.needed_from();
         let let_go = needed.filter(|needed| now.is_none_or(|now| *needed < now));
         self.let_go = let_go.map(|needed| (self.items, needed));
+    }
+
+    /// Says whether an entry may be the first one behind what is purged, if it would be that.
+    fn check_begins(&self, index: u64) -> io::Result<()> {
+        match self.state.purged {
+            Some(purged) if self.slots.is_empty() && index != purged.index + 1 => {
+                let what = format!("entry {index} does not follow entry {}", purged.index);
+                Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Appends an entry with its body in memory.

@@ -135,6 +135,20 @@ impl Progress {
 }
 
 impl<R: Send + 'static> Machine<R> {
+    /// Says whether an entry of the log is the next to be handed on. openraft does not look: it takes the end of
+    /// what was read for the end of what was to be read. Its suite hands on entries no log has.
+    fn check_follows(&self, id: &LogId) -> io::Result<()> {
+        match self.progress.applied() {
+            Some(applied)
+                if id.index != applied.index + 1 && self.log.log_id_at(id.index) == Some(*id) =>
+            {
+                let what = format!("entry {id} was to be handed on behind {applied}");
+                Err(io::Error::new(io::ErrorKind::InvalidData, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn hand_on(&self, entry: Entry) -> Applied {
         let membership = match &entry.payload {
             EntryPayload::Membership(membership) => Some(membership.clone()),
@@ -190,6 +204,7 @@ impl<R: Send + 'static> RaftStateMachine<TypeConfig> for Machine<R> {
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
             let id = entry.log_id;
+            self.check_follows(&id)?;
             let is_records = matches!(entry.payload, EntryPayload::Normal(_));
             let applied = self.hand_on(entry);
             match responder {

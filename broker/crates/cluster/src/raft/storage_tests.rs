@@ -10,9 +10,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use hitherto_jetstream::{GroupId, LogIndex};
 use hitherto_platform::{FaultyDisk, SeededEntropy};
 use hitherto_storage::{Wal, WalOptions};
-use openraft::EntryPayload;
+use openraft::{EntryPayload, RaftLogReader as _};
 
 use super::group_log::{Entries, Flushed, GroupLog};
+use super::log_store::LogStore;
 use super::recovered::RecoveredGroups;
 use super::tail::Tail;
 use super::types::{Entry, Membership, Records, StoredMembership, Vote, log_id};
@@ -602,6 +603,43 @@ fn a_gap_is_refused_and_changes_nothing() {
     append(vec![entry(1)]).unwrap_err();
     assert_eq!(life.logs[0].last(), Some(log_id(1, 1)));
     append(vec![entry(2)]).unwrap();
+}
+
+#[test]
+fn a_log_goes_on_behind_what_is_purged() {
+    let disk = FaultyDisk::new();
+    let life = begin(&disk, 1).unwrap();
+    let model = Model::default();
+    let log = &life.logs[0];
+    let append = |index| log.append([model.entry(1, index)], Box::new(|_| ()));
+    append(0).unwrap();
+    append(1).unwrap();
+    log.purge(log_id(1, 9), Box::new(drop)).unwrap();
+    append(2).unwrap_err();
+    append(11).unwrap_err();
+    append(10).unwrap();
+    assert_eq!(log.last(), Some(log_id(1, 10)));
+}
+
+#[test]
+fn entries_behind_a_gap_are_not_read() {
+    let disk = FaultyDisk::new();
+    let life = begin(&disk, 1).unwrap();
+    let mut state = Model::default();
+    state.change(&Change::Append(1, 20), &life.logs[0], Box::new(drop));
+    life.logs[0].purge(log_id(1, 9), Box::new(drop)).unwrap();
+    let mut store = LogStore(Arc::clone(&life.logs[0]));
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(async {
+        let indexes = |read: Vec<Entry>| -> Vec<u64> {
+            read.iter().map(|entry| entry.log_id.index).collect()
+        };
+        let kept: Vec<_> = (10..20).collect();
+        let some = store.limited_get_log_entries(10, 20).await.unwrap();
+        assert_eq!(indexes(some), kept);
+        let behind = store.limited_get_log_entries(5, 20).await.unwrap();
+        assert!(behind.is_empty(), "they would be taken for those asked for");
+    });
 }
 
 #[test]

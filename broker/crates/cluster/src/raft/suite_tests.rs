@@ -5,18 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::stream;
 use hitherto_jetstream::{GroupId, LogIndex};
 use hitherto_platform::FaultyDisk;
 use hitherto_storage::{Wal, WalOptions};
-use openraft::StorageError;
+use openraft::storage::RaftStateMachine as _;
 use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::{EntryPayload, StorageError};
 
 use super::group_log::{Entries, GroupLog};
 use super::log_store::LogStore;
 use super::machine::{Gate, Machine, Progress};
 use super::snapshot::{RaftSnapshot, SnapshotFile, Snapshots};
 use super::tail::Tail;
-use super::types::TypeConfig;
+use super::types::{Entry, TypeConfig, log_id};
 use crate::budget::Budget;
 use crate::commits::SharedCommits;
 use crate::{Commits, Committed, LogError, SoloLog, SoloOptions};
@@ -90,6 +92,27 @@ impl StoreBuilder<TypeConfig, LogStore, Machine<()>, SoloLog<()>> for Builder {
         };
         Ok((solo, LogStore(log), machine))
     }
+}
+
+#[tokio::test]
+async fn entries_are_handed_on_once_and_without_gaps() {
+    let (solo, store, mut machine) = Builder(0).build().await.unwrap();
+    let blank = |index| Entry {
+        log_id: log_id(1, index),
+        payload: EntryPayload::Blank,
+    };
+    let appended = store.0.append((0..6).map(blank), Box::new(drop));
+    appended.unwrap();
+    let mut apply = async |indexes: std::ops::Range<u64>| {
+        let entries = indexes.map(|index| Ok((blank(index), None)));
+        let applied = machine.apply(stream::iter(entries)).await;
+        (applied.is_ok(), machine.progress.applied())
+    };
+    assert_eq!(apply(0..4).await, (true, Some(log_id(1, 3))));
+    assert_eq!(apply(3..6).await, (false, Some(log_id(1, 3))));
+    assert_eq!(apply(5..6).await, (false, Some(log_id(1, 3))));
+    assert_eq!(apply(4..6).await, (true, Some(log_id(1, 5))));
+    solo.shutdown();
 }
 
 #[test]
