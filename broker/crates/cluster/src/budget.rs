@@ -3,11 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::sync::Notify;
+
 #[derive(Debug)]
 pub(crate) struct Budget {
     bytes_max: usize,
     bytes: AtomicUsize,
+    /// How many wait for room; nobody is told while it is 0.
+    waiting: AtomicUsize,
+    freed: Notify,
 }
+
+/// Counts itself among those who wait.
+struct Waiting<'a>(&'a AtomicUsize);
 
 /// A share of the bytes under way; dropping it gives them back.
 #[derive(Debug)]
@@ -21,6 +29,8 @@ impl Budget {
         Arc::new(Self {
             bytes_max,
             bytes: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            freed: Notify::new(),
         })
     }
 
@@ -37,6 +47,21 @@ impl Budget {
     pub(crate) fn take(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
     }
+
+    /// Waits until more may be taken. May be dropped at any time.
+    pub(crate) async fn until_room(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(&self.waiting);
+        loop {
+            let mut freed = std::pin::pin!(self.freed.notified());
+            // Listens before it looks, so that no notice is missed between the two.
+            freed.as_mut().enable();
+            if !self.is_full() {
+                return;
+            }
+            freed.await;
+        }
+    }
 }
 
 impl InFlight {
@@ -52,5 +77,14 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.budget.bytes.fetch_sub(self.bytes, Ordering::SeqCst);
+        if self.budget.waiting.load(Ordering::SeqCst) > 0 {
+            self.budget.freed.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Machine<R> {
     pub(crate) log: Arc<GroupLog>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) commits: SharedCommits<R>,
+    /// What was handed on without receipts and is not applied: proposals have their own, so that those behind
+    /// such entries cannot keep them from being handed on.
     pub(crate) budget: Arc<Budget>,
     pub(crate) snapshots: Arc<dyn Snapshots>,
     pub(crate) gate: Gate,
@@ -56,25 +58,48 @@ pub(crate) struct Machine<R> {
 
 /// Keeps the state machine of a core that has ended from handing anything on: openraft does not wait for it.
 #[derive(Debug, Clone)]
-pub(crate) struct Gate(Arc<tokio::sync::Mutex<bool>>);
+pub(crate) struct Gate {
+    is_open: Arc<tokio::sync::Mutex<bool>>,
+    /// Set first: whoever waits inside leaves.
+    closing: watch::Sender<bool>,
+}
 
 impl Gate {
     pub(crate) fn open() -> Self {
-        Self(Arc::new(tokio::sync::Mutex::new(true)))
+        Self {
+            is_open: Arc::new(tokio::sync::Mutex::new(true)),
+            closing: watch::Sender::new(false),
+        }
     }
 
     /// Waits for what is being handed on; then nothing is any more.
     pub(crate) async fn close(&self) {
-        *self.0.lock().await = false;
+        self.begin_close();
+        *self.is_open.lock().await = false;
+    }
+
+    /// Lets nothing wait for room any more.
+    pub(crate) fn begin_close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    async fn until_closing(&self) {
+        let mut closing = self.closing.subscribe();
+        // The sender lives as long as `self`.
+        drop(closing.wait_for(|closing| *closing).await);
     }
 
     /// Keeps the gate open as long as the result is held.
     async fn enter(&self) -> io::Result<tokio::sync::OwnedMutexGuard<bool>> {
-        let open = Arc::clone(&self.0).lock_owned().await;
+        let open = Arc::clone(&self.is_open).lock_owned().await;
         match *open {
             true => Ok(open),
-            false => Err(io::Error::other("the Raft core has ended")),
+            false => Err(Self::closed()),
         }
+    }
+
+    fn closed() -> io::Error {
+        io::Error::other("the Raft core has ended")
     }
 }
 
@@ -149,6 +174,20 @@ impl<R: Send + 'static> Machine<R> {
         }
     }
 
+    /// Waits while too much of what was handed on is not applied: a node that catches up reads faster than it
+    /// applies.
+    async fn until_room(&self) -> io::Result<()> {
+        if !self.budget.is_full() {
+            return Ok(());
+        }
+        self.commits.with(|commits| commits.round_complete());
+        // Both may be dropped at any time.
+        tokio::select! {
+            () = self.gate.until_closing() => Err(Gate::closed()),
+            () = self.budget.until_room() => Ok(()),
+        }
+    }
+
     fn hand_on(&self, entry: Entry) -> Applied {
         let membership = match &entry.payload {
             EntryPayload::Membership(membership) => Some(membership.clone()),
@@ -206,6 +245,9 @@ impl<R: Send + 'static> RaftStateMachine<TypeConfig> for Machine<R> {
             let id = entry.log_id;
             self.check_follows(&id)?;
             let is_records = matches!(entry.payload, EntryPayload::Normal(_));
+            if responder.is_none() {
+                self.until_room().await?;
+            }
             let applied = self.hand_on(entry);
             match responder {
                 // It has the receipts, and tells of the entry with them.

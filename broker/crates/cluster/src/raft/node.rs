@@ -20,7 +20,10 @@ pub(crate) struct Node<R> {
     pub(crate) runtime: Handle,
     pub(crate) peers: Arc<Peers>,
     pub(crate) commits: SharedCommits<R>,
+    /// Of what is proposed here, those that stand alone included.
     pub(crate) budget: Arc<Budget>,
+    /// Of what is handed on without having been proposed here.
+    pub(crate) handed_on: Arc<Budget>,
     pub(crate) snapshots: Arc<dyn Snapshots>,
     pub(crate) lane: Arc<Shared<R>>,
     /// Everything that runs for the groups. Whoever shuts the node down waits for it.
@@ -42,6 +45,7 @@ impl<R: Send + 'static> Node<R> {
             peers,
             commits,
             budget: Arc::clone(&lane.budget),
+            handed_on: Budget::new(options.pending_bytes_max),
             snapshots,
             lane,
             tasks: Mutex::default(),

@@ -17,7 +17,8 @@ pub struct RaftOptions {
     /// 1 s, so 1 to 2 s.
     pub election_timeout: Duration,
     /// Bytes that may be under way, from proposal to applied, of all groups of the node, those that stand
-    /// alone included; 64 MiB.
+    /// alone included; 64 MiB. And as many of entries that come from others, or from the log after a start, and
+    /// wait to be applied: then no more are handed on.
     pub pending_bytes_max: usize,
     /// Bytes of written entries that are kept in memory for followers; 64 MiB. Who lags further behind is served from the disk.
     pub tail_bytes_max: usize,

@@ -173,7 +173,7 @@ impl<R: Send + 'static> RaftGroup<R> {
         let mut pause = RESTART_PAUSE.0;
         loop {
             let gate = Gate::open();
-            match self.start_core(gate.clone(), &first_voters).await {
+            match self.start_unless_closing(&gate, &first_voters).await {
                 Ok(core) => self.watch(core).await,
                 Err(error) => {
                     tracing::error!(group = %self.id, %error, "cannot start the Raft core");
@@ -193,13 +193,28 @@ impl<R: Send + 'static> RaftGroup<R> {
         }
     }
 
+    /// What is committed already is handed on before the core runs, and that waits for the state machine.
+    async fn start_unless_closing(
+        &self,
+        gate: &Gate,
+        first_voters: &BTreeSet<u128>,
+    ) -> io::Result<Core<R>> {
+        let mut starting = std::pin::pin!(self.start_core(gate.clone(), first_voters));
+        tokio::select! {
+            started = &mut starting => return started,
+            // May be dropped at any time.
+            () = self.until_closing() => gate.begin_close(),
+        }
+        starting.await
+    }
+
     async fn start_core(&self, gate: Gate, first_voters: &BTreeSet<u128>) -> io::Result<Core<R>> {
         let machine = Machine {
             group: self.id,
             log: Arc::clone(&self.log),
             progress: Arc::clone(&self.progress),
             commits: self.node.commits.clone(),
-            budget: Arc::clone(&self.node.budget),
+            budget: Arc::clone(&self.node.handed_on),
             snapshots: Arc::clone(&self.node.snapshots),
             gate,
         };

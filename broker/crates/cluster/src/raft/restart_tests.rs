@@ -114,7 +114,34 @@ impl Encode for Byte {
     }
 }
 
+/// Applies nothing, ever.
+#[derive(Clone, Default)]
+struct Stuck(Arc<(Mutex<Vec<Committed<u8>>>, Notify)>);
+
+impl Commits<u8> for Stuck {
+    fn committed(&mut self, entry: Committed<u8>) {
+        self.0.0.lock().unwrap().push(entry);
+        self.0.1.notify_one();
+    }
+
+    fn failed(&mut self, _: GroupId, _: Vec<u8>, _: &LogError) {}
+
+    fn round_complete(&mut self) {}
+}
+
 fn start(disk: &FaultyDisk, teller: &Teller) -> RaftLog<u8> {
+    start_with(
+        disk,
+        teller.clone(),
+        RaftOptions::default().pending_bytes_max,
+    )
+}
+
+fn start_with(
+    disk: &FaultyDisk,
+    commits: impl Commits<u8>,
+    pending_bytes_max: usize,
+) -> RaftLog<u8> {
     let (wal, replay) = Wal::open(
         Arc::new(disk.clone()),
         Path::new("wal"),
@@ -134,10 +161,11 @@ fn start(disk: &FaultyDisk, teller: &Teller) -> RaftLog<u8> {
         options: RaftOptions {
             heartbeat: Duration::from_millis(20),
             election_timeout: Duration::from_millis(100),
+            pending_bytes_max,
             ..RaftOptions::default()
         },
     };
-    RaftLog::start(wal, recovered, teller.clone(), parts).unwrap()
+    RaftLog::start(wal, recovered, commits, parts).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -269,4 +297,31 @@ async fn a_group_is_opened_again_once_it_is_closed_and_not_before() {
         assert_eq!(log.status(GROUP), None);
     }
     log.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_waits_for_its_state_machine_can_be_closed() {
+    let (disk, teller) = (FaultyDisk::new(), Teller::default());
+    let log = start(&disk, &teller);
+    log.open_replicated(GROUP, LogIndex(0), [NodeId(1)])
+        .unwrap();
+    teller.until(|told| told.leads).await;
+    for byte in 0..10 {
+        log.propose(GROUP, &Byte(byte), byte).unwrap();
+        teller
+            .until(|told| told.back.len() == usize::from(byte) + 1)
+            .await;
+    }
+    log.shutdown().await;
+
+    let stuck = Stuck::default();
+    let log = start_with(&disk, stuck.clone(), 2);
+    log.open_replicated(GROUP, LogIndex(0), []).unwrap();
+    let bytes = |held: &[Committed<u8>]| held.iter().map(|entry| entry.body.len()).sum::<usize>();
+    while bytes(&stuck.0.0.lock().unwrap()) < 2 {
+        stuck.0.1.notified().await;
+    }
+    let closed = tokio::time::timeout(WAIT_MAX, log.shutdown()).await;
+    closed.unwrap();
+    assert_eq!(bytes(&stuck.0.0.lock().unwrap()), 2);
 }

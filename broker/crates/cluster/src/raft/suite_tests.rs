@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -18,10 +18,13 @@ use super::log_store::LogStore;
 use super::machine::{Gate, Machine, Progress};
 use super::snapshot::{RaftSnapshot, SnapshotFile, Snapshots};
 use super::tail::Tail;
-use super::types::{Entry, TypeConfig, log_id};
+use super::types::{Entry, Records, TypeConfig, log_id};
 use crate::budget::Budget;
 use crate::commits::SharedCommits;
 use crate::{Commits, Committed, LogError, SoloLog, SoloOptions};
+
+/// Bytes that may be handed on and not applied.
+const BUDGET: usize = 100;
 
 struct Nobody;
 
@@ -87,7 +90,7 @@ impl StoreBuilder<TypeConfig, LogStore, Machine<()>, SoloLog<()>> for Builder {
             snapshots: Arc::new(WithoutFiles(Arc::clone(&progress))),
             progress,
             commits: SharedCommits::new(Nobody),
-            budget: Budget::new(usize::MAX),
+            budget: Budget::new(BUDGET),
             gate: Gate::open(),
         };
         Ok((solo, LogStore(log), machine))
@@ -112,6 +115,45 @@ async fn entries_are_handed_on_once_and_without_gaps() {
     assert_eq!(apply(3..6).await, (false, Some(log_id(1, 3))));
     assert_eq!(apply(5..6).await, (false, Some(log_id(1, 3))));
     assert_eq!(apply(4..6).await, (true, Some(log_id(1, 5))));
+    solo.shutdown();
+}
+
+/// Applies nothing until it is told to.
+#[derive(Clone, Default)]
+struct Slow(Arc<Mutex<Vec<Committed<()>>>>);
+
+impl Commits<()> for Slow {
+    fn committed(&mut self, entry: Committed<()>) {
+        self.0.lock().unwrap().push(entry);
+    }
+
+    fn failed(&mut self, _: GroupId, _: Vec<()>, _: &LogError) {}
+
+    fn round_complete(&mut self) {}
+}
+
+#[tokio::test]
+async fn a_state_machine_that_lags_is_waited_for_but_not_by_a_core_that_ends() {
+    let (solo, _, mut machine) = Builder(0).build().await.unwrap();
+    let slow = Slow::default();
+    machine.commits = SharedCommits::new(slow.clone());
+    let (gate, progress) = (machine.gate.clone(), Arc::clone(&machine.progress));
+    let entries = (1..=10).map(|index| {
+        let payload = EntryPayload::Normal(Records(Bytes::from(vec![7; BUDGET / 2])));
+        let log_id = log_id(1, index);
+        Ok((Entry { log_id, payload }, None))
+    });
+    let mut applying = Box::pin(machine.apply(stream::iter(entries)));
+    for handed_on in [2, 4, 6] {
+        assert!(futures_util::poll!(&mut applying).is_pending());
+        assert_eq!(progress.applied(), Some(log_id(1, handed_on)));
+        let applied = std::mem::take(&mut *slow.0.lock().unwrap());
+        assert_eq!(applied.len(), 2);
+    }
+    assert!(futures_util::poll!(&mut applying).is_pending());
+    let (applied, ()) = tokio::join!(applying, gate.close());
+    applied.unwrap_err();
+    assert_eq!(progress.applied(), Some(log_id(1, 8)));
     solo.shutdown();
 }
 
