@@ -114,19 +114,20 @@ impl Message {
         if frame.u8()? != VERSION {
             return Err(Malformed);
         }
+        let frame_bytes = frame.0.len();
         let mut messages = Vec::new();
         while !frame.0.is_empty() {
-            messages.push(Self::decode(Reader(frame.bytes()?))?);
+            messages.push(Self::decode(Reader(frame.bytes()?), frame_bytes)?);
         }
         Ok(messages)
     }
 
-    fn decode(mut bytes: Reader) -> Result<Self, Malformed> {
+    fn decode(mut bytes: Reader, frame_bytes: usize) -> Result<Self, Malformed> {
         let kind = bytes.u8()?;
         let group = GroupId(bytes.u32()?);
         let call = bytes.u64()?;
         let body = match kind {
-            0..16 => Body::Request(Request::decode(kind, &mut bytes)?),
+            0..16 => Body::Request(Request::decode(kind, &mut bytes, frame_bytes)?),
             _ => Body::Response(Response::decode(kind, &mut bytes)?),
         };
         bytes.end()?;
@@ -198,11 +199,11 @@ impl Request {
         }
     }
 
-    fn decode(kind: u8, bytes: &mut Reader) -> Result<Self, Malformed> {
+    fn decode(kind: u8, bytes: &mut Reader, frame_bytes: usize) -> Result<Self, Malformed> {
         Ok(match kind {
             1 => Self::Append {
                 session: bytes.u64()?,
-                request: decode_append(bytes)?,
+                request: decode_append(bytes, frame_bytes)?,
             },
             2 => Self::PreVote(decode_vote(bytes)?),
             3 => Self::Vote(decode_vote(bytes)?),
@@ -299,7 +300,10 @@ fn encode_append(request: &AppendEntriesRequest<TypeConfig>, buf: &mut BytesMut)
     }
 }
 
-fn decode_append(bytes: &mut Reader) -> Result<AppendEntriesRequest<TypeConfig>, Malformed> {
+fn decode_append(
+    bytes: &mut Reader,
+    frame_bytes: usize,
+) -> Result<AppendEntriesRequest<TypeConfig>, Malformed> {
     let vote = bytes.vote()?;
     let prev_log_id = bytes.option(Reader::log_id)?;
     let leader_commit = bytes.option(Reader::log_id)?;
@@ -319,7 +323,7 @@ fn decode_append(bytes: &mut Reader) -> Result<AppendEntriesRequest<TypeConfig>,
         before = Some(id);
         let content = Content {
             kind: EntryKind(bytes.u8()?),
-            body: bytes.bytes()?,
+            body: on_its_own(bytes.bytes()?, frame_bytes),
         };
         content.to_entry(term_of(&id), id.index)
     };
@@ -330,6 +334,14 @@ fn decode_append(bytes: &mut Reader) -> Result<AppendEntriesRequest<TypeConfig>,
         entries: entries?,
         leader_commit,
     })
+}
+
+/// Copies a body out of a frame that is much larger: it is kept for long, and would keep all of the frame.
+fn on_its_own(body: Bytes, frame_bytes: usize) -> Bytes {
+    match body.len() < frame_bytes / 2 {
+        true => Bytes::copy_from_slice(&body),
+        false => body,
+    }
 }
 
 fn decode_vote(bytes: &mut Reader) -> Result<VoteRequest<TypeConfig>, Malformed> {
@@ -451,6 +463,46 @@ mod tests {
     }
 
     #[test]
+    fn entries_keep_little_more_memory_than_they_need() {
+        let sizes = [10_usize, 3_000, 100_000, 10];
+        let entries = (0..).zip(sizes).map(|(index, len)| Entry {
+            log_id: log_id(1, index),
+            payload: EntryPayload::Normal(Records(vec![7; len].into())),
+        });
+        let request = AppendEntriesRequest {
+            vote: Vote::new_committed(1, 1),
+            prev_log_id: None,
+            entries: entries.collect(),
+            leader_commit: None,
+        };
+        let message = Message {
+            group: GroupId(1),
+            call: 1,
+            body: Body::Request(Request::Append {
+                session: 1,
+                request,
+            }),
+        };
+        let frame = [&[VERSION][..], &message.encode()].concat();
+        let mut messages = Message::decode_frame(frame.into()).unwrap();
+        let Some(Message {
+            body: Body::Request(Request::Append { request, .. }),
+            ..
+        }) = messages.pop()
+        else {
+            panic!("{messages:?}");
+        };
+        for (entry, len) in request.entries.into_iter().zip(sizes) {
+            let EntryPayload::Normal(Records(body)) = entry.payload else {
+                panic!("{entry:?}");
+            };
+            assert_eq!(body, vec![7; len]);
+            let memory = body.try_into_mut().map(|body| body.capacity()).unwrap();
+            assert!(memory <= 2 * len, "{memory} for {len}");
+        }
+    }
+
+    #[test]
     fn entries_that_do_not_follow_each_other_are_malformed() {
         let read = |prev_log_id, ids: &[(u64, u64)]| {
             let entries = ids.iter().map(|(term, index)| Entry {
@@ -465,7 +517,7 @@ mod tests {
             };
             let mut buf = BytesMut::new();
             encode_append(&request, &mut buf);
-            decode_append(&mut Reader(buf.freeze())).is_ok()
+            decode_append(&mut Reader(buf.freeze()), 0).is_ok()
         };
         let before = Some(log_id(5, 41));
         assert!(read(before, &[]));
