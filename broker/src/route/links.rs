@@ -14,7 +14,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::handshake::{Met, Talk};
 use super::judge::{Identity, LinkMark, Placement};
-use super::link::{Link, LinkEnd, Origin};
+use super::link::{Link, Origin};
+use super::link_end::LinkEnd;
 use super::outbound::{LinkOutbound, SendError};
 use super::tls::LinkTls;
 use super::{LinkReport, LocalInterest, NodeId};

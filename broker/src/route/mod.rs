@@ -10,6 +10,7 @@
 //! | `judge` | whether two nodes fit together, and which of two links between them stays |
 //! | `session` | the task of one link: reads what the other node says |
 //! | `link` | [`Link`](link::Link): one link, shared by everybody who sends |
+//! | `link_end` | why it ends |
 //! | `outbound` | the bytes waiting for it, by lane |
 //! | `writer` | the task that moves them to the socket |
 //! | `local_interest` | [`LocalInterest`]: what the node tells of the subscriptions of its clients |
@@ -31,6 +32,7 @@ mod dialer;
 mod handshake;
 mod judge;
 mod link;
+mod link_end;
 mod links;
 mod local_interest;
 mod node_id;

@@ -15,7 +15,7 @@ use hitherto_protocol::link::{Channel, HEADER_BYTES};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::link::LinkEnd;
+use super::link_end::LinkEnd;
 use crate::connection::{Pushed, Traffic};
 
 /// The writer takes so much of a lane while others wait: 256 KiB, or one frame.

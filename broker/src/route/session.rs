@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::handshake::{Met, NoLink};
-use super::link::{Link, LinkEnd};
+use super::link::Link;
+use super::link_end::LinkEnd;
 use super::remote_interest::{Rejected, RemoteInterest};
 use super::{Links, writer};
 use crate::account::Account;

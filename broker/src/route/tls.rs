@@ -3,20 +3,17 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use hitherto_platform::{Connection, ReadHalf, WriteHalf};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hitherto_platform::Connection;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::Error;
 use crate::config::TlsOptions;
-use crate::tls::{Identity, Tls};
+use crate::tls::{Encrypted, Identity, Tls};
 
 /// What a handshake needs on either side.
 #[derive(Clone)]
@@ -58,7 +55,7 @@ impl LinkTls {
         connection: Box<dyn Connection>,
     ) -> io::Result<Box<dyn Connection>> {
         let stream = self.accepts.accept(connection).await?;
-        Ok(Box::new(Encrypted(TlsStream::Server(stream))))
+        Ok(Box::new(Encrypted(stream)))
     }
 
     /// The handshake of the side that connects to `host`, a name or an address.
@@ -72,7 +69,7 @@ impl LinkTls {
             Err(_) => ServerName::try_from(host.to_owned()).map_err(io::Error::other)?,
         };
         let stream = self.connector.connect(name, connection).await?;
-        Ok(Box::new(Encrypted(TlsStream::Client(stream))))
+        Ok(Box::new(Encrypted(stream)))
     }
 }
 
@@ -81,45 +78,5 @@ impl fmt::Debug for LinkTls {
         f.debug_struct("LinkTls")
             .field("options", &self.accepts.options)
             .finish_non_exhaustive()
-    }
-}
-
-/// A connection after its handshake.
-struct Encrypted(TlsStream<Box<dyn Connection>>);
-
-impl AsyncRead for Encrypted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Encrypted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
-    }
-}
-
-impl Connection for Encrypted {
-    /// Both halves share the state of the encryption, under a lock that is held while a record is made or
-    /// read and never while anybody waits.
-    fn split(self: Box<Self>) -> (ReadHalf, WriteHalf) {
-        let (read, write) = tokio::io::split(self.0);
-        (Box::new(read), Box::new(write))
     }
 }

@@ -8,7 +8,7 @@ use hitherto_platform::WriteHalf;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
-use super::link::LinkEnd;
+use super::link_end::LinkEnd;
 use super::outbound::{LinkOutbound, Work};
 
 /// A buffer that grew beyond this is given back after it was written: 1 MiB.

@@ -28,6 +28,7 @@ use crate::Error;
 use crate::config::TlsOptions;
 
 pub(crate) use opening::{Opened, open};
+pub(crate) use stream::Encrypted;
 
 /// What a handshake needs.
 #[derive(Clone)]

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use bytes::{Buf as _, BytesMut};
 use hitherto_platform::{Connection, ReadHalf, WriteHalf};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::server::TlsStream;
 
 /// A connection and what was already read from it.
 pub(super) struct LookedInto {
@@ -100,10 +99,10 @@ fn read_again(seen: &mut BytesMut, buffer: &mut ReadBuf<'_>) {
     seen.advance(bytes);
 }
 
-/// A connection after its handshake.
-pub(super) struct Encrypted(pub(super) TlsStream<LookedInto>);
+/// A connection after its handshake; the stream encrypts.
+pub(crate) struct Encrypted<S>(pub(crate) S);
 
-impl AsyncRead for Encrypted {
+impl<S: AsyncRead + Unpin> AsyncRead for Encrypted<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -113,7 +112,7 @@ impl AsyncRead for Encrypted {
     }
 }
 
-impl AsyncWrite for Encrypted {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Encrypted<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -131,7 +130,10 @@ impl AsyncWrite for Encrypted {
     }
 }
 
-impl Connection for Encrypted {
+impl<S> Connection for Encrypted<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     /// Both halves share the state of the encryption, under a lock that is held while a record is made or
     /// read and never while anybody waits.
     fn split(self: Box<Self>) -> (ReadHalf, WriteHalf) {

@@ -1,7 +1,7 @@
 //! `cluster`: the other nodes, and how to reach them.
 
 use super::ConfigFileError;
-use super::server::{host_and_port, port};
+use super::address::{host_and_port, port};
 use super::tls;
 use super::value::Field;
 use crate::config::{

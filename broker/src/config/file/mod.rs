@@ -15,6 +15,7 @@
 //! behind: a server that runs without what its configuration asks for is worse than one that does not
 //! start.
 
+mod address;
 mod auth;
 mod cluster;
 mod jetstream;
