@@ -139,8 +139,12 @@ fn limits(block: &Field, options: &mut ServerOptions) -> Result<(), ConfigFileEr
             "max_ack_pending" => {
                 options.stream_limits.consumers.ack_pending_max = positive(field)?;
             }
+            "duplicate_window" => {
+                let window = field.duration()?;
+                options.stream_limits.duplicate_window_max =
+                    Some(window).filter(|window| !window.is_zero());
+            }
             "max_ha_assets"
-            | "duplicate_window"
             | "default_max_consumers"
             | "max_batch_inflight_per_stream"
             | "max_batch_inflight_total"

@@ -30,7 +30,7 @@ fn ports_hosts_and_limits_are_read() {
         ping_interval: "5s", ping_max: 3
         write_deadline: "2s"
         jetstream: { strict: true, store_dir: "data", max_mem_store: 64MiB,
-            max_buffered_msgs: 5, max_file: -1, limits: { max_ack_pending: 500 } }
+            max_buffered_msgs: 5, max_file: -1, limits: { max_ack_pending: 500, duplicate_window: "90s" } }
         logfile: "x.log"; pid_file: 'x.pid'
     "#;
     let options = options(text).unwrap();
@@ -57,6 +57,7 @@ fn ports_hosts_and_limits_are_read() {
     assert_eq!(limits.node.memory, Some(64 * 1024 * 1024));
     assert_eq!(limits.node.file, None);
     assert_eq!(limits.consumers.ack_pending_max, Some(500));
+    assert_eq!(limits.duplicate_window_max, Some(Duration::from_secs(90)));
 }
 
 #[test]

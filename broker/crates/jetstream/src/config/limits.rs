@@ -1,5 +1,7 @@
 //! What one node allows its streams, and what it allows its account.
 
+use std::time::Duration;
+
 use super::Storage;
 
 /// Upper bounds a node sets for every stream, and for all of them together.
@@ -17,6 +19,8 @@ pub struct Limits {
     pub stream: ByStorage<Option<u64>>,
     /// Every stream has to set `max_bytes`.
     pub max_bytes_required: bool,
+    /// The longest `duplicate_window`; a stream that says nothing gets no more. `None` means any.
+    pub duplicate_window_max: Option<Duration>,
     /// Bounds for consumers.
     pub consumers: ConsumerBounds,
 }
@@ -69,6 +73,7 @@ impl Default for Limits {
             account: ByStorage::default(),
             stream: ByStorage::default(),
             max_bytes_required: false,
+            duplicate_window_max: None,
             consumers: ConsumerBounds::default(),
         }
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use hitherto_protocol::{SubjectFilter, TransformError};
+use hitherto_protocol::{SubjectFilter, TransformError, format_go_duration};
 
 use super::names::{NAME_BYTES_MAX, NameFault, check_name};
 use super::{DESCRIPTION_BYTES_MAX, METADATA_BYTES_MAX};
@@ -38,7 +38,7 @@ impl StreamConfig {
     /// than the node allows, 10157 in pedantic mode for a limit below -1.
     pub fn checked(mut self, limits: &Limits) -> Result<Self, ApiError> {
         self.check_name()?;
-        self.fill_limits()?;
+        self.fill_limits(limits)?;
         self.check_texts()?;
         self.check_unsupported()?;
         self.check_replicas(limits)?;
@@ -46,7 +46,7 @@ impl StreamConfig {
         if self.sealed {
             self.close();
         }
-        self.check_ages()?;
+        self.check_ages(limits)?;
         self.check_first_seq()?;
         self.check_flags()?;
         self.check_subjects()?;
@@ -125,7 +125,7 @@ impl StreamConfig {
         })
     }
 
-    fn fill_limits(&mut self) -> Result<(), ApiError> {
+    fn fill_limits(&mut self, limits: &Limits) -> Result<(), ApiError> {
         let pedantic = self.pedantic;
         let below = |name: &str| ApiError::pedantic(&format!("{name} must be set to -1"));
         for (value, name) in [
@@ -152,10 +152,9 @@ impl StreamConfig {
                 let text = "duplicate window cannot be bigger than max age";
                 return Err(ApiError::pedantic(text));
             }
-            let at_most = Some(self.max_age).filter(|age| !age.is_zero());
-            self.duplicate_window = at_most.map_or(DUPLICATE_WINDOW_DEFAULT, |age| {
-                age.min(DUPLICATE_WINDOW_DEFAULT)
-            });
+            let max_age = Some(self.max_age).filter(|age| !age.is_zero());
+            let at_most = [limits.duplicate_window_max, max_age].into_iter().flatten();
+            self.duplicate_window = at_most.fold(DUPLICATE_WINDOW_DEFAULT, Duration::min);
         }
         self.num_replicas = self.num_replicas.max(1);
         if self.subjects.is_empty() {
@@ -319,7 +318,7 @@ impl StreamConfig {
         self.allow_rollup_hdrs = false;
     }
 
-    fn check_ages(&self) -> Result<(), ApiError> {
+    fn check_ages(&self, limits: &Limits) -> Result<(), ApiError> {
         let refuse = |text: &str| Err(ApiError::stream_invalid_config(text));
         if !self.max_age.is_zero() && self.max_age < AGE_MIN {
             return refuse("max age needs to be >= 100ms");
@@ -329,6 +328,13 @@ impl StreamConfig {
         }
         if !self.max_age.is_zero() && self.duplicate_window > self.max_age {
             return refuse("duplicates window can not be larger then max age");
+        }
+        if let Some(limit) = limits.duplicate_window_max
+            && self.duplicate_window > limit
+        {
+            let limit = format_go_duration(limit);
+            let text = format!("duplicates window can not be larger then server limit of {limit}");
+            return refuse(&text);
         }
         Ok(())
     }

@@ -354,3 +354,27 @@ fn sequences_cannot_run_out() {
         assert_eq!(text, expected);
     }
 }
+
+#[test]
+fn the_node_bounds_the_duplicate_window() {
+    let limits = Limits {
+        duplicate_window_max: Some(Duration::from_secs(90)),
+        ..Limits::default()
+    };
+    let window = |window, max_age| {
+        let config = StreamConfig {
+            duplicate_window: Duration::from_secs(window),
+            max_age: Duration::from_secs(max_age),
+            ..named("A")
+        };
+        let checked = config.checked(&limits);
+        checked.map(|config| config.duplicate_window.as_secs())
+    };
+    assert_eq!(window(0, 0), Ok(90));
+    assert_eq!(window(0, 7), Ok(7));
+    assert_eq!(window(5, 0), Ok(5));
+    assert_eq!(
+        window(91, 0).unwrap_err().to_string(),
+        "duplicates window can not be larger then server limit of 1m30s (10052)"
+    );
+}
