@@ -330,8 +330,8 @@ impl Cluster {
             self.seed * 1000 + u64::try_from(node.0).unwrap() * 100 + state.lives,
         ));
         let options = WalOptions {
-            file_bytes: 256 * 1024,
-            grow_bytes: 32 * 1024,
+            file_bytes: 32 * 1024,
+            grow_bytes: 4 * 1024,
             entropy: entropy.clone(),
             ..WalOptions::default()
         };

@@ -8,7 +8,7 @@ mod cluster;
 
 use std::time::Duration;
 
-use hitherto_cluster::{GroupError, Inbox, NodeId, RaftOptions};
+use hitherto_cluster::{GroupError, Inbox, Log as _, NodeId, RaftOptions};
 use hitherto_jetstream::LogIndex;
 
 use self::cluster::{Cluster, Fate, GROUP};
@@ -324,7 +324,7 @@ async fn run_schedule(seed: u64) {
     cluster.leader().await;
     for _ in 0..25 {
         let (node, other) = (all[random.usize(..3)], all[random.usize(..3)]);
-        match random.u8(..14) {
+        match random.u8(..16) {
             0 | 1 if !down.contains(&node) => {
                 cluster.nodes[&node].disk.cut_power_after(random.u64(..6));
                 cluster.cut_power(node).await;
@@ -353,6 +353,14 @@ async fn run_schedule(seed: u64) {
                     drop(tokio::time::timeout(Duration::from_secs(1), compacted).await);
                 }
             }
+            11 if !down.contains(&node) => {
+                let log = cluster.log(node);
+                log.release(log.position());
+            }
+            12 => {
+                let disk = &cluster.nodes[&node].disk;
+                disk.set_capacity(random.bool().then(|| disk.used_bytes()));
+            }
             _ => {}
         }
         for _ in 0..random.u32(..60) {
@@ -376,6 +384,9 @@ async fn run_schedule(seed: u64) {
         }
     }
     cluster.network.heal();
+    for node in cluster.nodes.values() {
+        node.disk.set_capacity(None);
+    }
     for node in down {
         cluster.begin_life(node);
     }
