@@ -115,7 +115,7 @@ impl<R: Send + 'static> RaftLog<R> {
     /// Starts the log on what its replay found.
     ///
     /// # Errors
-    /// `InvalidData` when a group lacks entries it must have (the source is a [`LogIsBroken`]), `Other` when the
+    /// `InvalidData` when a group lacks entries or a vote it must have (the source is a [`LogIsBroken`]), `Other` when the
     /// options make no sense, and when the operating system gives no thread.
     pub fn start(
         wal: Wal,
@@ -125,6 +125,7 @@ impl<R: Send + 'static> RaftLog<R> {
     ) -> io::Result<Self> {
         let invalid = |error: LogIsBroken| io::Error::new(io::ErrorKind::InvalidData, error);
         recovered.check().map_err(invalid)?;
+        recovered.check_votes().map_err(invalid)?;
         let config = parts.options.to_config()?;
         let (reader, commits) = (wal.reader(), SharedCommits::new(commits));
         let solo = SoloOptions {

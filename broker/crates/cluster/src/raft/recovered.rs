@@ -7,7 +7,7 @@ use hitherto_storage::Entry as WalRead;
 
 use super::codec::Malformed;
 use super::group_log::{Entries, Place, Slot};
-use super::types::log_id;
+use super::types::{log_id, term_of};
 use super::wal_item::{
     BLANK, Content, HardState, MEMBERSHIP, RECORDS, REMOVED, SOLO, STATE, TRUNCATE,
 };
@@ -81,6 +81,22 @@ impl RecoveredGroups {
         }
         Ok(())
     }
+
+    /// Says whether every group has voted in the terms of its entries: a vote lies before the entries it
+    /// justifies, and a node that has lost one could give it again.
+    pub(crate) fn check_votes(&self) -> Result<(), LogIsBroken> {
+        for (group, log) in &self.groups {
+            let voted = log.state.vote.map_or(0, |vote| vote.leader_id.term);
+            if let Some(last) = log.last().filter(|last| term_of(last) > voted) {
+                return Err(LogIsBroken {
+                    group: *group,
+                    index: hitherto_jetstream::LogIndex(last.index),
+                    what: "the vote is missing under which the entry was taken",
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 fn take_slot(log: &mut Entries, entry: &WalRead) -> Result<(), Malformed> {
@@ -107,5 +123,41 @@ impl Slot {
     /// Tells whether its body is in memory.
     pub(crate) fn is_in_memory(&self) -> bool {
         self.body.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use hitherto_jetstream::LogIndex;
+    use hitherto_storage::WalPosition;
+
+    use super::super::types::Vote;
+    use super::*;
+
+    #[test]
+    fn entries_without_the_vote_they_were_taken_under_are_refused() {
+        let group = GroupId(1);
+        let mut recovered = RecoveredGroups::default();
+        let mut entry = WalRead {
+            group,
+            index: LogIndex(0),
+            term: 3,
+            kind: BLANK,
+            body: Bytes::new(),
+            position: WalPosition { file: 1, offset: 0 },
+        };
+        recovered.take(&entry).unwrap();
+        recovered.check().unwrap();
+        for (voted, is_enough) in [(0, false), (2, false), (3, true), (4, true)] {
+            let state = HardState {
+                vote: (voted > 0).then(|| Vote::new(voted, 1)),
+                ..HardState::default()
+            };
+            let state = state.to_item(group);
+            (entry.kind, entry.body) = (state.kind, state.body);
+            recovered.take(&entry).unwrap();
+            assert_eq!(recovered.check_votes().is_ok(), is_enough, "{voted}");
+        }
     }
 }
