@@ -267,6 +267,12 @@ impl GroupLog {
         }
     }
 
+    /// Tells when everything that was changed so far is durable.
+    pub(crate) fn sync(&self, flushed: Flushed) {
+        let mut entries = self.lock();
+        self.submit(&mut entries, (Vec::new(), Written::default()), flushed);
+    }
+
     /// Takes everything away, for good.
     pub(crate) fn remove(&self, flushed: Flushed) {
         let mut entries = self.lock();

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use super::client::Clients;
 use super::fetching::{Fetcher, Fetching, PART_BYTES};
 use super::group_log::GroupLog;
-use super::log_store::LogStore;
+use super::log_store::{LogStore, until_flushed};
 use super::machine::{Gate, Machine, Progress};
 use super::node::Node;
 use super::pending::Pending;
@@ -193,12 +193,19 @@ impl<R: Send + 'static> RaftGroup<R> {
         }
     }
 
-    /// What is committed already is handed on before the core runs, and that waits for the state machine.
+    /// A core takes what it finds in the log for durable, and the one before may have left something that is not:
+    /// a vote or entries it would answer for. And what is committed already is handed on before the core runs,
+    /// which waits for the state machine.
     async fn start_unless_closing(
         &self,
         gate: &Gate,
         first_voters: &BTreeSet<u128>,
     ) -> io::Result<Core<R>> {
+        // Both may be dropped at any time.
+        tokio::select! {
+            synced = until_flushed(|flushed| self.log.sync(flushed)) => synced?,
+            () = self.until_closing() => return Err(io::Error::other("the group is being closed")),
+        }
         let mut starting = std::pin::pin!(self.start_core(gate.clone(), first_voters));
         tokio::select! {
             started = &mut starting => return started,

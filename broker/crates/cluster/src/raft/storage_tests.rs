@@ -13,7 +13,7 @@ use hitherto_storage::{Wal, WalOptions};
 use openraft::{EntryPayload, RaftLogReader as _};
 
 use super::group_log::{Entries, Flushed, GroupLog};
-use super::log_store::LogStore;
+use super::log_store::{LogStore, until_flushed};
 use super::recovered::RecoveredGroups;
 use super::tail::Tail;
 use super::types::{Entry, Membership, Records, StoredMembership, Vote, log_id};
@@ -443,6 +443,24 @@ fn nothing_is_released_before_that_it_is_not_needed_is_durable() {
         told.recv_timeout(WAIT_MAX).unwrap().unwrap();
         assert!(log.needed_from() != needed, "removed: {is_removed}");
     }
+}
+
+#[tokio::test]
+async fn what_waits_for_room_is_waited_for_before_a_core_begins() {
+    let disk = FaultyDisk::new();
+    let life = begin(&disk, 1).unwrap();
+    let log = &life.logs[0];
+    until_flushed(|flushed| log.sync(flushed)).await.unwrap();
+    fill_up(&disk, log, 0);
+    let mut synced = Box::pin(until_flushed(|flushed| log.sync(flushed)));
+    assert!(futures_util::poll!(&mut synced).is_pending());
+    let held = until_flushed(|flushed| life.logs[1].save_vote(Vote::new(1, 1), flushed));
+    let mut held = Box::pin(held);
+    assert!(futures_util::poll!(&mut held).is_pending());
+    disk.set_capacity(None);
+    synced.await.unwrap();
+    held.await.unwrap();
+    assert!(log.needed_from().is_some());
 }
 
 #[test]
