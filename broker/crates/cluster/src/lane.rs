@@ -216,12 +216,12 @@ impl<R: Send + 'static, C: Commits<R>> Lane<R, C> {
         }
     }
 
-    /// Nothing of the items was written: they are tried again, but for the last time when the lane ends.
+    /// Nothing of the items was written: they are tried again, but for the last time when they are given up.
     fn put_items_back(&mut self, error: &LogError) {
         if self.round_items.is_empty() {
             return;
         }
-        if self.is_closing {
+        if self.is_closing || self.shared.desk().gives_up_items {
             // Nor may anything behind be written: it follows what is not there.
             return self.end_items(error, error);
         }

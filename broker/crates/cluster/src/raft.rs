@@ -253,6 +253,8 @@ impl<R: Send + 'static> RaftLog<R> {
 
     /// Ends all groups, writes what was taken, and ends the lane. A second call does nothing.
     pub async fn shutdown(&self) {
+        // A core that waits for a vote to be written does not end, and on a full disk it would wait for ever.
+        self.node.lane.desk().gives_up_items = true;
         let open: Vec<_> = self.groups().keys().copied().collect();
         let closing: Vec<_> = open
             .into_iter()

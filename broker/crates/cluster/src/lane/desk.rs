@@ -36,6 +36,8 @@ pub(crate) struct Desk<R> {
     /// What replicated groups want written, oldest first. How much they may leave is their affair: each
     /// waits for what it left.
     pub(crate) items: VecDeque<Item>,
+    /// Items the disk has no room for are given up, and all behind them: those who wait for them are to end.
+    pub(crate) gives_up_items: bool,
     /// Why nothing is written any more.
     pub(crate) ended: Option<LogError>,
     pub(crate) release: Option<WalPosition>,
@@ -56,6 +58,7 @@ impl<R> Shared<R> {
             desk: Mutex::new(Desk {
                 dirty: VecDeque::new(),
                 items: VecDeque::new(),
+                gives_up_items: false,
                 ended: None,
                 release: None,
                 wants_sync: false,

@@ -11,9 +11,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use hitherto_jetstream::{GroupId, LogIndex};
 use hitherto_platform::{FaultyDisk, SeededEntropy};
 use hitherto_storage::{Wal, WalOptions};
+use openraft::raft::AppendEntriesRequest;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use super::types::Vote;
 use super::*;
 use crate::links::{Channel, LinkDown};
 use crate::{Committed, Leadership, LogError};
@@ -127,6 +129,15 @@ impl Commits<u8> for Stuck {
     fn failed(&mut self, _: GroupId, _: Vec<u8>, _: &LogError) {}
 
     fn round_complete(&mut self) {}
+}
+
+/// More than a disk has room for that is full.
+struct Large;
+
+impl Encode for Large {
+    fn encode(&self, buf: &mut BytesMut) {
+        buf.put_bytes(7, 4 * 1024 * 1024);
+    }
 }
 
 fn start(disk: &FaultyDisk, teller: &Teller) -> RaftLog<u8> {
@@ -324,4 +335,38 @@ async fn a_group_that_waits_for_its_state_machine_can_be_closed() {
     let closed = tokio::time::timeout(WAIT_MAX, log.shutdown()).await;
     closed.unwrap();
     assert_eq!(bytes(&stuck.0.0.lock().unwrap()), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_disk_is_full_can_be_shut_down() {
+    let (disk, teller) = (FaultyDisk::new(), Teller::default());
+    let log = start(&disk, &teller);
+    log.open_replicated(GROUP, LogIndex(0), [NodeId(1)])
+        .unwrap();
+    teller.until(|told| told.leads).await;
+    let vote = log.group(GROUP).unwrap().log().vote();
+    disk.set_capacity(Some(disk.used_bytes()));
+    log.propose(GROUP, &Large, 1).unwrap();
+    // The core waits in the middle of its work until its vote is written.
+    let open = log.group(GROUP).unwrap();
+    let (core, request) = (
+        open.core().unwrap(),
+        AppendEntriesRequest {
+            vote: Vote::new_committed(1000, 2),
+            prev_log_id: None,
+            entries: Vec::new(),
+            leader_commit: None,
+        },
+    );
+    let asked = tokio::spawn(async move { core.append_entries(request).await.is_ok() });
+    let changed = async {
+        while open.log().vote() == vote {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(WAIT_MAX, changed).await.unwrap();
+    let closed = tokio::time::timeout(WAIT_MAX, log.shutdown()).await;
+    closed.unwrap();
+    assert!(!asked.await.unwrap(), "its vote was not written");
+    teller.until(|told| told.back == [1]).await;
 }
