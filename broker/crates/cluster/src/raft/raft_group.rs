@@ -519,7 +519,8 @@ impl<R: Send + 'static> RaftGroup<R> {
     async fn read_part(&self, to: NodeId, fetch: Fetch) -> Option<Response> {
         let (_, held) = self.progress.snapshot()?;
         let file = held.files.get(usize::try_from(fetch.file).ok()?)?.clone();
-        if held.index.0 != fetch.snapshot || fetch.len > PART_BYTES {
+        let end = fetch.offset.checked_add(u64::from(fetch.len))?;
+        if held.index.0 != fetch.snapshot || fetch.len > PART_BYTES || end > file.len {
             return None;
         }
         let (snapshots, group) = (Arc::clone(&self.node.snapshots), self.id);

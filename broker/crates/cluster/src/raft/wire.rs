@@ -212,14 +212,7 @@ impl Request {
                 let last = bytes.option(Reader::log_id)?;
                 Self::TransferLeader(TransferLeaderRequest::new(from, to, last))
             }
-            5 => Self::Offer(Box::new(Offer {
-                vote: bytes.vote()?,
-                meta: SnapshotMeta {
-                    last_log_id: bytes.option(Reader::log_id)?,
-                    last_membership: bytes.stored_membership()?,
-                },
-                snapshot: decode_snapshot(bytes)?,
-            })),
+            5 => Self::Offer(Box::new(decode_offer(bytes)?)),
             6 => Self::Fetch(Fetch {
                 snapshot: bytes.u64()?,
                 file: bytes.u32()?,
@@ -352,6 +345,23 @@ fn decode_vote(bytes: &mut Reader) -> Result<VoteRequest<TypeConfig>, Malformed>
     Ok(request)
 }
 
+fn decode_offer(bytes: &mut Reader) -> Result<Offer, Malformed> {
+    let offer = Offer {
+        vote: bytes.vote()?,
+        meta: SnapshotMeta {
+            last_log_id: bytes.option(Reader::log_id)?,
+            last_membership: bytes.stored_membership()?,
+        },
+        snapshot: decode_snapshot(bytes)?,
+    };
+    // Raft goes on behind the one, the state machine behind the other.
+    let last = offer.meta.last_log_id.map(|last| last.index);
+    match last == Some(offer.snapshot.index.0) {
+        true => Ok(offer),
+        false => Err(Malformed),
+    }
+}
+
 fn encode_snapshot(snapshot: &RaftSnapshot, buf: &mut BytesMut) {
     buf.put_u64_le(snapshot.index.0);
     codec::put_bytes(buf, &snapshot.state);
@@ -460,6 +470,28 @@ mod tests {
         requests
             .chain(responses.into_iter().map(Body::Response))
             .collect()
+    }
+
+    #[test]
+    fn a_snapshot_of_another_entry_than_it_is_offered_for_is_malformed() {
+        for (index, is_read) in [(40, false), (41, true), (42, false)] {
+            let offer = Offer {
+                vote: Vote::new_committed(7, 3),
+                meta: SnapshotMeta {
+                    last_log_id: Some(log_id(6, 41)),
+                    last_membership: StoredMembership::default(),
+                },
+                snapshot: RaftSnapshot {
+                    index: LogIndex(index),
+                    state: Bytes::new(),
+                    files: Vec::new(),
+                },
+            };
+            let mut buf = BytesMut::new();
+            Request::Offer(Box::new(offer)).encode(&mut buf);
+            let read = decode_offer(&mut Reader(buf.freeze()));
+            assert_eq!(read.is_ok(), is_read, "{index}");
+        }
     }
 
     #[test]
