@@ -38,6 +38,23 @@ number! {
     LogIndex(u64)
 }
 
+/// A node of a cluster, by 128 bits that no other node has or had. Its text, 32 hexadecimal digits, is what
+/// replies name it by as a peer.
+///
+/// Differs from nats-server: its peers have 8 characters, which cannot hold the bits. Clients take them as
+/// they are.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct NodeId(pub u128);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
 impl StreamSeq {
     /// The sequence after this one.
     #[must_use]

@@ -8,7 +8,7 @@
 //! | `consumer` | [`Consumer`]: deliveries, acknowledgements, redeliveries |
 //! | `output` | [`Outcome`] of a command, [`Output`]: an effect for the owner to carry out |
 //! | `index` | the messages of a stream by sequence, subject and time, without bodies |
-//! | `meta` | [`Meta`]: which streams there are |
+//! | `meta` | [`Meta`]: which streams there are, which nodes, and who keeps what |
 //! | `surroundings` | [`Surroundings`]: what the owner looks up in the middle of a round |
 //! | `config` | [`StreamConfig`] and [`ConsumerConfig`] with their checks |
 //! | [`api`] | requests and responses of the JetStream API, and its error table |
@@ -25,7 +25,7 @@
 //!
 //! # Not in this version
 //!
-//! Mirrors, sources, counters, schedules, priority groups, more than one replica. A configuration that
+//! Mirrors, sources, counters, schedules, priority groups. A configuration that
 //! asks for one of them is refused with the error a NATS server uses for an unusable setting.
 
 #![forbid(unsafe_code)]
@@ -51,7 +51,7 @@ pub use command::Command;
 pub use config::*;
 pub use consumer::{Ack, Consumer, PullRequest};
 pub use event::TypedEvent;
-pub use ids::{ConsumerSeq, GroupId, LogIndex, StreamSeq};
+pub use ids::{ConsumerSeq, GroupId, LogIndex, NodeId, StreamSeq};
 pub use index::{
     MergedTable, SavedTables, Selection, TableBytes, TableCache, TableDraft, TableMerge,
     Unreadable, catch_unreadable, check_table,

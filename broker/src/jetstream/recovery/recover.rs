@@ -327,6 +327,7 @@ impl Recovery<'_> {
                     config,
                     created,
                     existed: false,
+                    peers: _,
                 } => {
                     // A checkpoint may have caught the stream and, just before its creation, the meta group.
                     self.open(group, *config, created)?;
@@ -338,6 +339,8 @@ impl Recovery<'_> {
                 // A new configuration is put into the stream's own log, if it is not there yet.
                 MetaOutcome::Created { .. }
                 | MetaOutcome::Updated { .. }
+                | MetaOutcome::Moved(_)
+                | MetaOutcome::NodeChanged { .. }
                 | MetaOutcome::Refused(_)
                 | MetaOutcome::AlreadyApplied => {}
             }

@@ -32,10 +32,12 @@ fn leave_without_checkpoint(disk: &Arc<dyn Disk>, changed: impl Fn(&mut StreamCo
         MetaCommand::CreateStream {
             config: Box::new(config),
             at,
+            peers: Vec::new(),
         },
         MetaCommand::UpdateStream {
             config: update.clone(),
             at,
+            peers: Vec::new(),
         },
     ];
     let append = Append {

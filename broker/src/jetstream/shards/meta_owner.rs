@@ -9,7 +9,8 @@ use std::sync::Arc;
 use hitherto_cluster::{Committed, Encode, LogError, Refused};
 use hitherto_jetstream::api::ApiError;
 use hitherto_jetstream::{
-    ByStorage, GroupId, Limits, Meta, MetaCommand, MetaOutcome, StreamConfig, StreamEntry,
+    ByStorage, ClusterView, GroupId, Limits, Meta, MetaCommand, MetaOutcome, StreamConfig,
+    StreamEntry,
 };
 use hitherto_protocol::SubjectFilter;
 
@@ -73,8 +74,8 @@ impl MetaOwner {
         asker: &Asker,
         hands: &mut Hands<'_>,
     ) -> Result<(), ApiError> {
-        let (config, at) = (Box::new(config), hands.now);
-        let command = MetaCommand::CreateStream { config, at };
+        let (config, at, peers) = (Box::new(config), hands.now, Vec::new());
+        let command = MetaCommand::CreateStream { config, at, peers };
         self.propose(command, ApiChange::StreamCreate, asker, hands)
     }
 
@@ -85,8 +86,8 @@ impl MetaOwner {
         asker: &Asker,
         hands: &mut Hands<'_>,
     ) -> Result<(), ApiError> {
-        let (config, at) = (Box::new(config), hands.now);
-        let command = MetaCommand::UpdateStream { config, at };
+        let (config, at, peers) = (Box::new(config), hands.now, Vec::new());
+        let command = MetaCommand::UpdateStream { config, at, peers };
         self.propose(command, ApiChange::StreamUpdate, asker, hands)
     }
 
@@ -152,7 +153,8 @@ impl MetaOwner {
         asker: &Asker,
         hands: &mut Hands<'_>,
     ) -> Result<(), ApiError> {
-        let command = self.meta.check(command)?;
+        // A node on its own: nobody else keeps its streams.
+        let command = self.meta.check(command, &ClusterView::default())?;
         let receipt = Receipt::api(asker, change);
         let record = MetaRecord(&command);
         let proposed = hands.log.propose(GroupId::META, &record, receipt);
@@ -181,6 +183,7 @@ impl MetaOwner {
                 config,
                 created,
                 existed: false,
+                peers: _,
             } => {
                 let opening = Opening {
                     group,
@@ -203,7 +206,10 @@ impl MetaOwner {
                     changes::refuse(&receipt, error, hands.outlet);
                 }
             }
-            MetaOutcome::AlreadyApplied => {}
+            // Only clusters have nodes and move streams, and streams are each node's own for now.
+            MetaOutcome::Moved(_)
+            | MetaOutcome::NodeChanged { .. }
+            | MetaOutcome::AlreadyApplied => {}
         }
     }
 

@@ -79,6 +79,7 @@ macro_rules! errors {
 errors! {
     account_resources_exceeded(), 400, 10002, "resource limits exceeded for account";
     bad_request(), 400, 10003, "bad request";
+    no_suitable_peers(err: &str), 400, 10005, "{err}";
     not_available(), 503, 10008, "JetStream system temporarily unavailable";
     cluster_required(), 503, 10010, "JetStream clustering support required";
     consumer_invalid(err: &str), 500, 10012, "{err}";
@@ -94,6 +95,9 @@ errors! {
     memory_exceeded(), 500, 10028, "insufficient memory resources available";
     no_message_found(), 404, 10037, "no message found";
     not_empty_request(), 400, 10038, "expected an empty request payload";
+    peer_not_member(), 400, 10040, "peer not a member";
+    raft_general(err: &str), 500, 10041, "{err}";
+    server_not_member(), 400, 10044, "server is not a member of the cluster";
     storage_exceeded(), 500, 10047, "insufficient storage resources available";
     stream_create_failed(err: &str), 500, 10049, "{err}";
     stream_general(err: &str), 500, 10051, "{err}";
@@ -109,6 +113,7 @@ errors! {
     wrong_last_msg_id(id: &str), 400, 10070, "wrong last msg ID: {id}";
     wrong_last_sequence(seq: StreamSeq), 400, 10071, "wrong last sequence: {seq}";
     replicas_not_supported(), 500, 10074, "replicas > 1 not supported in non-clustered mode";
+    peer_remap_failed(), 503, 10075, "peer remap failed";
     store_failed(err: &str), 503, 10077, "{err}";
     consumer_deliver_to_wildcards(), 400, 10079, "consumer deliver subject has wildcards";
     consumer_push_with_max_waiting(), 400, 10080, "consumer in push mode can not set max waiting";
@@ -140,12 +145,14 @@ errors! {
     stream_offline(), 500, 10118, "stream is offline";
     consumer_max_ack_pending_excess(limit: i64), 400, 10121, "consumer max ack pending exceeds system limit of {limit}";
     stream_max_bytes_exceeded(), 400, 10122, "stream max bytes exceeds account limit max stream bytes";
+    move_and_scale(), 400, 10123, "can not move and scale a stream in a single update";
     consumer_max_request_batch_exceeded(limit: i64), 400, 10125, "consumer max request batch exceeds server limit of {limit}";
     consumer_replicas_exceed_stream(), 400, 10126, "consumer config replica count exceeds parent stream";
     consumer_name_with_path_separator(), 400, 10127, "Consumer name can not contain path separators";
     consumer_filter_mismatch(), 400, 10131, "Consumer create request did not match filtered subject from create subject";
     consumer_durable_and_name_mismatch(), 400, 10132, "Consumer Durable and Name have to be equal if both are provided";
     replicas_negative(), 400, 10133, "replicas count cannot be negative";
+    consumer_replicas_should_match_stream(), 400, 10134, "consumer config replicas must match interest retention stream's replicas";
     consumer_metadata_too_long(limit: &str), 400, 10135, "consumer metadata exceeds maximum size of {limit}";
     consumer_duplicate_filters(), 400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified";
     consumer_multiple_filters_not_allowed(), 400, 10137, "consumer with multiple subject filters cannot use subject based API";
@@ -177,6 +184,7 @@ errors! {
     atomic_publish_duplicate_id(), 400, 10201, "atomic publish batch contains duplicate message id";
     consumer_invalid_reset(err: &str), 400, 10204, "invalid reset: {err}";
     atomic_publish_too_many_inflight(), 429, 10210, "atomic publish too many inflight";
+    reconfigure_in_progress(), 400, 10226, "stream reconfiguration already in progress";
 }
 
 /// The texts of errors whose number leaves them free, where clients read them.

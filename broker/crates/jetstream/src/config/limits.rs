@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Storage;
 
 /// Upper bounds a node sets for every stream, and for all of them together.
@@ -37,7 +39,7 @@ pub struct ConsumerBounds {
 }
 
 /// One value for each kind of storage. A limit of `None` means any number of bytes, and one of 0 no stream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByStorage<T> {
     /// For streams with [`Storage::File`].
     pub file: T,

@@ -9,7 +9,7 @@ pub struct Placement {
     /// The cluster; empty means any.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub cluster: String,
-    /// What the nodes have to be tagged with.
+    /// What the nodes have to be tagged with; after `!`, what they may not be tagged with. Case does not count.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// Only for elections; refused in a configuration.

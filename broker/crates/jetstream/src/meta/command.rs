@@ -2,12 +2,16 @@
 //!
 //! One record per command: its length in four bytes, little endian, not counting these; the version
 //! in one byte; then MessagePack with field names. Records stand back to back in an entry.
+//!
+//! Version 1 is what a node on its own writes, and version 2 what names nodes. So a store that was never in
+//! a cluster stays readable for builds that know of none.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use hitherto_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::StreamConfig;
+use super::Node;
+use crate::{NodeId, StreamConfig};
 
 /// A change of the meta state. Configurations are checked ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +22,9 @@ pub enum MetaCommand {
         config: Box<StreamConfig>,
         /// When it was asked for.
         at: Timestamp,
+        /// The nodes that shall keep it, the first of them to lead it; empty on a node on its own.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        peers: Vec<NodeId>,
     },
     /// Gives an existing stream another configuration.
     UpdateStream {
@@ -25,6 +32,9 @@ pub enum MetaCommand {
         config: Box<StreamConfig>,
         /// When it was asked for.
         at: Timestamp,
+        /// The nodes that shall keep it from now on; empty leaves it where it is.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        peers: Vec<NodeId>,
     },
     /// Deletes a stream.
     DeleteStream {
@@ -33,9 +43,59 @@ pub enum MetaCommand {
         /// When it was asked for.
         at: Timestamp,
     },
+    /// Has other nodes keep a stream.
+    MoveStream {
+        /// Its name.
+        name: String,
+        /// Who shall keep it until then. If these are not the ones the command changes nothing: it was chosen
+        /// for another situation.
+        was: Vec<NodeId>,
+        /// Who shall keep it from now on.
+        peers: Vec<NodeId>,
+        /// When it was asked for.
+        at: Timestamp,
+    },
+    /// Lets a node take streams. The first one is the node that has stood alone, with what it holds.
+    AdmitNode {
+        /// What it tells of itself.
+        node: Node,
+        /// When it was asked for.
+        at: Timestamp,
+    },
+    /// Notes what an admitted node tells of itself.
+    UpdateNode {
+        /// All of it.
+        node: Node,
+        /// When it was asked for.
+        at: Timestamp,
+    },
+    /// Says whether a node is being emptied: then it takes no streams, and [`Meta::next_move`] finds others
+    /// for those it has.
+    ///
+    /// [`Meta::next_move`]: super::Meta::next_move
+    EvacuateNode {
+        /// Which.
+        node: NodeId,
+        /// It is; `false` takes that back.
+        leaving: bool,
+        /// When it was asked for.
+        at: Timestamp,
+    },
+    /// Forgets a node; every stream it keeps loses that peer.
+    RemoveNode {
+        /// Which.
+        node: NodeId,
+        /// Even if streams live there alone. They stay known, without anybody who keeps them.
+        force: bool,
+        /// When it was asked for.
+        at: Timestamp,
+    },
 }
 
-const VERSION: u8 = 1;
+/// The last version of a record this build reads, and writes where nodes are named.
+const VERSION: u8 = 2;
+/// The version of a record that names no node.
+const VERSION_ALONE: u8 = 1;
 const LENGTH_BYTES: usize = 4;
 
 impl MetaCommand {
@@ -48,7 +108,7 @@ impl MetaCommand {
         let body = rmp_serde::to_vec_named(self).expect("texts and numbers are always MessagePack");
         let length = u32::try_from(1 + body.len()).expect("a configuration is below 4 GiB");
         buffer.put_u32_le(length);
-        buffer.put_u8(VERSION);
+        buffer.put_u8(self.version());
         buffer.put_slice(&body);
     }
 
@@ -67,8 +127,28 @@ impl MetaCommand {
         }
         let record = bytes.split_to(length);
         match record[0] {
-            VERSION => rmp_serde::from_slice(&record[1..]).map_err(MetaCommandError::Malformed),
+            VERSION_ALONE..=VERSION => {
+                rmp_serde::from_slice(&record[1..]).map_err(MetaCommandError::Malformed)
+            }
             version => Err(MetaCommandError::Version(version)),
+        }
+    }
+
+    fn version(&self) -> u8 {
+        match self {
+            Self::CreateStream { peers, .. } | Self::UpdateStream { peers, .. }
+                if peers.is_empty() =>
+            {
+                VERSION_ALONE
+            }
+            Self::DeleteStream { .. } => VERSION_ALONE,
+            Self::CreateStream { .. }
+            | Self::UpdateStream { .. }
+            | Self::MoveStream { .. }
+            | Self::AdmitNode { .. }
+            | Self::UpdateNode { .. }
+            | Self::EvacuateNode { .. }
+            | Self::RemoveNode { .. } => VERSION,
         }
     }
 
@@ -105,58 +185,5 @@ pub enum MetaCommandError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Limits;
-
-    fn commands() -> Vec<MetaCommand> {
-        let at = Timestamp::from_unix_nanos(5);
-        let config = StreamConfig {
-            name: "A".into(),
-            ..StreamConfig::default()
-        };
-        let config = Box::new(config.checked(&Limits::default()).unwrap());
-        vec![
-            MetaCommand::CreateStream {
-                config: config.clone(),
-                at,
-            },
-            MetaCommand::UpdateStream { config, at },
-            MetaCommand::DeleteStream {
-                name: "A".into(),
-                at,
-            },
-        ]
-    }
-
-    fn encoded() -> BytesMut {
-        let mut buffer = BytesMut::new();
-        commands()
-            .iter()
-            .for_each(|command| command.encode(&mut buffer));
-        buffer
-    }
-
-    #[test]
-    fn records_back_to_back_come_back() {
-        let decoded: Result<Vec<_>, _> = MetaCommand::decode_all(encoded().freeze()).collect();
-        assert_eq!(decoded.unwrap(), commands());
-    }
-
-    #[test]
-    fn cut_and_foreign_records_are_errors_and_end_the_reading() {
-        let whole = encoded().freeze();
-        for cut in 1..whole.len() {
-            let decoded: Vec<_> = MetaCommand::decode_all(whole.slice(..cut)).collect();
-            assert!(decoded.len() <= 3);
-            assert!(
-                decoded.iter().rev().skip(1).all(Result::is_ok),
-                "cut at {cut}"
-            );
-        }
-        let mut later = encoded();
-        later[LENGTH_BYTES] = 9;
-        let decoded: Vec<_> = MetaCommand::decode_all(later.freeze()).collect();
-        assert!(matches!(decoded[..], [Err(MetaCommandError::Version(9))]));
-    }
-}
+#[path = "command_tests.rs"]
+mod tests;

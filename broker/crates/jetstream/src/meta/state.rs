@@ -1,4 +1,4 @@
-//! Names, groups and configurations of the streams.
+//! Names, groups and configurations of the streams, and the nodes that keep them.
 //!
 //! [`Meta::check`] is asked before a command is proposed and may refuse anything; [`Meta::apply`]
 //! refuses only what depends on the streams there are. A command applied again after a restart,
@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use hitherto_protocol::{SubjectFilter, Timestamp};
 
-use super::MetaCommand;
+use super::{ClusterView, MetaCommand, NodeEntry, moves};
 use crate::api::ApiError;
-use crate::{ByStorage, GroupId, Limits, LogIndex, Storage, StreamConfig};
+use crate::{ByStorage, GroupId, Limits, LogIndex, NodeId, Storage, StreamConfig};
 
-/// Which streams there are.
+/// Which streams there are, and which nodes.
 #[derive(Debug, Clone)]
 pub struct Meta {
     limits: Limits,
@@ -23,6 +23,8 @@ pub struct Meta {
     /// Larger than every group ever given out; group 0 is this state machine's own.
     pub(super) next_group: GroupId,
     pub(super) streams: BTreeMap<String, StreamEntry>,
+    /// At most [`Node::COUNT_MAX`](super::Node::COUNT_MAX); none on a node on its own.
+    pub(super) nodes: BTreeMap<NodeId, NodeEntry>,
 }
 
 /// A stream as the meta state knows it.
@@ -36,6 +38,9 @@ pub struct StreamEntry {
     pub created: Timestamp,
     /// The configuration its own log begins with; later ones come out of that log.
     pub created_with: StreamConfig,
+    /// The nodes that shall keep it, admitted ones; the first leads it to begin with. Empty on a node on its
+    /// own. In a cluster empty means that nobody keeps it any more: the only node that did was removed.
+    pub peers: Vec<NodeId>,
     /// The filters of `config`, parsed once.
     filters: Vec<SubjectFilter>,
 }
@@ -53,6 +58,8 @@ pub enum MetaOutcome {
         created: Timestamp,
         /// It was there before, with an equal configuration.
         existed: bool,
+        /// See [`StreamEntry::peers`].
+        peers: Vec<NodeId>,
     },
     /// The stream has its new configuration.
     Updated {
@@ -62,11 +69,22 @@ pub enum MetaOutcome {
         config: Box<StreamConfig>,
         /// When it was created.
         created: Timestamp,
+        /// See [`StreamEntry::peers`].
+        peers: Vec<NodeId>,
     },
     /// The stream is gone.
     Deleted {
         /// The group that kept it.
         group: GroupId,
+    },
+    /// A stream lives elsewhere.
+    Moved(Moved),
+    /// A node was admitted, changed or removed.
+    NodeChanged {
+        /// Which.
+        node: NodeId,
+        /// The streams that have other peers by that.
+        moved: Vec<Moved>,
     },
     /// Nothing has changed.
     Refused(ApiError),
@@ -74,8 +92,19 @@ pub enum MetaOutcome {
     AlreadyApplied,
 }
 
+/// A stream that has other peers than before; see [`StreamEntry::peers`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The group that keeps it.
+    pub group: GroupId,
+    /// The peers until then.
+    pub was: Vec<NodeId>,
+    /// The peers from now on.
+    pub peers: Vec<NodeId>,
+}
+
 impl Meta {
-    /// No streams.
+    /// No streams, on a node on its own.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -83,44 +112,49 @@ impl Meta {
             restored: LogIndex(0),
             next_group: GroupId(1),
             streams: BTreeMap::new(),
+            nodes: BTreeMap::new(),
         }
     }
 
-    /// Checks a command before it is proposed, and its configuration with it.
+    /// Checks a command before it is proposed, and its configuration with it. In a cluster it chooses the
+    /// nodes of a stream that is created, scaled or asked to live elsewhere; what the command says of them is
+    /// replaced.
     ///
     /// # Errors
     ///
     /// Everything [`StreamConfig::checked`] and [`Meta::apply`] refuse, 10027 when there are too
-    /// many streams, 10052 for a new stream that asks to be sealed.
-    pub fn check(&self, command: MetaCommand) -> Result<MetaCommand, ApiError> {
+    /// many streams, 10052 for a new stream that asks to be sealed, 10005 when too few nodes can keep it,
+    /// 10123 when it would be scaled and moved at once.
+    pub fn check(&self, command: MetaCommand, view: &ClusterView) -> Result<MetaCommand, ApiError> {
         match command {
-            MetaCommand::CreateStream { config, at } => {
+            MetaCommand::CreateStream { config, at, .. } => {
                 let config = Box::new(config.checked(&self.limits)?);
-                if config.sealed {
-                    return Err(ApiError::stream_invalid_config(
-                        "stream configuration for create can not be sealed",
-                    ));
-                }
-                if !self.has_equal(&config)? {
-                    self.check_overlap(&config)?;
-                    if self.streams.len() >= self.limits.streams_max {
-                        return Err(ApiError::maximum_streams());
-                    }
-                    self.check_reserved(&config)?;
-                }
-                Ok(MetaCommand::CreateStream { config, at })
+                let peers = self.check_create(&config, view)?;
+                return Ok(MetaCommand::CreateStream { config, at, peers });
             }
-            MetaCommand::UpdateStream { config, at } => {
+            MetaCommand::UpdateStream { config, at, .. } => {
                 let config = Box::new(config.checked(&self.limits)?);
                 self.check_update(&config)?;
                 self.check_reserved(&config)?;
-                Ok(MetaCommand::UpdateStream { config, at })
+                let peers = self.place_anew(self.load(&config.name)?, &config, view)?;
+                return Ok(MetaCommand::UpdateStream { config, at, peers });
             }
-            MetaCommand::DeleteStream { name, at } => {
-                self.load(&name)?;
-                Ok(MetaCommand::DeleteStream { name, at })
+            MetaCommand::DeleteStream { ref name, .. } => drop(self.load(name)?),
+            MetaCommand::MoveStream {
+                ref name,
+                ref was,
+                ref peers,
+                ..
+            } => self.check_move(name, was, peers)?,
+            MetaCommand::AdmitNode { ref node, .. } => self.check_node(node, true)?,
+            MetaCommand::UpdateNode { ref node, .. } => self.check_node(node, false)?,
+            MetaCommand::EvacuateNode { node, .. } if self.node(node).is_none() => {
+                return Err(ApiError::server_not_member());
             }
+            MetaCommand::EvacuateNode { .. } => {}
+            MetaCommand::RemoveNode { node, force, .. } => self.check_removal(node, force)?,
         }
+        Ok(command)
     }
 
     /// Applies a committed command. An entry the restored snapshot holds changes nothing.
@@ -132,9 +166,16 @@ impl Meta {
         }
         self.applied = index;
         let outcome = match command {
-            MetaCommand::CreateStream { config, at } => self.create(config, at),
-            MetaCommand::UpdateStream { config, at: _ } => self.update(config),
-            MetaCommand::DeleteStream { name, at: _ } => self.delete(&name),
+            MetaCommand::CreateStream { config, at, peers } => self.create(config, at, peers),
+            MetaCommand::UpdateStream { config, peers, .. } => self.update(config, peers),
+            MetaCommand::DeleteStream { name, .. } => self.delete(&name),
+            MetaCommand::MoveStream {
+                name, was, peers, ..
+            } => self.move_stream(&name, &was, peers),
+            MetaCommand::AdmitNode { node, .. } => self.admit(node),
+            MetaCommand::UpdateNode { node, .. } => self.update_node(node),
+            MetaCommand::EvacuateNode { node, leaving, .. } => self.set_leaving(node, leaving),
+            MetaCommand::RemoveNode { node, force, .. } => self.remove_node(node, force),
         };
         outcome.unwrap_or_else(MetaOutcome::Refused)
     }
@@ -179,7 +220,7 @@ impl Meta {
         (GroupId(1)..self.next_group).contains(&group)
     }
 
-    /// The bytes the streams promise to hold at most, of those that set `max_bytes`.
+    /// The bytes the streams promise to hold at most on all nodes together, of those that set `max_bytes`.
     pub fn reserved_bytes(&self) -> ByStorage<u64> {
         self.reserved_beside("")
     }
@@ -187,22 +228,23 @@ impl Meta {
     fn reserved_beside(&self, name: &str) -> ByStorage<u64> {
         let mut reserved = ByStorage::default();
         for (_, entry) in self.iter().filter(|(other, _)| *other != name) {
-            let bytes = u64::try_from(entry.config.max_bytes).unwrap_or(0);
             let sum = reserved.of_mut(entry.config.storage);
-            *sum = bytes.saturating_add(*sum);
+            *sum = promised_by_all(&entry.config).saturating_add(*sum);
         }
         reserved
     }
 
-    /// Refuses to promise more than there is, and any stream where there is nothing.
+    /// Refuses to promise more than there is, and any stream where there is nothing. What each node of a
+    /// cluster has is looked at when nodes are chosen.
     fn check_reserved(&self, config: &StreamConfig) -> Result<(), ApiError> {
         let storage = config.storage;
-        let own = u64::try_from(config.max_bytes).unwrap_or(0);
+        let own = promised_by_all(config);
         let all = own.saturating_add(*self.reserved_beside(&config.name).of(storage));
-        let limits = [&self.limits.node, &self.limits.account];
+        let node = Some(&self.limits.node).filter(|_| self.is_alone());
         let exceeds = |max: u64| max == 0 || (own > 0 && all > max);
-        if limits
+        if node
             .into_iter()
+            .chain([&self.limits.account])
             .any(|limit| limit.of(storage).is_some_and(exceeds))
         {
             return Err(match storage {
@@ -227,6 +269,7 @@ impl Meta {
         &mut self,
         config: Box<StreamConfig>,
         at: Timestamp,
+        peers: Vec<NodeId>,
     ) -> Result<MetaOutcome, ApiError> {
         if self.has_equal(&config)? {
             let entry = self.load(&config.name)?;
@@ -235,37 +278,54 @@ impl Meta {
                 config,
                 created: entry.created,
                 existed: true,
+                peers: entry.peers.clone(),
             });
         }
         self.check_overlap(&config)?;
+        self.check_peers(&config, &peers)?;
         let group = self.next_group;
         let next = group
             .0
             .checked_add(1)
             .ok_or_else(ApiError::insufficient_resources)?;
         self.next_group = GroupId(next);
-        let entry = StreamEntry::new(group, (*config).clone(), at);
+        let mut entry = StreamEntry::new(group, (*config).clone(), at);
+        entry.peers.clone_from(&peers);
         self.streams.insert(config.name.clone(), entry);
         Ok(MetaOutcome::Created {
             group,
             config,
             created: at,
             existed: false,
+            peers,
         })
     }
 
-    fn update(&mut self, config: Box<StreamConfig>) -> Result<MetaOutcome, ApiError> {
+    fn update(
+        &mut self,
+        config: Box<StreamConfig>,
+        peers: Vec<NodeId>,
+    ) -> Result<MetaOutcome, ApiError> {
         self.check_update(&config)?;
+        let scales = self.load(&config.name)?.config.num_replicas != config.num_replicas;
+        if scales || !peers.is_empty() {
+            self.check_peers(&config, &peers)?;
+        }
         let Some(entry) = self.streams.get_mut(&config.name) else {
             return Err(ApiError::stream_not_found());
         };
         let updated = StreamEntry::new(entry.group, (*config).clone(), entry.created);
         let before = std::mem::replace(entry, updated);
         entry.created_with = before.created_with;
+        entry.peers = match peers.is_empty() {
+            true => before.peers,
+            false => peers,
+        };
         Ok(MetaOutcome::Updated {
             group: entry.group,
             config,
             created: entry.created,
+            peers: entry.peers.clone(),
         })
     }
 
@@ -288,6 +348,27 @@ impl Meta {
             Some(entry) if entry.config == *config => Ok(true),
             Some(_) => Err(ApiError::stream_name_in_use()),
         }
+    }
+
+    fn check_create(
+        &self,
+        config: &StreamConfig,
+        view: &ClusterView,
+    ) -> Result<Vec<NodeId>, ApiError> {
+        if config.sealed {
+            return Err(ApiError::stream_invalid_config(
+                "stream configuration for create can not be sealed",
+            ));
+        }
+        if self.has_equal(config)? {
+            return Ok(self.load(&config.name)?.peers.clone());
+        }
+        self.check_overlap(config)?;
+        if self.streams.len() >= self.limits.streams_max {
+            return Err(ApiError::maximum_streams());
+        }
+        self.check_reserved(config)?;
+        self.place(config, view)
     }
 
     fn check_update(&self, config: &StreamConfig) -> Result<(), ApiError> {
@@ -318,6 +399,7 @@ impl StreamEntry {
             created_with: config.clone(),
             config,
             created,
+            peers: Vec::new(),
             filters,
         }
     }
@@ -325,6 +407,11 @@ impl StreamEntry {
     fn overlaps(&self, filter: &SubjectFilter) -> bool {
         self.filters.iter().any(|own| own.overlaps(filter))
     }
+}
+
+/// The bytes a stream promises to hold at most on all its nodes, as nats-server 2.15 counts them for an account.
+fn promised_by_all(config: &StreamConfig) -> u64 {
+    moves::promised(config).saturating_mul(config.num_replicas.max(1).into())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ impl Log {
     }
 
     fn run(&mut self, command: MetaCommand) -> MetaOutcome {
-        let command = match self.meta.check(command.clone()) {
+        let command = match self.meta.check(command.clone(), &ClusterView::default()) {
             Ok(checked) => checked,
             // What check refuses, apply has to refuse as well when it comes all the same.
             Err(_) => command,
@@ -32,6 +32,7 @@ impl Log {
         self.run(MetaCommand::CreateStream {
             config: Box::new(config),
             at,
+            peers: Vec::new(),
         })
     }
 
@@ -40,6 +41,7 @@ impl Log {
         self.run(MetaCommand::UpdateStream {
             config: Box::new(config),
             at,
+            peers: Vec::new(),
         })
     }
 
@@ -185,7 +187,9 @@ fn promises_fit_into_the_node_and_into_its_account_by_storage() {
     let check = |log: &Log, config: StreamConfig| {
         let config = Box::new(config);
         let at = Timestamp::UNIX_EPOCH;
-        let checked = log.meta.check(MetaCommand::CreateStream { config, at });
+        let peers = Vec::new();
+        let command = MetaCommand::CreateStream { config, at, peers };
+        let checked = log.meta.check(command, &ClusterView::default());
         checked.map(drop).map_err(|error| error.err_code)
     };
     assert_eq!(check(&log, of("A", 81, Storage::File)), Err(10047));
@@ -215,12 +219,14 @@ fn check_asks_for_what_apply_lets_pass() {
     let create = |name: &str| MetaCommand::CreateStream {
         config: Box::new(stream(name, &[])),
         at,
+        peers: Vec::new(),
     };
-    let first = meta.check(create("A")).unwrap();
+    let alone = ClusterView::default();
+    let first = meta.check(create("A"), &alone).unwrap();
     meta.apply(LogIndex(1), first);
-    assert_eq!(meta.check(create("B")).unwrap_err().err_code, 10027);
+    assert_eq!(meta.check(create("B"), &alone).unwrap_err().err_code, 10027);
     assert!(
-        meta.check(create("A")).is_ok(),
+        meta.check(create("A"), &alone).is_ok(),
         "an equal one needs no room"
     );
     let sealed = StreamConfig {
@@ -230,8 +236,9 @@ fn check_asks_for_what_apply_lets_pass() {
     let command = MetaCommand::CreateStream {
         config: Box::new(sealed),
         at,
+        peers: Vec::new(),
     };
-    assert_eq!(meta.check(command).unwrap_err().err_code, 10052);
+    assert_eq!(meta.check(command, &alone).unwrap_err().err_code, 10052);
 }
 
 #[test]
@@ -281,9 +288,9 @@ fn a_snapshot_that_contradicts_itself_is_refused() {
         MetaRestoreError::Contradiction { name: "A".into() }
     );
     let later: MetaSnapshot =
-        serde_json::from_str(&snapshot.replace(r#""version":1"#, r#""version":2"#)).unwrap();
+        serde_json::from_str(&snapshot.replace(r#""version":1"#, r#""version":3"#)).unwrap();
     assert_eq!(
         Meta::restore(later, Limits::default()).unwrap_err(),
-        MetaRestoreError::Version(2)
+        MetaRestoreError::Version(3)
     );
 }
