@@ -270,15 +270,19 @@ impl ConsumerConfig {
         self.check_replicas(stream)
     }
 
+    /// That a node on its own keeps one copy is for its owner to say: this answers as a cluster does.
     fn check_replicas(&self, stream: &StreamConfig) -> Result<(), ApiError> {
         let replicas = u32::try_from(self.num_replicas).unwrap_or(0);
-        if replicas <= stream.num_replicas.max(1) {
-            return Ok(());
+        let of_stream = stream.num_replicas.max(1);
+        if replicas > of_stream {
+            return Err(ApiError::consumer_replicas_exceed_stream());
         }
-        Err(match stream.num_replicas {
-            0 | 1 => ApiError::replicas_not_supported(),
-            _ => ApiError::consumer_replicas_exceed_stream(),
-        })
+        // What such a stream keeps depends on its consumers, so these live where it does.
+        let decides = stream.retention != Retention::Limits;
+        if decides && replicas != 0 && replicas != of_stream {
+            return Err(ApiError::consumer_replicas_should_match_stream());
+        }
+        Ok(())
     }
 
     fn check_start(&self) -> Result<(), ApiError> {

@@ -141,7 +141,7 @@ fn wrong_values_are_refused_in_the_words_of_the_real_server() {
         (r#","filter_subject":"a b""#, "invalid subject (10052)".into()),
         (r#","max_expires":5"#, "consumer max request expires needs to be >= 1ms (10115)".into()),
         (r#","sample_freq":"x""#, r#"failed to parse consumer sampling configuration: strconv.Atoi: parsing "x": invalid syntax (10095)"#.into()),
-        (r#","num_replicas":3"#, "replicas > 1 not supported in non-clustered mode (10074)".into()),
+        (r#","num_replicas":3"#, "consumer config replica count exceeds parent stream (10126)".into()),
         (r#","rate_limit_bps":5"#, "consumer in pull mode can not have rate limit set (10086)".into()),
         (r#","flow_control":true"#, "consumer flow control requires a push based consumer (10089)".into()),
         (r#","idle_heartbeat":5"#, "consumer idle heartbeat requires a push based consumer (10088)".into()),
@@ -225,4 +225,37 @@ fn an_update_keeps_what_progress_depends_on() {
     assert!(push.can_update_to(&moved).is_ok());
     let new = durable(r#","filter_subject":"x.a","max_deliver":5,"headers_only":true"#).unwrap();
     assert!(old.can_update_to(&new).is_ok());
+}
+
+#[test]
+fn a_consumer_has_no_more_replicas_than_its_stream_and_as_many_where_it_decides_what_stays() {
+    let code = |retention, of_stream, num_replicas| {
+        let stream = StreamConfig {
+            retention,
+            num_replicas: of_stream,
+            ..stream()
+        };
+        let config = ConsumerConfig {
+            durable_name: Some("c".into()),
+            ack_policy: AckPolicy::Explicit,
+            num_replicas,
+            ..ConsumerConfig::default()
+        };
+        let checked = config.checked(&stream);
+        checked
+            .map(|config| config.num_replicas)
+            .map_err(|error| error.err_code)
+    };
+    for fewer in 0..=3 {
+        assert_eq!(code(Retention::Limits, 3, fewer), Ok(fewer));
+    }
+    assert_eq!(code(Retention::Limits, 3, 4), Err(10126));
+    assert_eq!(code(Retention::Limits, 3, -1), Err(10133));
+    for retention in [Retention::Interest, Retention::WorkQueue] {
+        assert_eq!(code(retention, 3, 0), Ok(0));
+        assert_eq!(code(retention, 3, 3), Ok(3));
+        assert_eq!(code(retention, 3, 1), Err(10134));
+        assert_eq!(code(retention, 3, 4), Err(10126));
+        assert_eq!(code(retention, 1, 1), Ok(1));
+    }
 }

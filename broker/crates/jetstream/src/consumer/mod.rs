@@ -248,6 +248,12 @@ impl Consumer {
         self.config == *config
     }
 
+    /// Has it live on no more nodes than its stream.
+    pub(crate) fn limit_replicas(&mut self, max: u32) {
+        let max = i32::try_from(max).unwrap_or(i32::MAX);
+        self.config.num_replicas = self.config.num_replicas.min(max);
+    }
+
     /// Puts a configuration in force whose change was allowed.
     pub(crate) fn reconfigure(&mut self, config: ConsumerConfig, index: &Index, at: Timestamp) {
         if let Ok(selection) = selection_of(&config) {

@@ -186,6 +186,8 @@ impl Stream {
                 || config.max_msgs_per_subject < self.config.max_msgs_per_subject);
         let retention = std::mem::replace(&mut self.config, config).retention;
         self.republish = republish_of(&self.config);
+        self.consumers
+            .limit_replicas(self.config.num_replicas.max(1));
         if retention != self.config.retention {
             self.release_all();
         }

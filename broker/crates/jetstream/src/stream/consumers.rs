@@ -114,6 +114,13 @@ impl Consumers {
         self.make_ready(place);
     }
 
+    /// None lives on more nodes than the stream. They do not get more again with it, as on nats-server 2.15.
+    pub(super) fn limit_replicas(&mut self, max: u32) {
+        for slot in self.slots.iter_mut().flatten() {
+            slot.consumer.limit_replicas(max);
+        }
+    }
+
     /// A message was appended.
     pub(super) fn message_added(&mut self, seq: StreamSeq, subject: &str) {
         let Self {

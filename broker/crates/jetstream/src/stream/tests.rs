@@ -564,3 +564,39 @@ fn what_goes_at_once_is_one_output() {
     assert_eq!(ranges.iter().collect::<Vec<_>>(), [expired + 1..=151]);
     assert!(matches!(aged.poll_output(), Some(Output::Store(_))));
 }
+
+#[test]
+fn a_stream_that_is_scaled_down_takes_its_consumers_along() {
+    let of = |num_replicas| StreamConfig {
+        num_replicas,
+        ..new_stream().config().clone()
+    };
+    let mut world = World::new();
+    let mut replicas = |num_replicas: u32| {
+        let at = world.now;
+        let config = Box::new(of(num_replicas));
+        world.commit(Command::Control(Control::Configure { config, at }));
+        let name = format!("c{num_replicas}");
+        let config = ConsumerConfig {
+            durable_name: Some(name.clone()),
+            ack_policy: AckPolicy::Explicit,
+            num_replicas: i32::try_from(num_replicas).unwrap(),
+            ..ConsumerConfig::default()
+        };
+        let config = config.checked(world.stream.config()).unwrap();
+        world.commit(Command::Control(Control::PutConsumer(PutConsumer {
+            name,
+            config: Box::new(config),
+            action: PutAction::CreateOrUpdate,
+            at,
+        })));
+        let consumers = world.stream.consumers();
+        consumers
+            .map(|consumer| consumer.config().num_replicas)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(replicas(3), [0, 3]);
+    assert_eq!(replicas(2), [0, 2, 2]);
+    assert_eq!(replicas(1), [0, 1, 1, 1]);
+    assert_eq!(replicas(3), [0, 1, 1, 3], "they do not come back with it");
+}
