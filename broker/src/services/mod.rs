@@ -68,3 +68,6 @@ pub(crate) fn attach(parts: &ShardParts, auditor: Arc<Auditor>) -> Vec<Subscript
         attach("$JS.FC.>", flows),
     ]
 }
+
+#[cfg(test)]
+mod cluster_info_tests;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hitherto_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ClusterInfo;
 use crate::config::{ConsumerConfig, StreamConfig, nanos};
 
 /// A stream at one moment.
@@ -78,17 +79,6 @@ pub struct LostMessages {
 impl LostMessages {
     /// Sequences that are listed: 10,000.
     pub const LISTED_MAX: usize = 10_000;
-}
-
-/// Where a stream or consumer lives.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClusterInfo {
-    /// The cluster's name; `None` for a node on its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The node that leads it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leader: Option<String>,
 }
 
 /// A consumer at one moment.

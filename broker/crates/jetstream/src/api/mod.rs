@@ -8,10 +8,12 @@
 //! | `json_fault` | the words of Go for a body that is no such request |
 //! | `pull` | the body of `CONSUMER.MSG.NEXT` |
 //! | `info` | what a stream and a consumer are and hold |
+//! | `cluster` | where they live |
 //! | `responses` | the bodies of replies |
 //! | `envelope` | [`Response`]: a reply with its type |
 //! | `error` | [`ApiError`] and the table of errors |
 
+mod cluster;
 mod envelope;
 mod error;
 mod info;
@@ -20,11 +22,12 @@ mod pull;
 mod requests;
 mod responses;
 
+pub use cluster::{ClusterInfo, PeerInfo};
 pub use envelope::{Response, ResponseKind};
 pub use error::{ApiError, ErrorRow};
 pub use info::{
-    ClusterInfo, ConsumerInfo, ConsumerPaused, ConsumerReset, LostMessages, SequenceInfo,
-    StreamInfo, StreamState,
+    ConsumerInfo, ConsumerPaused, ConsumerReset, LostMessages, SequenceInfo, StreamInfo,
+    StreamState,
 };
 pub use pull::{MsgNextRequest, parse_next_request};
 pub use requests::{
