@@ -60,14 +60,6 @@ const HITHERTO: &[Group] = &[
         tests: &["create_stream_with_replicas"],
     },
     Group {
-        reason: Cluster,
-        module: "server_pool_tests::server_pool",
-        tests: &[
-            "server_pool_contains_discovered_servers",
-            "set_server_pool_marks_all_as_explicit",
-        ],
-    },
-    Group {
         reason: FastBatch,
         module: "jetstream_tests::jetstream",
         tests: &["allow_batch_publish_round_trip"],
