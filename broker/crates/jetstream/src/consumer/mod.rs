@@ -42,6 +42,7 @@ mod timers;
 mod unreadable;
 mod unrecorded;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use hitherto_protocol::{SubjectFilter, Timestamp};
@@ -63,7 +64,7 @@ use crate::command::PutConsumer;
 #[cfg(doc)]
 use crate::command::Settled;
 use crate::index::{Index, Selection};
-use crate::output::ConsumerKey;
+use crate::output::{ConsumerKey, Output};
 use crate::{AckPolicy, ConsumerConfig, StreamSeq};
 
 /// A consumer of one stream.
@@ -352,6 +353,25 @@ impl Consumer {
             let due = now.saturating_add(wait);
             self.deadlines.set(*seq, &mut pending.lease, due);
         }
+    }
+
+    /// Ceases to own the consumer: those who wait ask the owner after this one.
+    pub(crate) fn stand_down(&mut self, out: &mut VecDeque<Output>) {
+        // As nats-server 2.15 says it; clients ask again at once.
+        self.end_requests("Leadership Change", out);
+        if let Some(push) = &mut self.push {
+            push.is_bound = false;
+            push.next_heartbeat = None;
+            let consumer = self.name.clone();
+            out.push_back(Output::Unwatch { consumer });
+        }
+        // What was delivered and not recorded is delivered again.
+        self.searched = StreamSeq::default();
+        self.pace = Pace::default();
+        self.held_until = None;
+        self.read_pause = None;
+        self.leaving = false;
+        self.pause_ends_at = None;
     }
 
     pub(crate) fn needs_acks(&self) -> bool {

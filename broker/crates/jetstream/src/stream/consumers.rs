@@ -161,6 +161,22 @@ impl Consumers {
         }
     }
 
+    /// Ceases to own all of them: none is looked after any more.
+    pub(super) fn stand_down(&mut self, out: &mut VecDeque<Output>) {
+        for place in 0..self.slots.len() {
+            if let Some(consumer) = self.at_mut(place) {
+                consumer.stand_down(out);
+            }
+        }
+        for slot in self.slots.iter_mut().flatten() {
+            slot.alarm = None;
+            slot.is_ready = false;
+        }
+        self.alarms.clear();
+        self.ready.clear();
+        self.unused.clear();
+    }
+
     /// Records were lost; nobody knows whose.
     pub(super) fn handle_lost_records(&mut self, now: Timestamp) {
         for place in 0..self.slots.len() {

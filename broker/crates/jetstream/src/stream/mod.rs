@@ -127,6 +127,23 @@ impl Stream {
         self.outputs.extend(watches.map(Output::Watch));
     }
 
+    /// Ceases to own the stream, which another replica does from now on: waiting requests end with the status
+    /// 409, nobody watches deliver subjects, and consumers that live in memory alone are gone. What the log
+    /// says stays, and [`Stream::resume`] begins from it again.
+    ///
+    /// Until then only [`Stream::apply`] is to be called, and of the effects of that only those on bodies are to
+    /// be carried out: the owner sees to the others.
+    pub fn stand_down(&mut self) {
+        let volatile = self.consumers.values().filter(|one| one.is_volatile());
+        let volatile: Vec<_> = volatile.map(|one| one.name().to_owned()).collect();
+        for name in volatile {
+            if let Some(mut consumer) = self.consumers.remove(&name) {
+                consumer.stand_down(&mut self.outputs);
+            }
+        }
+        self.consumers.stand_down(&mut self.outputs);
+    }
+
     /// Takes a pull request of a client. Returns `false` when there is no such consumer.
     pub fn handle_pull(&mut self, now: Timestamp, consumer: &str, request: PullRequest) -> bool {
         let Some(consumer) = self.consumers.get_mut(consumer) else {

@@ -40,6 +40,10 @@ enum Step {
     },
     /// The owner ends, and goes on from a snapshot.
     Restart,
+    /// Another replica owns the stream for a while, and takes a message.
+    StandDown {
+        subject: u8,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -53,6 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<usize>().prop_map(|nth| Step::Nak { nth }),
         1 => (1..30_u64).prop_map(|seconds| Step::Wait { seconds }),
         1 => Just(Step::Restart),
+        1 => any::<u8>().prop_map(|subject| Step::StandDown { subject }),
     ]
 }
 
@@ -154,8 +159,58 @@ impl World {
                 self.stream = Stream::restore(self.stream.snapshot(), stored).unwrap();
                 self.stream.resume(self.now);
             }
+            Step::StandDown { subject } => {
+                self.stream.stand_down();
+                self.keep_bodies();
+                assert_eq!(
+                    self.stream
+                        .consumer_info("c", self.now)
+                        .unwrap()
+                        .num_waiting,
+                    0
+                );
+                self.follow(*subject);
+                self.stream.resume(self.now);
+            }
         }
         self.settle();
+    }
+
+    /// What another replica has proposed comes out of the log here, and only the bodies are kept.
+    fn follow(&mut self, subject: u8) {
+        self.commit(Command::Append(Append {
+            at: self.now,
+            subject: subject_of(subject),
+            headers: None,
+            payload: Bytes::from_static(b"y"),
+        }));
+        self.keep_bodies();
+        assert!(self.stream.consumers.next_timeout().is_none());
+    }
+
+    fn keep_bodies(&mut self) {
+        while let Some(output) = self.stream.poll_output() {
+            self.keep_body(&output);
+        }
+    }
+
+    fn keep_body(&mut self, output: &Output) {
+        match output {
+            Output::Store(message) => {
+                self.stored.insert(message.seq, message.meta());
+            }
+            Output::Remove(ranges) => {
+                for seq in ranges.seqs() {
+                    self.stored.remove(&seq);
+                    self.removed.insert(seq);
+                }
+            }
+            Output::Erase(seq) => {
+                self.stored.remove(seq);
+                self.removed.insert(*seq);
+            }
+            _ => {}
+        }
     }
 
     fn answer(&mut self, nth: usize, kind: AckKind) {
@@ -187,27 +242,9 @@ impl World {
             while let Some(output) = self.stream.poll_output() {
                 any = true;
                 match output {
-                    Output::Store(message) => {
-                        self.stored.insert(message.seq, message.meta());
-                    }
-                    Output::Remove(ranges) => {
-                        for seq in ranges.seqs() {
-                            self.stored.remove(&seq);
-                            self.removed.insert(seq);
-                        }
-                    }
-                    Output::Erase(seq) => {
-                        self.stored.remove(&seq);
-                        self.removed.insert(seq);
-                    }
                     Output::Propose { command, .. } => self.commit(command),
                     Output::Deliver(delivery) => self.deliver(&delivery),
-                    Output::Status(_)
-                    | Output::Reply { .. }
-                    | Output::Advisory { .. }
-                    | Output::Watch(_)
-                    | Output::Unwatch { .. }
-                    | Output::Republish(_) => {}
+                    output => self.keep_body(&output),
                 }
             }
             if !any {
