@@ -38,6 +38,7 @@ fn hello(of: &Identity) -> Hello {
         jetstream: true,
         met_at: String::new(),
         capabilities: Vec::new(),
+        cluster_id: None,
         credentials: None,
     }
 }

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bytes::Bytes;
 use hitherto_platform::{Entropy, Net};
 use hitherto_protocol::link::{
-    Channel, Frame, Hello, NodeNews, PeerAddress, Refusal, VERSIONS, encode,
+    Channel, Frame, Hello, NodeNews, PeerAddress, Refusal, RefusalKind, VERSIONS, encode,
 };
 use tokio::sync::{mpsc, watch};
 
 use super::handshake::{Met, Talk};
-use super::judge::{Identity, LinkMark, Placement};
+use super::judge::{Identity, LinkMark, Placement, refusal};
 use super::link::{Link, Origin};
 use super::link_end::LinkEnd;
 use super::outbound::{LinkOutbound, SendError};
@@ -33,10 +33,6 @@ pub(super) const LINKS_MAX: usize = 64;
 const LEARNED_MAX: usize = 256;
 
 /// Takes the bytes of the replicated log that other nodes send.
-#[allow(
-    dead_code,
-    reason = "implemented by the driver of the replicated log, which comes next"
-)]
 pub(crate) trait PeerSink: Send + Sync {
     /// Takes bytes that `peer` sent, in the order it sent them on that channel. Runs on the task of the
     /// link: it must not block, and bounds what it keeps.
@@ -71,6 +67,8 @@ pub(crate) struct Links {
     /// Taken by the supervisor.
     learned_rx: Mutex<Option<mpsc::Receiver<PeerAddress>>>,
     sink: OnceLock<Arc<dyn PeerSink>>,
+    /// The cluster that has admitted this node, by the node that founded it.
+    cluster_id: OnceLock<NodeId>,
 }
 
 #[derive(Default)]
@@ -89,6 +87,9 @@ struct Peer {
     link: Arc<Link>,
     address: PeerAddress,
     news: NodeNews,
+    jetstream: bool,
+    /// As in its hello.
+    cluster_id: Option<String>,
 }
 
 impl Links {
@@ -116,7 +117,37 @@ impl Links {
             learned,
             learned_rx: Mutex::new(Some(learned_rx)),
             sink: OnceLock::new(),
+            cluster_id: OnceLock::new(),
         }))
+    }
+
+    /// A cluster has admitted this node: from now on those of other clusters are refused, and links to them end.
+    pub(crate) fn set_cluster_id(&self, id: NodeId) {
+        self.cluster_id.get_or_init(|| id);
+        let id = id.to_string();
+        let state = self.lock();
+        let strangers = state.peers.values();
+        let strangers =
+            strangers.filter(|peer| peer.cluster_id.as_ref().is_some_and(|own| *own != id));
+        let links: Vec<_> = strangers.map(|peer| Arc::clone(&peer.link)).collect();
+        drop(state);
+        for link in links {
+            tracing::error!(
+                node = link.name(),
+                "the node belongs to another cluster of this name"
+            );
+            link.outbound.end(LinkEnd::Replaced);
+        }
+    }
+
+    fn cluster_id(&self) -> Option<NodeId> {
+        self.cluster_id.get().copied()
+    }
+
+    /// This node.
+    #[cfg(test)]
+    pub(crate) fn node(&self) -> NodeId {
+        self.identity.node
     }
 
     pub(crate) fn options(&self) -> &ClusterOptions {
@@ -128,15 +159,11 @@ impl Links {
         self.parts.addr
     }
 
-    /// Sends bytes of the replicated log to another node. They arrive in the order they were sent on that
-    /// channel, or the link has ended meanwhile.
+    /// Sends bytes of the replicated log to another node without waiting for room.
     ///
     /// # Errors
     /// When they were not taken; see [`SendError`].
-    #[allow(
-        dead_code,
-        reason = "called by the driver of the replicated log, which comes next"
-    )]
+    #[cfg(test)]
     pub(crate) fn send(
         &self,
         peer: NodeId,
@@ -147,14 +174,11 @@ impl Links {
         link.outbound.push_bytes(channel, bytes)
     }
 
-    /// The same, but waits while there is no room for them.
+    /// Sends bytes of the replicated log to another node; waits while there is no room for them. They arrive in the
+    /// order they were sent on that channel, or the link has ended meanwhile.
     ///
     /// # Errors
     /// When they were not taken; see [`SendError`].
-    #[allow(
-        dead_code,
-        reason = "called by the driver of the replicated log, which comes next"
-    )]
     pub(crate) async fn send_when_room(
         &self,
         peer: NodeId,
@@ -172,10 +196,6 @@ impl Links {
 
     /// Says who takes the bytes of the replicated log; until then they are dropped. A second call does
     /// nothing.
-    #[allow(
-        dead_code,
-        reason = "called by the driver of the replicated log, which comes next"
-    )]
     pub(crate) fn set_sink(&self, sink: Arc<dyn PeerSink>) {
         self.sink.set(sink).ok();
     }
@@ -224,6 +244,7 @@ impl Links {
             jetstream: info.jetstream,
             met_at: peer.to_canonical().to_string(),
             capabilities: Vec::new(),
+            cluster_id: self.cluster_id().map(|id| id.to_string()),
             credentials: None,
         }
     }
@@ -231,6 +252,7 @@ impl Links {
     /// Whether there may be a link to the node that said this.
     pub(super) fn judge(&self, hello: &Hello, dialed: bool) -> Result<LinkMark, Refusal> {
         let mark = self.identity.fit(hello, dialed)?;
+        fit_cluster(self.cluster_id(), hello)?;
         self.place(&self.lock(), &mark)?;
         Ok(mark)
     }
@@ -292,6 +314,8 @@ impl Links {
                 client_urls: met.hello.client_urls.clone(),
                 lame_duck: met.hello.lame_duck,
             },
+            jetstream: met.hello.jetstream,
+            cluster_id: met.hello.cluster_id.clone(),
         };
         if let Ok(ip) = met.hello.met_at.parse() {
             state.met_at.get_or_insert(ip);
@@ -382,6 +406,17 @@ impl Links {
 
     pub(super) fn is_linked(&self, node: NodeId) -> bool {
         self.lock().peers.contains_key(&node)
+    }
+
+    /// The nodes there are links to that have streams, with their names.
+    pub(super) fn jetstream_peers(&self) -> Vec<(hitherto_jetstream::NodeId, String)> {
+        let state = self.lock();
+        let peers = state.peers.iter().filter(|(_, peer)| peer.jetstream);
+        let named = peers.map(|(node, peer)| {
+            let id = hitherto_cluster::NodeId::from(*node).0;
+            (hitherto_jetstream::NodeId(id), peer.link.name().to_owned())
+        });
+        named.collect()
     }
 
     /// Whether this node leaves it to `other` to connect first.
@@ -496,6 +531,22 @@ impl Links {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Two clusters never become one: each has a meta group of its own, with other streams in it.
+fn fit_cluster(own: Option<NodeId>, hello: &Hello) -> Result<(), Refusal> {
+    let own = own.map(|id| id.to_string());
+    match (&own, &hello.cluster_id) {
+        (Some(own), Some(other)) if own != other => Err(refusal(
+            RefusalKind::Misfit,
+            format!(
+                "node {:?} belongs to the cluster that node {other} founded, this one to that of node {own}; \
+                 give one of them a new store, or another cluster name",
+                hello.server_name
+            ),
+        )),
+        _ => Ok(()),
     }
 }
 

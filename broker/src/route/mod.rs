@@ -16,6 +16,7 @@
 //! | `local_interest` | [`LocalInterest`]: what the node tells of the subscriptions of its clients |
 //! | `remote_interest` | what another node has told of its own |
 //! | `remote_node` | [`RemoteNode`]: another node as a receiver of messages |
+//! | `log_links` | [`LogLinks`]: the links as the replicated log sees them |
 //! | `tls` | encrypted links |
 //! | `backoff` | how long to wait before the next try |
 //!
@@ -35,6 +36,7 @@ mod link;
 mod link_end;
 mod links;
 mod local_interest;
+mod log_links;
 mod node_id;
 mod outbound;
 mod remote_interest;
@@ -49,6 +51,7 @@ pub(crate) use link::LinkReport;
 pub(crate) use links::PeerSink;
 pub(crate) use links::{Links, LinksParts};
 pub(crate) use local_interest::LocalInterest;
+pub(crate) use log_links::LogLinks;
 pub(crate) use node_id::NodeId;
 pub(crate) use outbound::LinkOutbound;
 pub(crate) use remote_node::RemoteNode;

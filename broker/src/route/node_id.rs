@@ -12,6 +12,12 @@ use hitherto_storage::Error;
 /// The first line of the file, which also says how to read the rest.
 const HEADING: &str = "hitherto node 1";
 
+/// Names the founder of the node's cluster.
+const CLUSTER_FILE: &str = "cluster.id";
+
+/// Its first line.
+const CLUSTER_HEADING: &str = "hitherto cluster 1";
+
 /// Room for the whole file.
 const FILE_BYTES_MAX: usize = 256;
 
@@ -52,37 +58,86 @@ impl NodeId {
             }
         };
         if disk.exists(&file).map_err(failed("look for"))? {
-            return read(disk, &file).map_err(failed("read"));
+            return read(disk, &file, HEADING).map_err(failed("read"));
         }
         let id = Self::new(entropy);
-        write(disk, dir, &file, id).map_err(failed("write"))?;
+        write(disk, (dir, &file), HEADING, id).map_err(failed("write"))?;
         Ok(id)
+    }
+
+    /// The founder of the cluster that has admitted the node of this store; `None` while none has. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not what it should be.
+    pub(crate) fn of_cluster(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, Error> {
+        let file = dir.join(CLUSTER_FILE);
+        let failed = |source| Error::Io {
+            action: "read",
+            file: file.clone(),
+            source,
+        };
+        match disk.exists(&file).map_err(failed)? {
+            true => read(disk, &file, CLUSTER_HEADING).map(Some).map_err(failed),
+            false => Ok(None),
+        }
+    }
+
+    /// Notes in the store that the cluster this node founded has admitted the node of the store. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn note_cluster(self, disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
+        let file = dir.join(CLUSTER_FILE);
+        let written = write(disk, (dir, &file), CLUSTER_HEADING, self);
+        written.map_err(|source| Error::Io {
+            action: "write",
+            file,
+            source,
+        })
     }
 }
 
-fn read(disk: &dyn Disk, file: &Path) -> io::Result<NodeId> {
+fn read(disk: &dyn Disk, file: &Path, heading: &str) -> io::Result<NodeId> {
     let mut bytes = [0; FILE_BYTES_MAX];
     let opened = disk.open(file, OpenMode::Read)?;
     let read = opened.read_at(&mut bytes, 0)?;
     let text = String::from_utf8_lossy(bytes.get(..read).unwrap_or_default()).into_owned();
     let invalid = |problem: String| io::Error::new(io::ErrorKind::InvalidData, problem);
     let mut lines = text.lines();
-    if lines.next() != Some(HEADING) {
-        return Err(invalid(format!("its first line is not {HEADING:?}")));
+    if lines.next() != Some(heading) {
+        return Err(invalid(format!("its first line is not {heading:?}")));
     }
     let id = lines.next().unwrap_or_default().parse();
     id.map_err(|error: NodeIdError| invalid(error.to_string()))
 }
 
 /// Written under another name and renamed, so that there is a whole file or none.
-fn write(disk: &dyn Disk, dir: &Path, file: &Path, id: NodeId) -> io::Result<()> {
+fn write(
+    disk: &dyn Disk,
+    (dir, file): (&Path, &Path),
+    heading: &str,
+    id: NodeId,
+) -> io::Result<()> {
     let unfinished = file.with_extension("tmp");
     let opened = disk.open(&unfinished, OpenMode::Create)?;
     opened.set_len(0)?;
-    opened.write_at(format!("{HEADING}\n{id}\n").as_bytes(), 0)?;
+    opened.write_at(format!("{heading}\n{id}\n").as_bytes(), 0)?;
     opened.sync_data()?;
     disk.rename(&unfinished, file)?;
     disk.sync_dir(dir)
+}
+
+/// The log names the node by the same bits, and shows them the same way.
+impl From<NodeId> for hitherto_cluster::NodeId {
+    fn from(id: NodeId) -> Self {
+        Self(u128::from_be_bytes(id.0))
+    }
+}
+
+impl From<hitherto_cluster::NodeId> for NodeId {
+    fn from(id: hitherto_cluster::NodeId) -> Self {
+        Self(id.0.to_be_bytes())
+    }
 }
 
 impl fmt::Display for NodeId {
@@ -121,7 +176,15 @@ mod tests {
         let id = NodeId::of_store(&disk, dir, &entropy).unwrap();
         assert_eq!(NodeId::of_store(&disk, dir, &entropy).unwrap(), id);
         assert_eq!(id.to_string().parse(), Ok(id));
+        let in_the_log = hitherto_cluster::NodeId::from(id);
+        assert_eq!(in_the_log.to_string(), id.to_string());
+        assert_eq!(NodeId::from(in_the_log), id);
         assert_ne!(NodeId::new(&entropy), id);
+        assert_eq!(NodeId::of_cluster(&disk, dir).unwrap(), None);
+        let founder = NodeId::new(&entropy);
+        founder.note_cluster(&disk, dir).unwrap();
+        assert_eq!(NodeId::of_cluster(&disk, dir).unwrap(), Some(founder));
+        assert_eq!(NodeId::of_store(&disk, dir, &entropy).unwrap(), id);
     }
 
     #[test]

@@ -175,6 +175,7 @@ fn hello() -> Hello {
         jetstream: false,
         met_at: "127.0.0.1".into(),
         capabilities: vec!["flying".into()],
+        cluster_id: None,
         credentials: None,
     }
 }

@@ -29,6 +29,7 @@ fn hello() -> Hello {
         jetstream: true,
         met_at: "127.0.0.1".into(),
         capabilities: Vec::new(),
+        cluster_id: None,
         credentials: Some(Credentials {
             user: "u".into(),
             password: Secret::from("p".to_owned()),

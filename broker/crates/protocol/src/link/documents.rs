@@ -57,6 +57,10 @@ pub struct Hello {
     /// What it can do beyond the version.
     #[serde(default)]
     pub capabilities: Vec<String>,
+    /// The node that founded the cluster it is admitted to, as 32 hexadecimal digits: names the cluster for good.
+    /// `None` while no cluster has admitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
     /// Proves that it may join; only from the side that connects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
