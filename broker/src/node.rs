@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hitherto_jetstream::Limits;
 use hitherto_platform::Listener;
 use hitherto_protocol::ServerInfo;
+use hitherto_storage::Error as StoreError;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -14,12 +17,12 @@ use tokio::time::sleep;
 use crate::account::{Account, AccountSpace, Accounts};
 use crate::config::resolve;
 use crate::connection::{Clients, Environment};
-use crate::jetstream::{DamageReport, JetStream, JetStreamOptions};
+use crate::jetstream::{DamageReport, JetStream, JetStreamOptions, Seat, meta_id};
 use crate::local::{LocalClient, LocalClientParts};
 use crate::monitor::{Monitor, MonitorParts};
 use crate::pubsub::{Router, Told};
 use crate::room::Room;
-use crate::route::{Links, LinksParts, LocalInterest, NodeId};
+use crate::route::{Links, LinksParts, LocalInterest, LogLinks, NodeId};
 use crate::services::{Auditor, Interest};
 use crate::settings::Settings;
 use crate::stop::{StopSignal, StopSource};
@@ -37,6 +40,9 @@ pub const JETSTREAM_API_LEVEL: u32 = hitherto_jetstream::API_LEVEL;
 
 /// Between two clients that lame duck mode closes it waits at most so long: 1 s, as nats-server.
 const LAME_DUCK_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Nodes of a cluster that may keep one stream at most: 5, as nats-server.
+const REPLICAS_MAX: u32 = 5;
 
 /// A running broker.
 ///
@@ -98,6 +104,7 @@ impl Node {
         let server_id = id::server_id(&*config.entropy);
         let info = server_info(&config, &server_id, listen_addr);
         let clients = Arc::new(Clients::default());
+        let log_links = Arc::new(LogLinks::default());
         let jetstream = if config.jetstream {
             let auditor = Auditor {
                 router: Arc::clone(accounts.router(Account::Ordinary)),
@@ -108,7 +115,8 @@ impl Node {
                 account: config.ordinary_account.clone(),
                 interest: Interest::default(),
             };
-            Some(start_jetstream(&config, auditor).await?)
+            let seat = seat(&config, &info.server_name, &log_links).await?;
+            Some(start_jetstream(&config, auditor, seat).await?)
         } else {
             None
         };
@@ -139,6 +147,10 @@ impl Node {
             })?),
             _ => None,
         };
+        if let (Some(links), Some(jetstream)) = (&links, &jetstream) {
+            log_links.connect(links);
+            jetstream.admit_nodes();
+        }
         let parts = MonitorParts {
             links: links.clone(),
             http_addr,
@@ -420,11 +432,50 @@ async fn node_id(config: &NodeConfig) -> Result<NodeId, Error> {
     }
     let disk = Arc::clone(&config.disk);
     let dir = config.store_dir.join("jetstream");
-    Ok(unblocked(move || NodeId::of_store(&*disk, &dir, &*entropy)).await?)
+    let id = unblocked(move || {
+        // Before JetStream makes it: the log wants to know who it is.
+        disk.create_dir_all(&dir).map_err(|source| StoreError::Io {
+            action: "create",
+            file: dir.clone(),
+            source,
+        })?;
+        NodeId::of_store(&*disk, &dir, &*entropy)
+    });
+    Ok(id.await?)
+}
+
+/// The place of a node in its cluster; `None` for a node on its own.
+async fn seat(
+    config: &NodeConfig,
+    name: &str,
+    links: &Arc<LogLinks>,
+) -> Result<Option<Seat>, Error> {
+    let Some(cluster) = &config.cluster else {
+        return Ok(None);
+    };
+    let here = hitherto_cluster::NodeId::from(node_id(config).await?);
+    let (disk, dir) = (Arc::clone(&config.disk), config.store_dir.join("jetstream"));
+    let (its_disk, its_dir) = (Arc::clone(&disk), dir.clone());
+    let founder = unblocked(move || NodeId::of_cluster(&*its_disk, &its_dir)).await?;
+    Ok(Some(Seat {
+        here: meta_id(here),
+        name: name.to_owned(),
+        cluster: cluster.name.clone(),
+        links: Arc::clone(links),
+        runtime: Handle::current(),
+        founds: cluster.founds() && founder.is_none(),
+        founder: founder.map(|id| meta_id(id.into())),
+        disk,
+        dir,
+    }))
 }
 
 /// Recovers the streams and starts their threads.
-async fn start_jetstream(config: &NodeConfig, auditor: Auditor) -> Result<Arc<JetStream>, Error> {
+async fn start_jetstream(
+    config: &NodeConfig,
+    auditor: Auditor,
+    seat: Option<Seat>,
+) -> Result<Arc<JetStream>, Error> {
     tracing::info!("Starting JetStream");
     let options = JetStreamOptions {
         disk: Arc::clone(&config.disk),
@@ -433,10 +484,14 @@ async fn start_jetstream(config: &NodeConfig, auditor: Auditor) -> Result<Arc<Je
         store_dir: config.store_dir.clone(),
         router: Arc::clone(&auditor.router),
         auditor: Arc::new(auditor),
-        limits: config.stream_limits.clone(),
+        limits: Limits {
+            replicas_max: seat.as_ref().map_or(1, |_| REPLICAS_MAX),
+            ..config.stream_limits.clone()
+        },
         index_bytes_max: config.index_bytes_max,
         keeper: config.keeper.clone(),
         reserve_bytes: config.reserve_bytes,
+        seat,
     };
     Ok(unblocked(move || JetStream::start(options)).await?)
 }
@@ -541,7 +596,9 @@ mod tests {
             if let Some(seed) = seed {
                 cluster = cluster.route(seed.to_string().parse().unwrap());
             }
-            let config = NodeConfig::in_memory().server_name(name).cluster(cluster);
+            // Without JetStream, which has the log's bytes for itself.
+            let config = NodeConfig::in_memory().jetstream(false);
+            let config = config.server_name(name).cluster(cluster);
             Node::start(config.net(Arc::<MemoryNet>::clone(&net)))
         };
         let receiver = start("receiver", None).await.unwrap();
@@ -559,7 +616,7 @@ mod tests {
         let links = Arc::clone(sender.links.as_ref().unwrap());
         let receiver_id = NodeId::new(&*sender.config.entropy);
         assert!(links.send(receiver_id, Channel::Bulk, b"nobody").is_err());
-        let receiver_id = node_id(&receiver.config).await.unwrap();
+        let receiver_id = receiver.links.as_ref().unwrap().node();
         for number in 0..COUNT {
             for channel in Channel::ALL {
                 let bytes = number.to_le_bytes();

@@ -53,6 +53,7 @@ pub struct ClusterOptions {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) routes: Vec<RouteUrl>,
+    pub(crate) bootstrap: bool,
     pub(crate) advertise: Option<String>,
     pub(crate) no_advertise: bool,
     pub(crate) user: Option<RouteUser>,
@@ -94,6 +95,7 @@ impl ClusterOptions {
             host: "0.0.0.0".into(),
             port: CLUSTER_PORT,
             routes: Vec::new(),
+            bootstrap: false,
             advertise: None,
             no_advertise: false,
             user: None,
@@ -118,6 +120,19 @@ impl ClusterOptions {
     pub fn route(mut self, url: RouteUrl) -> Self {
         self.routes.push(url);
         self
+    }
+
+    /// Begins the cluster when the store is new, although it looks for other nodes. Exactly one node of a new
+    /// cluster does; one that looks for nobody does so by itself. The others wait until they are admitted.
+    #[must_use]
+    pub fn bootstrap(mut self) -> Self {
+        self.bootstrap = true;
+        self
+    }
+
+    /// Whether a node with a new store begins the cluster.
+    pub(crate) fn founds(&self) -> bool {
+        self.bootstrap || self.routes.is_empty()
     }
 
     /// What other nodes are told to connect to, `host:port` or `host`, where that is not the address the

@@ -9,17 +9,19 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use hitherto_cluster::{Log, SoloLog, SoloOptions};
+use hitherto_cluster::{Log, RaftLog, RecoveredGroups, SoloLog, SoloOptions};
 use hitherto_jetstream::command::Control;
 use hitherto_jetstream::{Command, GroupId, Limits, Meta};
 use hitherto_platform::{Clock, Disk, Entropy};
-use hitherto_storage::Error;
+use hitherto_storage::{Error, Wal};
 
+use super::admission;
 use super::files::{IndexBudget, Reserve, Stores};
 use super::keeping::{Checkpointer, CheckpointerThread, Keeper, KeeperOptions, KeeperThread};
 use super::orders::{Activity, Input, ShardQueue, ShardQueues, StreamOrder};
-use super::recovery::{Recovered, RecoveredStream, recover};
+use super::recovery::{Recovered, RecoveredStream, recover_as};
 use super::replicas::{DamageReport, Record};
+use super::replication::{Replication, Seat};
 use super::shards::{MetaOwner, Shard, ShardParts, open_stream};
 use super::taking::{Directory, Intake, OfflineStream, Quota, ToShards, WaitingRoom, room};
 use super::telling::{ApiFigures, Outlet, Receipt};
@@ -46,16 +48,25 @@ pub(crate) struct JetStreamOptions {
     pub(crate) keeper: KeeperOptions,
     /// Room kept back for a full disk.
     pub(crate) reserve_bytes: u64,
+    /// Its place in a cluster; `None` for a node on its own.
+    pub(crate) seat: Option<Seat>,
 }
 
 /// JetStream on one node. Streams are recovered when [`JetStream::start`] returns.
 ///
 /// Dropping it stops its threads without a last checkpoint; what is acknowledged is in the log.
 pub(crate) struct JetStream {
-    pub(super) log: Arc<SoloLog<Receipt>>,
+    pub(super) log: Arc<dyn Log<Receipt>>,
+    driver: Driver,
     waiting_room: Arc<WaitingRoom>,
     pub(super) parts: ShardParts,
     running: Mutex<Running>,
+}
+
+/// What runs the log.
+enum Driver {
+    Alone(Arc<SoloLog<Receipt>>),
+    Cluster(Arc<Replication>),
 }
 
 /// What it was given, and keeps.
@@ -69,6 +80,7 @@ struct Seams {
     limits: Limits,
     keeper: KeeperOptions,
     reserve: Arc<Reserve>,
+    seat: Option<Seat>,
 }
 
 /// What was recovered, for the shards.
@@ -77,6 +89,8 @@ struct Groups {
     streams: BTreeMap<GroupId, RecoveredStream>,
     offline: BTreeMap<GroupId, OfflineStream>,
     deleted: Vec<GroupId>,
+    /// The groups the log has entries of that are shared with other nodes.
+    replicated: Vec<GroupId>,
 }
 
 /// What there is to stop.
@@ -105,7 +119,23 @@ impl JetStream {
         );
         let budget = IndexBudget::new(options.index_bytes_max);
         let stores = Stores::new(options.disk, dir.join("streams"), budget);
-        let recovered = recover(&stores, &dir, &options.entropy, &options.limits)?;
+        let here = options.seat.as_ref().map(|seat| seat.here);
+        let places = (&stores, dir.as_path());
+        let recovered = recover_as(places, &options.entropy, &options.limits, here)?;
+        if let Some(seat) = &options.seat
+            && seat.founder == Some(seat.here)
+            && !recovered
+                .replicated
+                .ids()
+                .any(|group| group == GroupId::META)
+        {
+            // Never begin anew under the same name: others know what this node has said.
+            return Err(Error::Damaged {
+                file: dir.join("wal"),
+                offset: 0,
+                what: "the node has founded a cluster, and the log of that is gone",
+            });
+        }
         let seams = Seams {
             clock: options.clock,
             entropy: options.entropy,
@@ -116,6 +146,7 @@ impl JetStream {
             limits: options.limits,
             keeper: options.keeper,
             reserve: Arc::new(reserve),
+            seat: options.seat,
         };
         Self::run(seams, recovered).map_err(|source| Error::Io {
             action: "start the threads for",
@@ -132,6 +163,15 @@ impl JetStream {
     /// Waits until publishers may send more. May be dropped at any time.
     pub(crate) async fn wait_for_room(&self) {
         self.waiting_room.wait_until(|| self.has_room()).await;
+    }
+
+    /// Begins to admit other nodes, if this one is of a cluster.
+    pub(crate) fn admit_nodes(&self) {
+        if let Some(replication) = self.driver.replication() {
+            replication.tell_founder();
+            let queues = self.parts.queues.clone();
+            replication.spawn(admission::run(Arc::downgrade(replication), queues));
+        }
     }
 
     /// What is known to be damaged.
@@ -158,16 +198,15 @@ impl JetStream {
             waiting_room: Arc::clone(&waiting_room),
             activity: Arc::clone(&activity),
         };
-        let log = Arc::new(SoloLog::start(
-            recovered.wal,
-            commits,
-            SoloOptions::default(),
-        )?);
+        let replicated = recovered.replicated.ids().collect();
+        let found = (recovered.wal, recovered.replicated);
+        let driver = Driver::start(seams.seat, found, commits, &seams.entropy)?;
+        let log = driver.log();
         let figures = Arc::new(ApiFigures::default());
         let parts = ShardParts {
             queues: queues.clone(),
             intake: Arc::new(Intake {
-                log: Arc::<SoloLog<Receipt>>::clone(&log),
+                log: Arc::clone(&log),
                 clock: seams.clock,
                 entropy: Arc::clone(&seams.entropy),
                 outlet: Mutex::new(Outlet::new(&seams.router, Arc::clone(&figures))),
@@ -188,6 +227,8 @@ impl JetStream {
             damage: DamageReport::default(),
             limits: Arc::new(seams.limits),
             keeper_bell: Arc::default(),
+            replication: driver.replication().cloned(),
+            auditor: Arc::clone(&seams.auditor),
         };
         let needs = |stream: &OfflineStream| (stream.group, stream.needs);
         let replayed =
@@ -205,7 +246,7 @@ impl JetStream {
             disk: Arc::clone(&parts.stores.disk),
             streams_dir: parts.stores.streams_dir.clone(),
             checkpoints: recovered.checkpoints,
-            log: Arc::<SoloLog<Receipt>>::clone(&log),
+            log: Arc::clone(&log),
             shards: queues,
             activity,
             reserve: seams.reserve,
@@ -221,8 +262,9 @@ impl JetStream {
             streams: recovered.streams,
             offline: recovered.offline,
             deleted: recovered.deleted,
+            replicated,
         };
-        let shards = groups.give_to_shards(&parts);
+        let shards = groups.give_to_shards(&parts)?;
         let mut running = Running {
             checkpointer: Some(CheckpointerThread::start(checkpointer)?),
             keeper: Some(KeeperThread::start(keeper)?),
@@ -231,9 +273,10 @@ impl JetStream {
         for (number, shard) in shards.into_iter().enumerate() {
             running.shards.push(shard.spawn(number)?);
         }
-        running.services = services::attach(&parts, seams.auditor);
+        running.services = services::attach(&parts);
         Ok(Arc::new(Self {
             log,
+            driver,
             waiting_room,
             parts,
             running: Mutex::new(running),
@@ -255,7 +298,12 @@ impl JetStream {
         if with_checkpoint {
             self.settle();
         }
-        self.log.shutdown();
+        match (&self.driver, with_checkpoint) {
+            (Driver::Alone(log), _) => log.shutdown(),
+            (Driver::Cluster(replication), true) => replication.shutdown(),
+            // May be on a thread that runs tasks, which must not wait for them.
+            (Driver::Cluster(replication), false) => replication.abandon(),
+        }
         let checkpointer = checkpointer.and_then(|mut thread| thread.stop());
         let last = match checkpointer {
             Some(mut checkpointer) if with_checkpoint => checkpointer.last_checkpoint(),
@@ -301,8 +349,6 @@ impl JetStream {
     /// Makes a shard panic, and waits until the others know.
     #[cfg(test)]
     pub(crate) fn panic_shard(&self, number: usize) {
-        use hitherto_cluster::Log as _;
-
         let mut shards = self.parts.queues.iter();
         shards
             .nth(number)
@@ -320,13 +366,16 @@ impl JetStream {
 
 impl Groups {
     /// Opens every group in the log and gives it to its shard.
-    fn give_to_shards(self, parts: &ShardParts) -> Vec<Shard> {
+    fn give_to_shards(self, parts: &ShardParts) -> io::Result<Vec<Shard>> {
         let (log, queues) = (&parts.intake.log, &parts.queues);
         let shard = |queue: &Arc<ShardQueue>| Shard::new(Arc::clone(queue), parts.clone());
         let mut shards: Vec<_> = queues.iter().map(shard).collect();
         for (_, known) in self.meta.iter() {
             let stream = self.streams.get(&known.group);
-            if !stream.is_some_and(|recovered| *recovered.stream.config() == known.config) {
+            let is_behind =
+                !stream.is_some_and(|recovered| *recovered.stream.config() == known.config);
+            // Where a stream is replicated, whoever begins to lead it looks.
+            if is_behind && parts.replication.is_none() {
                 // The node ended between the meta group's decision and the stream's.
                 let config = Box::new(known.config.clone());
                 let order = StreamOrder::Configure(known.group, config, Receipt::None);
@@ -339,10 +388,15 @@ impl Groups {
             parts.directory.insert_offline(offline, &parts.intake);
         }
         for (group, RecoveredStream { stream, store, .. }) in self.streams {
-            log.open_group(group, stream.applied());
+            let peers = self.meta.find_group(group);
+            let peers = peers.map_or(&[][..], |(_, known)| &known.peers);
+            let keeping = parts.open_group(group, stream.applied(), peers);
+            let keeping = keeping.map_err(io::Error::other)?;
             let resumes = stream.durability_to_resume();
+            let resumes = resumes.filter(|_| parts.replication.is_none());
             let has_resumed = resumes.is_some_and(|control| propose_resume(&**log, group, control));
-            let mut replica = open_stream(group, stream, store, parts, queues.of(group));
+            let place = (parts, keeping);
+            let mut replica = open_stream(group, stream, store, place, queues.of(group));
             if has_resumed {
                 replica.note_resumed();
             }
@@ -351,9 +405,60 @@ impl Groups {
         for group in self.deleted {
             parts.activity.add_deleted(group);
         }
-        log.open_group(GroupId::META, self.meta.applied());
+        if let Some(replication) = &parts.replication {
+            replication.log_what_it_does();
+            let is_gone = |group: &&GroupId| {
+                self.meta.has_given_out(**group) && self.meta.find_group(**group).is_none()
+            };
+            for group in self.replicated.iter().filter(is_gone) {
+                replication.remove(*group);
+            }
+        }
+        let founders = parts.replication.as_ref();
+        let founders = founders.filter(|replication| replication.seat.founds);
+        let founders: Vec<_> = founders
+            .map(|founder| founder.seat.here)
+            .into_iter()
+            .collect();
+        let opened = parts.open_group(GroupId::META, self.meta.applied(), &founders);
+        opened.map_err(io::Error::other)?;
         shards[queues.number_of(GroupId::META)].add_meta(MetaOwner::new(self.meta, parts.clone()));
-        shards
+        Ok(shards)
+    }
+}
+
+impl Driver {
+    fn start(
+        seat: Option<Seat>,
+        (wal, replicated): (Wal, RecoveredGroups),
+        commits: ToShards,
+        entropy: &Arc<dyn Entropy>,
+    ) -> io::Result<Self> {
+        Ok(match seat {
+            None => {
+                let log = SoloLog::start(wal, commits, SoloOptions::default())?;
+                Self::Alone(Arc::new(log))
+            }
+            Some(seat) => {
+                let entropy = Arc::clone(entropy);
+                let found = (wal, replicated);
+                Self::Cluster(Replication::start(seat, found, commits, entropy)?)
+            }
+        })
+    }
+
+    fn log(&self) -> Arc<dyn Log<Receipt>> {
+        match self {
+            Self::Alone(log) => Arc::<SoloLog<Receipt>>::clone(log),
+            Self::Cluster(replication) => Arc::<RaftLog<Receipt>>::clone(&replication.log),
+        }
+    }
+
+    fn replication(&self) -> Option<&Arc<Replication>> {
+        match self {
+            Self::Alone(_) => None,
+            Self::Cluster(replication) => Some(replication),
+        }
     }
 }
 
@@ -375,7 +480,6 @@ impl Drop for JetStream {
 impl fmt::Debug for JetStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JetStream")
-            .field("log", &self.log)
             .field("shards", &self.parts.queues.len())
             .finish_non_exhaustive()
     }

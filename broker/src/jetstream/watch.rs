@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hitherto_cluster::{Log as _, Refusal};
+use hitherto_cluster::Refusal;
 use hitherto_jetstream::Limits;
 use tokio::sync::oneshot;
 use tokio::time::timeout;

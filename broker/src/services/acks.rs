@@ -36,8 +36,16 @@ impl Handler for Acks {
             return;
         };
         let Some(entry) = self.parts.directory.get(subject.stream) else {
+            if self.parts.replication.is_some() {
+                // Another node may have it, and hears the ack as well.
+                return;
+            }
             return self.no_responders(message);
         };
+        if !entry.leads() {
+            // Whoever does hears it as well.
+            return;
+        }
         let ack = Ack {
             consumer: name_in(message, subject.consumer),
             stream_seq: subject.stream_seq,
@@ -85,6 +93,9 @@ impl Handler for Flows {
         let Some(entry) = self.parts.directory.get(stream) else {
             return;
         };
+        if !entry.leads() {
+            return;
+        }
         let flow = StreamFlow {
             consumer: name_in(message, consumer),
             subject: message.subject.clone(),

@@ -1,12 +1,11 @@
 //! The handler of `$JS.API.>`: reads the subject, finds who answers, and hands the request over.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::MutexGuard;
 
 use hitherto_jetstream::GroupId;
 use hitherto_jetstream::api::{ApiError, ResponseKind};
 use serde::Serialize;
 
-use super::audit::Auditor;
 use super::call::{ApiCall, StreamApi};
 use super::request::{self, Asker, Request};
 use super::{MetaCall, StreamCall, changes};
@@ -15,20 +14,76 @@ use crate::pubsub::{Handler, Message, Origin};
 
 pub(super) struct Api {
     parts: ShardParts,
-    auditor: Arc<Auditor>,
+    role: Role,
+}
+
+/// Whose requests a handler takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Those of this node's clients.
+    Here,
+    /// Those of other nodes' clients, for the meta group.
+    MetaLeader,
+    /// Those of other nodes' clients, for a stream.
+    StreamLeader,
 }
 
 impl Api {
-    pub(super) fn new(parts: ShardParts, auditor: Arc<Auditor>) -> Self {
-        Self { parts, auditor }
+    pub(super) fn new(parts: ShardParts, role: Role) -> Self {
+        Self { parts, role }
     }
 
+    /// In a cluster a request is answered by the leader it concerns, which hears it as well. What concerns no stream
+    /// there is, is for the leader of the meta group.
     fn hand_over(&self, call: ApiCall, request: Request) {
+        let Some(replication) = &self.parts.replication else {
+            return self.hand_over_here(call, request);
+        };
+        let leads_stream = match &call {
+            ApiCall::Stream(stream, _) => {
+                let entry = self.parts.directory.get(stream);
+                entry.is_some_and(|entry| entry.leads())
+            }
+            _ => false,
+        };
+        match self.role {
+            Role::Here | Role::StreamLeader if leads_stream => self.hand_over_here(call, request),
+            Role::StreamLeader => {}
+            Role::Here if matches!(call, ApiCall::Unsupported(_)) => {
+                self.hand_over_here(call, request);
+            }
+            Role::Here | Role::MetaLeader if replication.leads_meta() => {
+                if leads_stream || matches!(call, ApiCall::Unsupported(_)) {
+                    return;
+                }
+                match call {
+                    ApiCall::StreamUpdate(stream) => self.update(stream, request),
+                    call => self.to_meta(MetaCall { call, request }),
+                }
+            }
+            Role::Here if replication.meta_leader().is_none() => {
+                self.refuse_without_leader(&call, &request);
+            }
+            Role::Here | Role::MetaLeader => {}
+        }
+    }
+
+    fn refuse_without_leader(&self, call: &ApiCall, request: &Request) {
+        if let Some(response) = call.response() {
+            let mut outlet = self.outlet();
+            let error = ApiError::not_available();
+            changes::refuse_as(response, &request.asker, error, &mut outlet);
+            outlet.flush();
+        }
+    }
+
+    fn hand_over_here(&self, call: ApiCall, request: Request) {
         match call {
             ApiCall::Stream(stream, api) => self.to_stream(&stream, api, request),
             ApiCall::Unsupported(operation) => {
                 let mut outlet = self.outlet();
-                outlet.refuse_with(&request.asker, &Unsupported::new(operation));
+                let is_alone = self.parts.replication.is_none();
+                outlet.refuse_with(&request.asker, &Unsupported::new(operation, is_alone));
                 outlet.flush();
             }
             ApiCall::StreamUpdate(stream) => self.update(stream, request),
@@ -114,7 +169,7 @@ impl Handler for Api {
             reply: reply.clone(),
             audited: match call.is_for_messages() {
                 true => None,
-                false => self.auditor.look_at(origin, message),
+                false => self.parts.auditor.look_at(origin, message),
             },
         };
         if asks_too_much(message) {
@@ -146,13 +201,13 @@ struct Unsupported {
 }
 
 impl Unsupported {
-    fn new(operation: &str) -> Self {
+    fn new(operation: &str, is_alone: bool) -> Self {
         let needs_cluster = ["leader", "peer", "move"]
             .iter()
             .any(|word| operation.contains(word));
         Self {
             r#type: format!("io.nats.jetstream.api.v1.{operation}_response"),
-            error: if needs_cluster {
+            error: if needs_cluster && is_alone {
                 // As nats-server says when it stands alone.
                 ApiError::cluster_required()
             } else {

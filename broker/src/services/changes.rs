@@ -42,6 +42,7 @@ pub(crate) fn answer(
                 let consumer = replica.stream.consumer(&info.name);
                 let mut shown = consumer_info(*info);
                 // Known since the owner has begun to watch.
+                shown.cluster = replica.cluster_info();
                 shown.push_bound = consumer.is_some_and(Consumer::is_bound);
                 shown
             });

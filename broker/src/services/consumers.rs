@@ -147,7 +147,7 @@ pub(super) fn info(
     now: Timestamp,
 ) -> Result<ConsumerInfo, ApiError> {
     request.expect_empty()?;
-    let info = replica.stream.consumer_info(consumer, now);
+    let info = replica.consumer_info(consumer, now);
     info.map(changes::consumer_info)
         .ok_or_else(ApiError::consumer_not_found)
 }
@@ -240,11 +240,15 @@ pub(super) fn list(
     let ConsumersRequest { offset } = parse_request(&request.payload)?;
     let consumers = replica.stream.consumers().collect();
     let (page, consumers) = Paged::cut(consumers, offset, LIST_PAGE);
+    let cluster = replica.cluster_info();
     Ok(ConsumerList {
         page,
         consumers: consumers
             .into_iter()
-            .map(|consumer| consumer.info(now))
+            .map(|consumer| ConsumerInfo {
+                cluster: cluster.clone(),
+                ..consumer.info(now)
+            })
             .collect(),
     })
 }

@@ -5,6 +5,7 @@
 //! | `call` | [`ApiCall`](call::ApiCall): what a request's subject says |
 //! | `api` | the handler of `$JS.API.>`: finds who answers, and hands the request over |
 //! | `acks` | the handlers of `$JS.ACK.>` and `$JS.FC.>` |
+//! | `peers` | what leaders listen on for the clients of other nodes |
 //! | `streams` | requests about which streams there are; answered by the owner of the meta group |
 //! | `stream` | requests to one stream; answered by its owner |
 //! | `consumers` | those about its consumers |
@@ -29,6 +30,7 @@ mod consumers;
 mod direct_get;
 mod listing;
 mod messages;
+mod peers;
 mod request;
 mod selector;
 mod stream;
@@ -46,13 +48,14 @@ pub(crate) use advisories::{StreamAction, tell_batch_abandoned, tell_stream};
 pub(crate) use audit::{Auditor, Interest};
 pub(crate) use batches::{AbandonedBatch, Batches, Staged, StagedMessage, is_of_batch};
 pub(crate) use listing::Listing;
+pub(crate) use peers::{attach_leader, attach_meta_leader, detach};
 pub(crate) use request::Asker;
 pub(crate) use stream::{StreamCall, delete, handle, stream_is_gone};
 pub(crate) use streams::{MetaCall, check_update, handle_meta, refuse_update};
 
 /// Subscribes the services.
-pub(crate) fn attach(parts: &ShardParts, auditor: Arc<Auditor>) -> Vec<SubscriptionKey> {
-    let api = Arc::new(api::Api::new(parts.clone(), auditor));
+pub(crate) fn attach(parts: &ShardParts) -> Vec<SubscriptionKey> {
+    let api = Arc::new(api::Api::new(parts.clone(), api::Role::Here));
     let acks = Arc::new(acks::Acks::new(parts.clone()));
     let flows = Arc::new(acks::Flows::new(parts.clone()));
     let attach = |filter: &'static str, handler: Arc<dyn Handler>| {

@@ -143,6 +143,10 @@ pub(crate) fn stream_is_gone(call: &StreamCall, error: ApiError, outlet: &mut Ou
 /// pulls are told.
 pub(crate) fn delete(mut replica: Replica, hands: &mut Hands<'_>) {
     hands.log.close_group(replica.entry.group);
+    if !replica.leads() {
+        // Whoever does tells the clients.
+        return;
+    }
     replica.end_consumers(hands);
     let stream = &replica.entry.name;
     tell_stream(stream, StreamAction::Delete, hands.now, hands.outlet);

@@ -13,7 +13,7 @@ use hitherto_protocol::SubjectFilter;
 
 use super::call::ApiCall;
 use super::request::Request;
-use super::{Listing, changes};
+use super::{Listing, StreamCall, changes};
 use crate::jetstream::{ApiChange, Hands, MetaOwner, Outlet, Replica};
 
 /// A request on its way to the owner of the meta group.
@@ -56,8 +56,16 @@ pub(crate) fn handle_meta(meta: &mut MetaOwner, call: MetaCall, hands: &mut Hand
             .expect_empty()
             .and_then(|()| meta.delete(name, asker, hands))
             .map_err(|error| (ApiChange::StreamDelete, error)),
+        // In a cluster, since this node does not lead the stream: another one does, or there is none.
+        ApiCall::Stream(name, api) => {
+            if !meta.has_stream(&name) {
+                let error = ApiError::stream_not_found();
+                super::stream_is_gone(&StreamCall { api, request }, error, hands.outlet);
+            }
+            return;
+        }
         // Does not come here: the handler of the API knows where these go.
-        ApiCall::Stream(..) | ApiCall::Unsupported(_) => return,
+        ApiCall::Unsupported(_) => return,
     };
     if let Err((change, error)) = refused {
         changes::refuse_as(change.response(), asker, error, hands.outlet);

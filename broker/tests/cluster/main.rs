@@ -7,7 +7,7 @@
 //! | `joining` | who finds whom, who is refused, who leaves and comes back |
 //! | `encrypted` | links by TLS |
 //! | `watching` | INFO, monitoring, the system account |
-//! | `streams` | JetStream, which is each node's own |
+//! | `replicated` | streams, over nodes that end and come back |
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -15,7 +15,7 @@ mod encrypted;
 mod harness;
 mod joining;
 mod messages;
-mod streams;
+mod replicated;
 #[path = "../support/mod.rs"]
 mod support;
 mod watching;

@@ -21,6 +21,7 @@ pub(super) fn read(block: &Field, options: &mut ServerOptions) -> Result<(), Con
             "host" | "net" => cluster.host = field.text()?,
             "routes" => cluster.routes = routes(field)?,
             "advertise" | "cluster_advertise" => cluster.advertise = Some(field.text()?),
+            "bootstrap" => cluster.bootstrap = field.boolean()?,
             "no_advertise" => cluster.no_advertise = field.boolean()?,
             "authorization" => authorization(field, &mut cluster)?,
             "tls" => cluster.tls = Some(tls::read(field)?),

@@ -2,16 +2,17 @@
 
 use std::sync::mpsc::SyncSender;
 
-use hitherto_cluster::{Committed, LogError};
-use hitherto_jetstream::GroupId;
+use hitherto_cluster::{Committed, Leadership, LogError};
+use hitherto_jetstream::{GroupId, Node};
 use hitherto_storage::Manifest;
 
 use super::checkpoint_order::CheckpointOrder;
 use super::keep_order::{KeepOrder, Kept};
+use super::peer_question::PeerQuestion;
 use super::stream_order::StreamOrder;
 use super::watch::Watch;
 use crate::jetstream::telling::Receipt;
-use crate::services::{MetaCall, StreamAck, StreamCall, StreamFlow};
+use crate::services::{Asker, MetaCall, StreamAck, StreamCall, StreamFlow};
 
 /// One thing for a shard to do.
 pub(crate) enum Input {
@@ -19,6 +20,15 @@ pub(crate) enum Input {
     Committed(Committed<Receipt>),
     /// Records that are not committed, or nobody knows.
     Failed(GroupId, Vec<Receipt>, LogError),
+    /// Another node leads one of its groups, or none does, or this one does now. Told behind the entries of the
+    /// leaders before.
+    Leadership(GroupId, Leadership),
+    /// The leader of the meta group asks about a stream that this node leads, for a client.
+    Ask(GroupId, Box<(PeerQuestion, Asker)>),
+    /// Somebody leads this stream now, which the leader of the meta group waits for; for shard 0.
+    LeaderKnown(GroupId),
+    /// A node that is to be admitted, or has changed; for shard 0.
+    Admit(Box<Node>),
     /// A client's call to a stream.
     Call(GroupId, Box<StreamCall>),
     /// A client's ack.

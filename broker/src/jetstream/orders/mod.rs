@@ -6,6 +6,7 @@
 //! | `input` | [`Input`]: one thing for a shard to do |
 //! | `queue`, `queues` | [`ShardQueue`]: where it waits; [`ShardQueues`]: which shard a group belongs to |
 //! | `stream_order` | [`StreamOrder`]: what the meta group has decided about a stream |
+//! | `peer_question` | [`PeerQuestion`]: what the leader of the meta group asks that of a stream |
 //! | `checkpoint_order` | [`CheckpointOrder`]: what the checkpointer asks, and the groups [`Described`] |
 //! | `keep_order` | [`KeepOrder`]: what the keeper asks, the [`KeepWork`], and what became of it |
 //! | `watch` | [`Watch`]: what those ask who watch the node |
@@ -17,6 +18,7 @@ mod checkpoint_order;
 mod input;
 mod keep_order;
 mod keeper_bell;
+mod peer_question;
 mod queue;
 mod queues;
 mod stream_order;
@@ -27,6 +29,7 @@ pub(super) use checkpoint_order::{CheckpointOrder, Described, GroupCheckpoint};
 pub(crate) use input::Input;
 pub(super) use keep_order::{KeepOrder, KeepWork, Kept};
 pub(super) use keeper_bell::KeeperBell;
+pub(crate) use peer_question::PeerQuestion;
 pub(crate) use queue::ShardQueue;
 pub(super) use queues::ShardQueues;
 pub(super) use stream_order::{Opening, Question, StreamOrder};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hitherto_jetstream::{GroupId, StreamConfig};
+use hitherto_jetstream::{GroupId, NodeId, StreamConfig};
 use hitherto_protocol::Timestamp;
 
 use crate::jetstream::telling::{ApiReceipt, Receipt};
@@ -14,6 +14,9 @@ pub(crate) enum StreamOrder {
     Open(Opening),
     /// Put a configuration into the stream's own log.
     Configure(GroupId, Box<StreamConfig>, Receipt),
+    /// The meta group has this configuration: whoever leads the stream puts it into its log, if it is not
+    /// there.
+    CatchUp(GroupId, Box<StreamConfig>),
     /// Say what the stream holds.
     Describe(GroupId, Question),
     /// Let go of a stream that was deleted, then tell who asked for it.
@@ -27,6 +30,8 @@ pub(crate) struct Opening {
     pub(crate) created: Timestamp,
     /// Who created it; `None` when nobody waits.
     pub(crate) receipt: Option<Box<ApiReceipt>>,
+    /// Who keeps it; empty on a node on its own.
+    pub(crate) peers: Vec<NodeId>,
     /// What it was configured with since.
     pub(crate) update: Option<Box<StreamConfig>>,
 }

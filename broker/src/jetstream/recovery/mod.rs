@@ -8,5 +8,5 @@
 mod recover;
 mod recovered_stream;
 
-pub(crate) use recover::{Recovered, recover, stream_names};
+pub(crate) use recover::{Recovered, recover, recover_as, stream_names};
 pub(crate) use recovered_stream::RecoveredStream;

@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hitherto_cluster::RecoveredGroups;
 use hitherto_jetstream::{
-    Compression, Freeze, GroupId, Limits, Meta, MetaCommand, MetaOutcome, OpenTables, Restoring,
-    Stream, StreamConfig, StreamSeq, catch_unreadable,
+    Compression, Freeze, GroupId, Limits, LogIndex, Meta, MetaCommand, MetaOutcome, NodeId,
+    OpenTables, Restoring, Stream, StreamConfig, StreamEntry, StreamSeq, catch_unreadable,
 };
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
@@ -30,6 +31,8 @@ use crate::jetstream::taking::OfflineStream;
 /// The node as its files have it.
 pub(crate) struct Recovered {
     pub(crate) wal: Wal,
+    /// The log of the groups that are shared with other nodes.
+    pub(crate) replicated: RecoveredGroups,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) meta: Meta,
     pub(crate) streams: BTreeMap<GroupId, RecoveredStream>,
@@ -41,12 +44,22 @@ pub(crate) struct Recovered {
 
 type Saved = BTreeMap<GroupId, Result<Checkpoint, Error>>;
 
-/// Reads everything.
+/// Reads everything of a node on its own.
 pub(crate) fn recover(
     stores: &Stores,
     dir: &Path,
     entropy: &Arc<dyn Entropy>,
     limits: &Limits,
+) -> Result<Recovered, Error> {
+    recover_as((stores, dir), entropy, limits, None)
+}
+
+/// Reads everything; a node of a cluster is told who it is, and applies its log as it learns what of it is committed.
+pub(crate) fn recover_as(
+    (stores, dir): (&Stores, &Path),
+    entropy: &Arc<dyn Entropy>,
+    limits: &Limits,
+    here: Option<NodeId>,
 ) -> Result<Recovered, Error> {
     let state_file = dir.join("state.redb");
     let checkpoints = Checkpoints::open(&stores.disk, &state_file, &**entropy)?;
@@ -59,7 +72,7 @@ pub(crate) fn recover(
     let options = WalOptions {
         entropy: Arc::clone(entropy),
         checkpointed,
-        replay_from: meta_from.and_then(|from| replay_from(from, &meta, &saved)),
+        replay_from: meta_from.and_then(|from| replay_from(from, &meta, (&saved, here))),
         ..WalOptions::default()
     };
     let (wal, replay) = Wal::open(Arc::clone(&stores.disk), &wal_dir, options)?;
@@ -72,6 +85,8 @@ pub(crate) fn recover(
         meta,
         streams: BTreeMap::new(),
         offline: BTreeMap::new(),
+        replicated: here.map(|_| RecoveredGroups::default()),
+        here,
         index_bytes: 0,
     };
     recovery.open_checkpointed()?;
@@ -80,8 +95,10 @@ pub(crate) fn recover(
     }
     recovery.log_what_was_found();
     let deleted = recovery.find_deleted()?;
+    recovery.check_member()?;
     Ok(Recovered {
         wal,
+        replicated: recovery.replicated.unwrap_or_default(),
         checkpoints,
         meta: recovery.meta,
         streams: recovery.streams,
@@ -97,8 +114,14 @@ fn wal_range(saved: &Saved) -> Option<WalRange> {
 
 /// Where the replay begins when the meta group's begins at `from`. `None` means with the first entry there
 /// is: a stream was never checkpointed.
-fn replay_from(from: WalPosition, meta: &Meta, saved: &Saved) -> Option<WalPosition> {
-    meta.iter().try_fold(from, |from, (_, stream)| {
+fn replay_from(
+    from: WalPosition,
+    meta: &Meta,
+    (saved, here): (&Saved, Option<NodeId>),
+) -> Option<WalPosition> {
+    let keeps = |stream: &StreamEntry| here.is_none_or(|here| stream.peers.contains(&here));
+    let mut kept = meta.iter().filter(|(_, stream)| keeps(stream));
+    kept.try_fold(from, |from, (_, stream)| {
         match saved.get(&stream.group)? {
             Ok(checkpoint) => Some(from.min(checkpoint.wal)),
             // It is offline, and nothing is replayed for it.
@@ -120,10 +143,13 @@ fn open_meta(saved: Option<Checkpoint>, file: &Path, limits: &Limits) -> Result<
 pub(crate) fn stream_names(state: &[u8]) -> Result<BTreeMap<GroupId, String>, String> {
     let snapshot = state_record::decode(state).map_err(|error| error.to_string())?;
     let meta = Meta::restore(snapshot, Limits::default()).map_err(|error| error.to_string())?;
-    let name =
-        |(name, entry): (&str, &hitherto_jetstream::StreamEntry)| (entry.group, name.to_owned());
+    let name = |(name, entry): (&str, &StreamEntry)| (entry.group, name.to_owned());
     Ok(meta.iter().map(name).collect())
 }
+
+/// Said of a store that cannot be one of a cluster.
+const STOOD_ALONE: &str =
+    "the store is of a node that stood alone; a node of a cluster begins with a new store";
 
 struct Recovery<'a> {
     stores: &'a Stores,
@@ -134,6 +160,10 @@ struct Recovery<'a> {
     meta: Meta,
     streams: BTreeMap<GroupId, RecoveredStream>,
     offline: BTreeMap<GroupId, OfflineStream>,
+    /// This node, in a cluster.
+    here: Option<NodeId>,
+    /// `None` on a node on its own.
+    replicated: Option<RecoveredGroups>,
     /// What the indexes of the streams took when each was opened.
     index_bytes: u64,
 }
@@ -141,7 +171,9 @@ struct Recovery<'a> {
 impl Recovery<'_> {
     /// Opens the streams the meta group's checkpoint knows.
     fn open_checkpointed(&mut self) -> Result<(), Error> {
+        let keeps = |entry: &StreamEntry| self.here.is_none_or(|here| entry.peers.contains(&here));
         let known = self.meta.iter().map(|(_, entry)| entry.clone());
+        let known = known.filter(keeps);
         for entry in known.collect::<Vec<_>>() {
             self.open(entry.group, entry.created_with, entry.created)?;
         }
@@ -275,6 +307,13 @@ impl Recovery<'_> {
     }
 
     fn replay(&mut self, entry: &Entry) -> Result<(), Error> {
+        if let Some(replicated) = &mut self.replicated {
+            let taken = replicated.take(entry);
+            return match taken.map_err(|error| self.damaged(entry, error.what))? {
+                true => Ok(()),
+                false => Err(self.damaged(entry, STOOD_ALONE)),
+            };
+        }
         if entry.kind != EntryKind::default() {
             let what = "an entry is of a replicated group, and this node stands alone";
             return Err(self.damaged(entry, what));
@@ -348,6 +387,22 @@ impl Recovery<'_> {
         Ok(())
     }
 
+    /// The streams of a node that stood alone are in no log that others could follow.
+    fn check_member(&self) -> Result<(), Error> {
+        let Some(replicated) = &self.replicated else {
+            return Ok(());
+        };
+        let has_log = replicated.ids().any(|group| group == GroupId::META);
+        match self.meta.applied() == LogIndex(0) || has_log {
+            true => Ok(()),
+            false => Err(Error::Damaged {
+                file: self.state_file.clone(),
+                offset: 0,
+                what: STOOD_ALONE,
+            }),
+        }
+    }
+
     /// The groups that have files and no stream. Every group that was given out and has no stream was
     /// deleted by a committed command.
     ///
@@ -366,6 +421,10 @@ impl Recovery<'_> {
             .into_iter()
             .partition(|group| self.meta.has_given_out(*group));
         for group in unknown {
+            if self.replicated.is_some() {
+                // The meta group knew it after its checkpoint, and will again.
+                continue;
+            }
             if stream_dirs::has_files(disk, streams_dir, group)? {
                 let dir = stream_dirs::path(streams_dir, group);
                 return Err(Error::UnknownStream { dir });

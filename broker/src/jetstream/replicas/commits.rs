@@ -40,6 +40,7 @@ impl Replica {
                 }
                 // Before the answer: who has it may count on what the configuration says.
                 self.follow_durability(hands);
+                self.answer_configured(hands);
             }
             if self.captured.is_limited() {
                 self.captured.report_held(self.stream.state().bytes);
@@ -47,6 +48,7 @@ impl Replica {
             self.carry_out(hands);
             if let (Receipt::None | Receipt::Copy(_), Outcome::Published(Err(error))) =
                 (&receipt, &outcome)
+                && self.leads()
                 && let Some(subject) = published_subject(entry.body.slice(start..))
             {
                 let about = (self.entry.name.as_str(), &subject);
@@ -98,8 +100,14 @@ impl Replica {
         if matches!(error, LogError::NotWritten { .. }) {
             self.stream.handle_lost_records(hands.now);
         }
+        let is_unknown = matches!(error, LogError::Undecided | LogError::NotLeader { .. });
         let error = failure_error(error);
         for receipt in receipts {
+            if is_unknown && matches!(receipt, Receipt::PubAck(_)) {
+                // The leader now in office may have the message, from here or from its publisher: no answer, as
+                // when the node had ended.
+                continue;
+            }
             if matches!(receipt, Receipt::Durability) {
                 self.relaxation.failed(self.stream.is_relaxed());
             }

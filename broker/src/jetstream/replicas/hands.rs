@@ -5,6 +5,7 @@ use hitherto_jetstream::ConsumerBounds;
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
 
+use crate::jetstream::replication::Replication;
 use crate::jetstream::telling::{Outlet, Receipt};
 
 /// What a replica needs to do its work, lent by its shard.
@@ -14,5 +15,7 @@ pub(crate) struct Hands<'a> {
     pub(crate) entropy: &'a dyn Entropy,
     /// What the node allows consumers.
     pub(crate) bounds: &'a ConsumerBounds,
+    /// `None` on a node on its own.
+    pub(crate) replication: Option<&'a Replication>,
     pub(crate) outlet: &'a mut Outlet,
 }

@@ -35,6 +35,11 @@ impl DeliverInterest {
         self.0.remove(consumer);
     }
 
+    /// Watches for no consumer any more.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Tells whether anybody listens; `None` when it is not watched.
     pub(super) fn look(&self, consumer: &str) -> Option<bool> {
         self.0.get(consumer).map(InterestWatch::look)

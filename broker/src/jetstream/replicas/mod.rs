@@ -7,6 +7,7 @@
 //! | `commits` | what becomes of its records, and what is answered |
 //! | `proposals` | its own commands on their way into the log |
 //! | `deliveries`, `fetcher` | what a round delivers, and reads for it |
+//! | `keeping` | [`Keeping`]: whether this node keeps it alone, and beginning and ceasing to lead |
 //! | `interest` | whether anybody listens to its push consumers |
 //! | `relaxation` | whether it acknowledges before the log syncs |
 //! | `bodies`, `upkeep` | what goes to its files, and looking after them |
@@ -20,6 +21,7 @@ mod deliveries;
 mod fetcher;
 mod hands;
 mod interest;
+mod keeping;
 mod proposals;
 mod relaxation;
 mod replica;
@@ -30,5 +32,6 @@ mod upkeep;
 pub(super) use bodies::keep_body;
 pub use damage::{DAMAGE_KEPT_MAX, Damage, DamageReport};
 pub(crate) use hands::Hands;
+pub(super) use keeping::Keeping;
 pub(super) use proposals::{Record, configure};
 pub(crate) use replica::Replica;

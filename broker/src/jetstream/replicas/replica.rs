@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hitherto_cluster::{Durability, Refused};
-use hitherto_jetstream::api::StreamInfo;
+use hitherto_jetstream::api::{ClusterInfo, ConsumerInfo, StreamInfo};
 use hitherto_jetstream::command::Control;
 use hitherto_jetstream::{
-    Command, Compression, Delivery, Output, Republished, StoredMessage, Stream, StreamSeq, Watch,
+    Command, Compression, Delivery, Output, Republished, StoredMessage, Stream, StreamConfig,
+    StreamSeq, Watch,
 };
 use hitherto_protocol::{Subject, Timestamp};
 use hitherto_storage::{Error, StreamStore};
@@ -19,11 +20,14 @@ use super::damage::DamageReport;
 use super::deliveries::Deliveries;
 use super::hands::Hands;
 use super::interest::DeliverInterest;
+use super::keeping::Keeping;
 use super::proposals::Proposals;
 use super::relaxation::{Relaxation, Step};
 use super::stream_damage::StreamDamage;
+use crate::jetstream::replication::Replication;
 use crate::jetstream::taking::{Captured, StreamEntry};
 use crate::jetstream::telling::{Outlet, PubAckForm, Receipt, refusal_error};
+use crate::services::Asker;
 
 /// A stream with its bodies. Belongs to one shard.
 pub(crate) struct Replica {
@@ -34,13 +38,19 @@ pub(crate) struct Replica {
     pub(crate) captured: Captured,
     pub(super) pub_ack: PubAckForm,
     pub(super) damage: StreamDamage,
-    proposals: Proposals,
+    pub(super) proposals: Proposals,
     /// What the command applied last has published again; empty between commands.
     pub(super) copies: Vec<Republished>,
     /// Whether acks go before the sync.
     pub(super) relaxation: Relaxation,
+    /// This node alone keeps the stream, or it is one of several.
+    pub(super) keeping: Keeping,
+    /// `None` on a node on its own.
+    replication: Option<Arc<Replication>>,
+    /// Clients of other nodes that wait until these configurations are in force.
+    pub(super) configured: Vec<(Box<StreamConfig>, Asker)>,
     deliveries: Deliveries,
-    interest: DeliverInterest,
+    pub(super) interest: DeliverInterest,
     /// It is on the shard's list of those to look after.
     pub(crate) touched: bool,
     /// What the shard's alarm clock holds for it.
@@ -53,10 +63,13 @@ impl Replica {
         stream: Stream,
         store: StreamStore,
         captured: Captured,
-        report: DamageReport,
+        (report, keeping, replication): (DamageReport, Keeping, Option<Arc<Replication>>),
     ) -> Self {
         let pub_ack = PubAckForm::new(&entry.name);
         let relaxation = Relaxation::new(stream.is_relaxed());
+        entry
+            .leads
+            .store(keeping == Keeping::Alone, Ordering::Release);
         Self {
             relaxation,
             damage: StreamDamage::new(Arc::clone(&entry), report),
@@ -67,6 +80,9 @@ impl Replica {
             captured,
             pub_ack,
             copies: Vec::new(),
+            keeping,
+            replication,
+            configured: Vec::new(),
             deliveries: Deliveries::default(),
             interest: DeliverInterest::default(),
             touched: false,
@@ -94,6 +110,9 @@ impl Replica {
     /// Serves the waiting pulls and does what is due.
     pub(crate) fn look_after(&mut self, hands: &mut Hands<'_>) {
         self.damage.tell(hands);
+        if !self.leads() {
+            return self.publish_usage();
+        }
         if !self.propose_again(hands) {
             return;
         }
@@ -118,7 +137,7 @@ impl Replica {
 
     /// When it wants to be looked after again; `None` when nothing is due ever.
     pub(crate) fn next_timeout(&self) -> Option<Timestamp> {
-        self.stream.next_timeout()
+        self.stream.next_timeout().filter(|_| self.leads())
     }
 
     /// Has commands for which the log had no room.
@@ -126,8 +145,15 @@ impl Replica {
         self.proposals.wait_for_room()
     }
 
-    /// Carries out what the state machine wants done, in order.
+    /// Carries out what the state machine wants done, in order; where another node leads only what concerns
+    /// bodies.
     pub(crate) fn carry_out(&mut self, hands: &mut Hands<'_>) {
+        if !self.leads() {
+            while let Some(output) = self.stream.poll_output() {
+                keep_body(&mut self.store, output);
+            }
+            return;
+        }
         while let Some(output) = self.stream.poll_output() {
             match output {
                 Output::Deliver(delivery) => self.deliver(&delivery, hands),
@@ -165,7 +191,21 @@ impl Replica {
     pub(crate) fn info(&self, now: Timestamp) -> StreamInfo {
         let mut info = self.stream.info(now);
         info.state.lost = self.damage.lost_of(&self.stream);
+        info.cluster = self.cluster_info();
         info
+    }
+
+    /// A consumer of the stream as the API shows it; `None` when there is none of this name.
+    pub(crate) fn consumer_info(&self, name: &str, now: Timestamp) -> Option<ConsumerInfo> {
+        let mut info = self.stream.consumer_info(name, now)?;
+        info.cluster = self.cluster_info();
+        Some(info)
+    }
+
+    /// Where the stream lives, and its consumers with it; `None` on a node on its own.
+    pub(crate) fn cluster_info(&self) -> Option<ClusterInfo> {
+        let replication = self.replication.as_ref()?;
+        replication.cluster_info(&self.entry.name, self.entry.group)
     }
 
     /// Refreshes what others see of the stream from outside.
@@ -217,6 +257,10 @@ impl Replica {
 
     /// Lets acks go before the sync, or not, as the configuration now in force says.
     pub(crate) fn follow_durability(&mut self, hands: &mut Hands<'_>) {
+        if self.keeping != Keeping::Alone {
+            // A majority has it on disk before it is acknowledged.
+            return;
+        }
         let is_wanted = self.stream.config().is_relaxed();
         let group = self.entry.group;
         match self.relaxation.next(is_wanted, self.stream.is_relaxed()) {
@@ -250,7 +294,9 @@ impl Replica {
     /// Takes in what the configuration now in force says.
     pub(crate) fn follow_config(&mut self) {
         let config = self.stream.config();
-        self.captured.follow(config);
+        if self.keeping.leads() {
+            self.captured.follow(config);
+        }
         self.store
             .set_compression(config.compression == Compression::S2);
         self.entry
@@ -282,14 +328,14 @@ impl Replica {
 
     /// Consumers have more to deliver right away.
     pub(crate) fn has_ready(&self) -> bool {
-        self.stream.has_ready()
+        self.leads() && self.stream.has_ready()
     }
 }
 
 /// How long a consumer waits when a client that gets its messages is close to being a slow consumer.
 const HOLD_BACK: Duration = Duration::from_millis(5);
 
-fn advise(subject: String, payload: Bytes, outlet: &mut Outlet) {
+pub(super) fn advise(subject: String, payload: Bytes, outlet: &mut Outlet) {
     if let Ok(subject) = Subject::new(subject) {
         outlet.publish(&subject, payload);
     }

@@ -4,27 +4,46 @@
 //! stream, which also answers. A crash in between leaves a decided change to the next start, which
 //! finishes it: see `recovery`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hitherto_cluster::{Committed, Encode, LogError, Refused};
+use hitherto_cluster::{Committed, Encode, Leadership, LogError, Refused};
 use hitherto_jetstream::api::ApiError;
 use hitherto_jetstream::{
-    ByStorage, ClusterView, GroupId, Limits, Meta, MetaCommand, MetaOutcome, StreamConfig,
-    StreamEntry,
+    ByStorage, ClusterView, GroupId, Limits, Meta, MetaCommand, MetaOutcome, Node, NodeId,
+    StreamConfig, StreamEntry,
 };
 use hitherto_protocol::SubjectFilter;
 
 use super::parts::ShardParts;
 use crate::jetstream::files::StateSnapshot;
-use crate::jetstream::orders::{GroupCheckpoint, Input, Opening, Question, StreamOrder};
+use crate::jetstream::orders::{
+    GroupCheckpoint, Input, Opening, PeerQuestion, Question, StreamOrder,
+};
 use crate::jetstream::replicas::Hands;
 use crate::jetstream::telling::{ApiChange, ApiReceipt, Receipt, failure_error, refusal_error};
-use crate::services::{Asker, Listing, changes};
+use crate::pubsub::{InterestWatch, SubscriptionKey};
+use crate::services::{self, Asker, Listing, changes};
 
 /// The meta group's state machine and the way to the shards.
 pub(crate) struct MetaOwner {
     meta: Meta,
     parts: ShardParts,
+    /// What it listens on for clients of other nodes while it leads.
+    leading: Vec<SubscriptionKey>,
+    /// Clients whose streams have no leader yet. At most [`AWAITED_MAX`]; more are not answered.
+    awaited: BTreeMap<GroupId, Vec<Awaited>>,
+}
+
+/// Clients that wait for the leader of one stream at most.
+const AWAITED_MAX: usize = 64;
+
+/// A client that waits for the leader of a stream.
+struct Awaited {
+    question: PeerQuestion,
+    asker: Asker,
+    /// Tells when there is a leader.
+    watch: InterestWatch,
 }
 
 /// A command of the meta group on its way into the log.
@@ -38,7 +57,123 @@ impl Encode for MetaRecord<'_> {
 
 impl MetaOwner {
     pub(crate) fn new(meta: Meta, parts: ShardParts) -> Self {
-        Self { meta, parts }
+        let owner = Self {
+            meta,
+            parts,
+            leading: Vec::new(),
+            awaited: BTreeMap::new(),
+        };
+        owner.note_meta();
+        owner
+    }
+
+    /// Another node leads the meta group now, or this one does.
+    pub(crate) fn handle_leadership(&mut self, leadership: Leadership, hands: &mut Hands<'_>) {
+        if !leadership.is_here {
+            services::detach(&self.parts, Some(std::mem::take(&mut self.leading)));
+            self.awaited.clear();
+            return;
+        }
+        if self.leading.is_empty() {
+            tracing::info!("this node leads the meta group");
+            self.leading = services::attach_meta_leader(&self.parts);
+        }
+        let Some(replication) = hands.replication else {
+            return;
+        };
+        if self.meta.node(replication.seat.here).is_none() {
+            let node = replication.describe(replication.seat.here, replication.seat.name.clone());
+            self.admit(node, hands);
+        }
+    }
+
+    /// Lets a node take streams.
+    pub(crate) fn admit(&self, node: Node, hands: &mut Hands<'_>) {
+        if self
+            .meta
+            .node(node.id)
+            .is_some_and(|known| known.node == node)
+        {
+            return;
+        }
+        let name = node.name.clone();
+        let at = hands.now;
+        let view = ClusterView::default();
+        let checked = self.meta.check(MetaCommand::AdmitNode { node, at }, &view);
+        match checked {
+            Ok(command) => {
+                let record = MetaRecord(&command);
+                // If it is not taken, whoever leads asks again.
+                let taken = hands.log.propose(GroupId::META, &record, Receipt::None);
+                if let Err(Refused { reason, .. }) = taken {
+                    tracing::debug!(node = name, %reason, "a node is not admitted yet");
+                }
+            }
+            Err(error) => tracing::error!(node = name, %error, "a node cannot be admitted"),
+        }
+    }
+
+    /// Tells whether there is a stream of this name, wherever it is kept.
+    pub(crate) fn has_stream(&self, name: &str) -> bool {
+        self.meta.find(name).is_some()
+    }
+
+    /// Somebody leads a stream: those who wait for that are answered there, and it gets the configuration the
+    /// meta group has.
+    pub(crate) fn ask_leader_of(&mut self, group: GroupId, hands: &mut Hands<'_>) {
+        if let Some((_, known)) = self.meta.find_group(group) {
+            let config = Box::new(known.config.clone());
+            self.order(group, StreamOrder::CatchUp(group, config));
+        }
+        let Some(awaited) = self.awaited.get_mut(&group) else {
+            return;
+        };
+        for awaited in awaited.extract_if(.., |awaited| awaited.watch.look()) {
+            let payload = serde_json::to_vec(&awaited.question);
+            hands.outlet.publish_for(
+                &PeerQuestion::subject(group),
+                &awaited.asker.reply,
+                payload.expect("a question has string keys only").into(),
+            );
+        }
+        if awaited.is_empty() {
+            self.awaited.remove(&group);
+        }
+    }
+
+    /// Has the leader of a stream answer, once there is one.
+    fn ask(
+        &mut self,
+        group: GroupId,
+        question: PeerQuestion,
+        receipt: ApiReceipt,
+        hands: &mut Hands<'_>,
+    ) {
+        let meta = Arc::clone(self.parts.queues.of(GroupId::META));
+        let notify = move || meta.push(Input::LeaderKnown(group));
+        let router = &self.parts.intake.router;
+        let watch = router.watch_interest(&PeerQuestion::subject(group), None, notify);
+        let awaited = self.awaited.entry(group).or_default();
+        if awaited.len() < AWAITED_MAX {
+            awaited.push(Awaited {
+                question,
+                asker: receipt.asker,
+                watch,
+            });
+        }
+        self.ask_leader_of(group, hands);
+    }
+
+    fn note_meta(&self) {
+        if let Some(replication) = &self.parts.replication {
+            replication.note_meta(&self.meta);
+        }
+    }
+
+    /// This node has a part in it: it stands alone, or is one of these.
+    fn keeps(&self, peers: &[NodeId]) -> bool {
+        let replication = self.parts.replication.as_ref();
+        replication.is_none_or(|replication| peers.contains(&replication.seat.here))
     }
 
     pub(crate) fn parts(&self) -> &ShardParts {
@@ -117,7 +252,14 @@ impl MetaOwner {
         let mut receipts = entry.receipts.into_iter();
         for command in MetaCommand::decode_all(entry.body) {
             let command = command.expect("what this node put into its log is a command");
+            let was_alone = self.meta.is_alone();
             let outcome = self.meta.apply(entry.index, command);
+            if let (true, MetaOutcome::NodeChanged { node, .. }, Some(replication)) =
+                (was_alone, &outcome, hands.replication)
+            {
+                replication.note_founder(*node);
+            }
+            self.note_meta();
             let receipt = match receipts.next() {
                 Some(Receipt::Api(receipt)) => Some(receipt),
                 _ => None,
@@ -153,16 +295,32 @@ impl MetaOwner {
         asker: &Asker,
         hands: &mut Hands<'_>,
     ) -> Result<(), ApiError> {
-        // A node on its own: nobody else keeps its streams.
-        let command = self.meta.check(command, &ClusterView::default())?;
+        let view = hands.replication.map(|replication| replication.view(None));
+        // A node on its own has the default: nobody else keeps its streams.
+        let command = self.meta.check(command, &view.unwrap_or_default())?;
+        self.check_stays(&command)?;
         let receipt = Receipt::api(asker, change);
         let record = MetaRecord(&command);
         let proposed = hands.log.propose(GroupId::META, &record, receipt);
         proposed.map_err(|Refused { reason, .. }| refusal_error(reason))
     }
 
+    /// Streams are not moved yet.
+    fn check_stays(&self, command: &MetaCommand) -> Result<(), ApiError> {
+        let MetaCommand::UpdateStream { config, peers, .. } = command else {
+            return Ok(());
+        };
+        let known = self.meta.find(&config.name);
+        match known.is_none_or(|known| peers.is_empty() || *peers == known.peers) {
+            true => Ok(()),
+            false => Err(ApiError::stream_update_failed(
+                "num_replicas and placement of a stream cannot be changed yet",
+            )),
+        }
+    }
+
     fn carry_out(
-        &self,
+        &mut self,
         outcome: MetaOutcome,
         receipt: Option<Box<ApiReceipt>>,
         hands: &mut Hands<'_>,
@@ -172,33 +330,57 @@ impl MetaOwner {
                 group,
                 existed: true,
                 ..
-            } => {
-                if let Some(receipt) = receipt {
+            } => match receipt {
+                Some(receipt) if self.parts.replication.is_some() => {
+                    self.ask(group, PeerQuestion::Found, *receipt, hands);
+                }
+                Some(receipt) => {
                     let question = Question::Created(receipt);
                     self.order(group, StreamOrder::Describe(group, question));
                 }
-            }
+                None => {}
+            },
             MetaOutcome::Created {
                 group,
                 config,
                 created,
                 existed: false,
-                peers: _,
+                peers,
             } => {
-                let opening = Opening {
-                    group,
-                    config,
-                    created,
-                    receipt,
-                    update: None,
-                };
-                self.order(group, StreamOrder::Open(opening));
+                let (here, elsewhere) = self.split(receipt);
+                if self.keeps(&peers) {
+                    let opening = Opening {
+                        group,
+                        config,
+                        created,
+                        receipt: here,
+                        peers,
+                        update: None,
+                    };
+                    self.order(group, StreamOrder::Open(opening));
+                }
+                if let Some(receipt) = elsewhere {
+                    self.ask(group, PeerQuestion::Created, *receipt, hands);
+                }
             }
-            MetaOutcome::Updated { group, config, .. } => {
-                let receipt = receipt.map_or(Receipt::None, Receipt::Api);
-                self.order(group, StreamOrder::Configure(group, config, receipt));
+            MetaOutcome::Updated {
+                group,
+                config,
+                peers,
+                ..
+            } => {
+                let (here, elsewhere) = self.split(receipt);
+                if let Some(receipt) = elsewhere {
+                    let question = PeerQuestion::Configured(config.clone());
+                    self.ask(group, question, *receipt, hands);
+                }
+                if self.keeps(&peers) {
+                    let receipt = here.map_or(Receipt::None, Receipt::Api);
+                    self.order(group, StreamOrder::Configure(group, config, receipt));
+                }
             }
             MetaOutcome::Deleted { group } => {
+                self.awaited.remove(&group);
                 self.order(group, StreamOrder::Delete(group, receipt));
             }
             MetaOutcome::Refused(error) => {
@@ -206,10 +388,22 @@ impl MetaOwner {
                     changes::refuse(&receipt, error, hands.outlet);
                 }
             }
-            // Only clusters have nodes and move streams, and streams are each node's own for now.
-            MetaOutcome::Moved(_)
-            | MetaOutcome::NodeChanged { .. }
-            | MetaOutcome::AlreadyApplied => {}
+            MetaOutcome::NodeChanged { node, .. } => {
+                tracing::info!(%node, nodes = self.meta.nodes().count(), "the nodes of the cluster");
+            }
+            // Nobody proposes to move a stream.
+            MetaOutcome::Moved(_) | MetaOutcome::AlreadyApplied => {}
+        }
+    }
+
+    /// Who answers a client: the owner of the stream here, or in a cluster whoever leads it.
+    fn split(
+        &self,
+        receipt: Option<Box<ApiReceipt>>,
+    ) -> (Option<Box<ApiReceipt>>, Option<Box<ApiReceipt>>) {
+        match self.parts.replication {
+            None => (receipt, None),
+            Some(_) => (None, receipt),
         }
     }
 

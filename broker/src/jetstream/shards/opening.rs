@@ -9,7 +9,7 @@ use hitherto_storage::StreamStore;
 
 use super::parts::ShardParts;
 use crate::jetstream::orders::{Opening, ShardQueue};
-use crate::jetstream::replicas::{Hands, Replica};
+use crate::jetstream::replicas::{Hands, Keeping, Replica};
 use crate::jetstream::taking::{Captured, StreamEntry};
 use crate::services::{StreamAction, changes, tell_stream};
 
@@ -33,17 +33,27 @@ pub(super) fn open_created(
             return Err(opening);
         }
     };
+    let keeping = match parts.open_group(opening.group, LogIndex(0), &opening.peers) {
+        Ok(keeping) => keeping,
+        Err(error) => {
+            let stream = &opening.config.name;
+            tracing::error!(%stream, %error, "cannot open the log of a new stream yet");
+            return Err(opening);
+        }
+    };
     let stream = Stream::new(*opening.config, opening.created);
-    hands.log.open_group(opening.group, LogIndex(0));
-    let mut replica = open_stream(opening.group, stream, store, parts, queue);
+    let mut replica = open_stream(opening.group, stream, store, (parts, keeping), queue);
     replica.follow_durability(hands);
     if let Some(receipt) = &opening.receipt {
         let mut info = changes::stream_info(&replica, hands.now);
         info.did_create = true;
         changes::accept(receipt, Ok(info), hands.outlet);
     }
-    let stream = &replica.entry.name;
-    tell_stream(stream, StreamAction::Create, hands.now, hands.outlet);
+    if keeping == Keeping::Alone {
+        // In a cluster whoever leads it tells.
+        let stream = &replica.entry.name;
+        tell_stream(stream, StreamAction::Create, hands.now, hands.outlet);
+    }
     Ok(replica)
 }
 
@@ -64,16 +74,18 @@ pub(in crate::jetstream) fn open_stream(
     group: GroupId,
     stream: Stream,
     store: StreamStore,
-    parts: &ShardParts,
+    (parts, keeping): (&ShardParts, Keeping),
     queue: &Arc<ShardQueue>,
 ) -> Replica {
     let name = stream.config().name.clone();
     let storage = stream.config().storage;
     let entry = Arc::new(StreamEntry::new(name, group, storage, Arc::clone(queue)));
     let last_at = stream.state().last_ts;
-    let captured = Captured::new(Arc::clone(&parts.intake), Arc::clone(&entry), last_at);
+    let since = (last_at, keeping != Keeping::Alone);
+    let captured = Captured::new(Arc::clone(&parts.intake), Arc::clone(&entry), since);
     let report = parts.damage.clone();
-    let mut replica = Replica::new(Arc::clone(&entry), stream, store, captured, report);
+    let kept = (report, keeping, parts.replication.clone());
+    let mut replica = Replica::new(Arc::clone(&entry), stream, store, captured, kept);
     replica.publish_usage();
     // First the name, then the subjects: whoever gets a PubAck finds the stream.
     parts.directory.insert(entry);

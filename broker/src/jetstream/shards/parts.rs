@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use hitherto_jetstream::Limits;
+use hitherto_cluster::OpenError;
+use hitherto_jetstream::{GroupId, Limits, LogIndex, NodeId};
 use hitherto_platform::Entropy;
 use hitherto_protocol::Timestamp;
 
 use crate::jetstream::files::Stores;
 use crate::jetstream::orders::{Activity, KeeperBell, ShardQueues};
-use crate::jetstream::replicas::{DamageReport, Hands};
+use crate::jetstream::replicas::{DamageReport, Hands, Keeping};
+use crate::jetstream::replication::Replication;
 use crate::jetstream::taking::{Directory, Intake, WaitingRoom};
 use crate::jetstream::telling::{ApiFigures, Outlet};
+use crate::services::Auditor;
 
 /// What all shards share.
 #[derive(Clone)]
@@ -28,9 +31,32 @@ pub(crate) struct ShardParts {
     /// What the node allows its streams.
     pub(crate) limits: Arc<Limits>,
     pub(crate) keeper_bell: Arc<KeeperBell>,
+    /// `None` on a node on its own.
+    pub(crate) replication: Option<Arc<Replication>>,
+    /// Tells who asked the API what.
+    pub(crate) auditor: Arc<Auditor>,
 }
 
 impl ShardParts {
+    /// Opens a group in the log. In a cluster `peers` are those who begin it.
+    ///
+    /// # Errors
+    /// When its log does not go with what it has applied.
+    pub(in crate::jetstream) fn open_group(
+        &self,
+        group: GroupId,
+        applied: LogIndex,
+        peers: &[NodeId],
+    ) -> Result<Keeping, OpenError> {
+        match &self.replication {
+            None => {
+                self.intake.log.open_group(group, applied);
+                Ok(Keeping::Alone)
+            }
+            Some(replication) => replication.open(group, applied, peers),
+        }
+    }
+
     /// What a replica works with, borrowed from its shard.
     pub(super) fn hands<'a>(&'a self, outlet: &'a mut Outlet) -> Hands<'a> {
         Hands {
@@ -38,6 +64,7 @@ impl ShardParts {
             log: &*self.intake.log,
             entropy: &*self.entropy,
             bounds: &self.limits.consumers,
+            replication: self.replication.as_deref(),
             outlet,
         }
     }

@@ -11,7 +11,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use hitherto_cluster::{Committed, LogError};
+use hitherto_cluster::{Committed, Leadership, LogError};
 use hitherto_jetstream::api::{ApiError, Success};
 use hitherto_jetstream::{GroupId, StreamConfig, Unreadable, catch_unreadable};
 use hitherto_protocol::Timestamp;
@@ -32,6 +32,7 @@ use crate::jetstream::orders::{
 };
 use crate::jetstream::replicas::{Hands, Replica, configure};
 use crate::jetstream::telling::{Outlet, Receipt, receipt};
+use crate::pubsub::SubscriptionKey;
 use crate::services::{self, MetaCall, StreamAck, StreamCall, changes};
 
 /// The thread's state.
@@ -45,6 +46,8 @@ pub(crate) struct Shard {
     agenda: Agenda,
     /// Streams with open batches.
     batches: BTreeSet<GroupId>,
+    /// What the streams this node leads listen on for clients of other nodes.
+    leading: BTreeMap<GroupId, Vec<SubscriptionKey>>,
     openings: Openings,
     write_behind: WriteBehind,
     index_relief: IndexRelief,
@@ -62,6 +65,7 @@ impl Shard {
             outlet,
             agenda: Agenda::default(),
             batches: BTreeSet::new(),
+            leading: BTreeMap::new(),
             openings: Openings::new(),
             write_behind: WriteBehind::default(),
             index_relief: IndexRelief::new(),
@@ -91,7 +95,8 @@ impl Shard {
             queue: Arc::clone(&self.queue),
             parts: self.parts.clone(),
         };
-        for group in self.replicas.keys().copied().collect::<Vec<_>>() {
+        let led = self.replicas.iter().filter(|(_, replica)| replica.leads());
+        for group in led.map(|(group, _)| *group).collect::<Vec<_>>() {
             self.with_replica(group, |replica, hands| {
                 replica.stream.resume(hands.now);
                 replica.carry_out(hands);
@@ -124,6 +129,17 @@ impl Shard {
         match input {
             Input::Committed(entry) => self.commit(entry),
             Input::Failed(group, receipts, error) => self.fail(group, receipts, &error),
+            Input::Leadership(group, leadership) => self.change_leader(group, leadership),
+            Input::Ask(group, asked) => {
+                let (question, asker) = *asked;
+                self.with_replica(group, |replica, hands| {
+                    replica.answer_peer(question, asker, hands);
+                });
+            }
+            Input::LeaderKnown(group) => {
+                self.with_meta(|meta, hands| meta.ask_leader_of(group, hands));
+            }
+            Input::Admit(node) => self.with_meta(|meta, hands| meta.admit(*node, hands)),
             Input::Call(group, call) => self.call(group, &call),
             Input::Ack(group, ack) => self.ack(group, ack),
             Input::Flow(group, flow) => {
@@ -190,6 +206,32 @@ impl Shard {
             .relieve(&mut self.replicas, group..=group, &self.parts);
     }
 
+    fn change_leader(&mut self, group: GroupId, leadership: Leadership) {
+        if group == GroupId::META {
+            self.with_meta(|meta, hands| meta.handle_leadership(leadership, hands));
+            return;
+        }
+        let parts = &self.parts;
+        let leading = &mut self.leading;
+        let Some(replica) = self.replicas.get(&group) else {
+            return;
+        };
+        // Gone before it stands down, and there when it leads.
+        if !leadership.is_here {
+            services::detach(parts, leading.remove(&group));
+        } else {
+            let attach = || services::attach_leader(parts, &replica.entry);
+            leading.entry(group).or_insert_with(attach);
+        }
+        self.with_replica(group, |replica, hands| {
+            replica.handle_leadership(leadership, hands);
+        });
+        if leadership.is_here {
+            let input = Input::LeaderKnown(group);
+            self.parts.queues.of(GroupId::META).push(input);
+        }
+    }
+
     fn fail(&mut self, group: GroupId, receipts: Vec<Receipt>, error: &LogError) {
         if let LogError::NotWritten { source } = error
             && matches!(**source, Error::Full { .. })
@@ -254,8 +296,18 @@ impl Shard {
                     return self.configure_later(group, config, receipt);
                 }
                 self.with_replica(group, |replica, hands| {
-                    let command = configure(config, hands.now);
-                    replica.propose(command, receipt, hands);
+                    if replica.leads() {
+                        let command = configure(config, hands.now);
+                        replica.propose(command, receipt, hands);
+                    }
+                });
+            }
+            StreamOrder::CatchUp(group, config) => {
+                self.with_replica(group, |replica, hands| {
+                    if replica.leads() && replica.stream.config() != &*config {
+                        let command = configure(config, hands.now);
+                        replica.propose(command, Receipt::None, hands);
+                    }
                 });
             }
             StreamOrder::Describe(group, question) => self.answer(group, &question),
@@ -283,6 +335,7 @@ impl Shard {
     }
 
     fn delete(&mut self, group: GroupId) {
+        services::detach(&self.parts, self.leading.remove(&group));
         if let Some(replica) = self.replicas.remove(&group) {
             self.agenda.forget(&replica);
             self.parts.directory.remove(&replica.entry);
@@ -296,6 +349,9 @@ impl Shard {
         self.offline.forget(group, &self.parts);
         self.openings.take(group);
         self.parts.activity.add_deleted(group);
+        if let Some(replication) = &self.parts.replication {
+            replication.remove(group);
+        }
     }
 
     /// Opens a stream; one that cannot be opened yet is tried again, see [`Openings`].

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::{Bytes, BytesMut};
-use hitherto_cluster::{Encode, Refused};
+use hitherto_cluster::{Encode, Refusal, Refused};
 use hitherto_jetstream::api::ApiError;
 use hitherto_jetstream::command::{Append, encode_append};
 use hitherto_jetstream::{Command, StreamConfig, message_bytes};
@@ -19,7 +19,7 @@ use super::entry::StreamEntry;
 use super::intake::Intake;
 use crate::jetstream::orders::Input;
 use crate::jetstream::telling::{Outlet, PubAckForm, Receipt, refusal_error};
-use crate::pubsub::{Handler, HeldAnswer, Message, Origin, SubscriptionKey, Target};
+use crate::pubsub::{Handler, HeldAnswer, Message, Origin, Reach, SubscriptionKey, Target};
 use crate::services::{self, AbandonedBatch, Batches, Staged, StagedMessage};
 
 /// The handler behind the subjects of one stream.
@@ -38,6 +38,8 @@ pub(crate) struct Capture {
     /// Under which subject messages are stored.
     transform: RwLock<Option<SubjectTransform>>,
     batches: Mutex<Batches>,
+    /// Clients of other nodes publish here too.
+    is_replicated: bool,
     /// This stream's share of [`Intake::index_bytes`].
     index_bytes: AtomicU64,
     pub_ack: PubAckForm,
@@ -52,7 +54,11 @@ pub(crate) struct Captured {
 
 impl Captured {
     /// A capture that does not listen yet. `last_at` is the timestamp of the stream's last message.
-    pub(crate) fn new(intake: Arc<Intake>, entry: Arc<StreamEntry>, last_at: Timestamp) -> Self {
+    pub(crate) fn new(
+        intake: Arc<Intake>,
+        entry: Arc<StreamEntry>,
+        (last_at, is_replicated): (Timestamp, bool),
+    ) -> Self {
         let pub_ack = PubAckForm::new(&entry.name);
         let capture = Capture {
             intake,
@@ -64,6 +70,7 @@ impl Captured {
             has_transform: AtomicBool::new(false),
             transform: RwLock::new(None),
             batches: Mutex::default(),
+            is_replicated,
             index_bytes: AtomicU64::new(0),
             pub_ack,
         };
@@ -98,6 +105,20 @@ impl Captured {
                 router.subscribe(filter, None, Target::Handler(handler))
             });
         }
+    }
+
+    /// Listens on nothing any more, and forgets batches that are not complete: another node takes messages in.
+    pub(crate) fn stop(&mut self) {
+        for key in std::mem::take(&mut self.keys).into_values() {
+            self.capture.intake.router.unsubscribe(&key);
+        }
+        *self.capture.batches() = Batches::default();
+    }
+
+    /// Messages were taken in elsewhere meanwhile, the last of them at this time.
+    pub(crate) fn note_last(&self, last_at: Timestamp) {
+        let last_at = last_at.unix_nanos();
+        self.capture.last_at.fetch_max(last_at, Ordering::Relaxed);
     }
 
     /// Says how much memory the index of the stream takes now.
@@ -147,6 +168,14 @@ impl Drop for Captured {
 impl Handler for Capture {
     fn handle(&self, _: Origin, message: &Message) {
         self.receive(message, None);
+    }
+
+    /// Only whoever leads the stream listens.
+    fn reach(&self) -> Reach {
+        match self.is_replicated {
+            true => Reach::Cluster,
+            false => Reach::Node,
+        }
     }
 
     fn handle_held(&self, message: &Message, held: &HeldAnswer) {
@@ -293,7 +322,15 @@ impl Capture {
     fn propose(&self, record: &dyn Encode, receipt: Receipt, bytes: u64) -> Result<(), ApiError> {
         self.intake.check(self.entry.storage, bytes)?;
         let proposed = self.intake.log.propose(self.entry.group, record, receipt);
-        proposed.map_err(|Refused { reason, .. }| refusal_error(reason))
+        match proposed {
+            // Whoever leads now may have taken the same message: a wrong answer would be worse than none.
+            Ok(())
+            | Err(Refused {
+                reason: Refusal::NotLeader { .. },
+                ..
+            }) => Ok(()),
+            Err(Refused { reason, .. }) => Err(refusal_error(reason)),
+        }
     }
 
     /// What becomes of the message when its fate is known. A copy has no reply subject, so at most one

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use hitherto_cluster::{Commits, Committed, LogError};
+use hitherto_cluster::{Commits, Committed, Leadership, LogError};
 use hitherto_jetstream::GroupId;
 
 use super::room::WaitingRoom;
 use crate::jetstream::orders::{Activity, Input, ShardQueues};
 use crate::jetstream::telling::Receipt;
 
-/// Runs on the lane.
+/// Runs on the lane, and where replicated groups hand over.
 pub(crate) struct ToShards {
     pub(crate) shards: ShardQueues,
     pub(crate) waiting_room: Arc<WaitingRoom>,
@@ -26,6 +26,11 @@ impl Commits<Receipt> for ToShards {
         self.shards
             .of(group)
             .push(Input::Failed(group, receipts, error.clone()));
+    }
+
+    fn leader_changed(&mut self, group: GroupId, leadership: Leadership) {
+        let input = Input::Leadership(group, leadership);
+        self.shards.of(group).push(input);
     }
 
     fn round_complete(&mut self) {

@@ -15,6 +15,8 @@ pub(crate) struct StreamEntry {
     pub(crate) group: GroupId,
     pub(crate) shard: Arc<ShardQueue>,
     pub(crate) storage: Storage,
+    /// This node serves the stream: it leads its group, or keeps it alone. Others only keep what it takes in.
+    pub(crate) leads: AtomicBool,
     /// The stream answers direct gets.
     pub(crate) allow_direct: AtomicBool,
     /// What the account's usage adds up from; the owner writes it now and then.
@@ -44,10 +46,16 @@ impl StreamEntry {
             group,
             shard,
             storage,
+            leads: AtomicBool::new(false),
             allow_direct: AtomicBool::new(false),
             usage: StreamUsage::default(),
             refusals: Refusals::default(),
         }
+    }
+
+    /// Tells whether this node serves the stream.
+    pub(crate) fn leads(&self) -> bool {
+        self.leads.load(Ordering::Acquire)
     }
 
     pub(crate) fn answers_direct_gets(&self) -> bool {

@@ -23,7 +23,7 @@ pub(super) mod room;
 pub(super) use capture::Captured;
 pub(super) use commits::ToShards;
 pub(super) use directory::{Directory, Usage};
-pub(super) use entry::StreamEntry;
+pub(crate) use entry::StreamEntry;
 pub(super) use intake::Intake;
 pub(super) use offline::OfflineStream;
 pub(super) use quota::Quota;

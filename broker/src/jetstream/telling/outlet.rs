@@ -181,6 +181,17 @@ impl Outlet {
         self.send(subject, None, payload);
     }
 
+    /// Publishes something of our own that somebody else is to answer.
+    pub(crate) fn publish_for(&mut self, subject: &Subject, reply: &Subject, payload: Bytes) {
+        self.publisher.publish(&Message {
+            subject: subject.clone(),
+            reply: Some(reply.clone()),
+            headers: None,
+            payload,
+        });
+        self.flush_at_times();
+    }
+
     /// Wakes everybody who got something. Call it before waiting.
     pub(crate) fn flush(&mut self) {
         self.publisher.flush();
