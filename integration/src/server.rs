@@ -108,6 +108,16 @@ accounts {
 no_auth_user: app
 ";
 
+/// The same with JetStream: nats-server refuses it where the first node looks for nobody.
+const MEMBER_CONFIG_JETSTREAM: &str = "\
+accounts {
+  $SYS { users: [ { user: sys, password: secret } ] }
+  APP { jetstream: enabled, users: [ { user: app, password: app } ] }
+}
+no_auth_user: app
+jetstream: enabled
+";
+
 /// Runs one test body against a fresh server of `kind`, or skips it loudly.
 ///
 /// # Panics
@@ -487,7 +497,11 @@ fn launch(
     }
     if let Some(member) = start.member {
         let config = folder.join("member.conf");
-        fs::write(&config, MEMBER_CONFIG)?;
+        let text = match kind {
+            Kind::Hitherto => MEMBER_CONFIG_JETSTREAM,
+            Kind::NatsServer | Kind::NatsServerSynced => MEMBER_CONFIG,
+        };
+        fs::write(&config, text)?;
         command.arg("-c").arg(config);
         member_args(&mut command, kind, member);
     }

@@ -1,5 +1,6 @@
 //! Three processes that form a cluster, and what clients see of it. Each rule runs against ours and against
-//! three stock servers, so what clients see is the same.
+//! three stock servers, so what clients see is the same; but for the one about streams, for which stock servers
+//! would need the addresses of all.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -314,6 +315,74 @@ async fn a_killed_node_is_missed_and_welcome_when_it_is_back(
     Ok(())
 }
 
+/// Publishes until it is acknowledged; the id keeps it from being stored twice.
+async fn store(client: &Client, number: u64) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut headers = HeaderMap::new();
+    headers.insert("Nats-Msg-Id", number.to_string());
+    loop {
+        let request = Request::new()
+            .headers(headers.clone())
+            .payload(number.to_string().into())
+            .timeout(Some(ANSWER_WAIT));
+        let answer = client.send_request("s.x", request).await;
+        if let Ok(answer) = answer
+            && serde_json::from_slice::<Value>(&answer.payload)?["seq"].is_u64()
+        {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "message {number} is not taken");
+    }
+}
+
+/// Asks the API until it answers without an error.
+async fn api(client: &Client, operation: &str, body: &str) -> Result<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let request = Request::new()
+            .payload(body.to_owned().into())
+            .timeout(Some(PATIENCE / 3));
+        let answer = client.send_request(format!("$JS.API.{operation}"), request);
+        if let Ok(answer) = answer.await {
+            let answer: Value = serde_json::from_slice(&answer.payload)?;
+            if answer["error"].is_null() {
+                return Ok(answer);
+            }
+            ensure!(Instant::now() < deadline, "{operation}: {answer}");
+        }
+        ensure!(Instant::now() < deadline, "{operation} is not answered");
+    }
+}
+
+async fn a_stream_outlives_its_killed_leader(servers: &mut [Server; 3]) -> Result<()> {
+    let config = r#"{"name":"S","subjects":["s.>"],"num_replicas":3}"#;
+    let created = api(&connect(&servers[2]).await?, "STREAM.CREATE.S", config).await?;
+    ensure!(created["config"]["num_replicas"] == 3, "{created}");
+    let writer = connect(&servers[1]).await?;
+    for number in 1..=50 {
+        store(&writer, number).await?;
+    }
+    let info = api(&writer, "STREAM.INFO.S", "").await?;
+    let leader = info["cluster"]["leader"].as_str().context("a leader")?;
+    let leader = usize::from(leader.as_bytes()[1] - b'1');
+    servers[leader].kill()?;
+    let witness = connect(&servers[(leader + 1) % 3]).await?;
+    for number in 51..=100 {
+        store(&witness, number).await?;
+    }
+    servers[leader].restart().await?;
+    wait_for_mesh(&servers.each_ref()).await?;
+    let back = connect(&servers[leader]).await?;
+    let info = api(&back, "STREAM.INFO.S", "").await?;
+    ensure!(info["state"]["messages"] == 100, "{info}");
+    let stream = async_nats::jetstream::new(back).get_stream("S").await?;
+    for seq in 1..=100_u64 {
+        let stored = stream.get_raw_message(seq).await?;
+        ensure!(stored.payload == seq.to_string(), "{seq}: {stored:?}");
+    }
+    Ok(())
+}
+
 async fn every_node_answers_the_system_account(servers: &mut [Server; 3]) -> Result<()> {
     let (user, password) = Member::SYSTEM_USER;
     let options = ConnectOptions::new().user_and_password(user.into(), password.into());
@@ -467,3 +536,8 @@ on_both_kinds!(
     events_of_a_node_are_heard_at_another,
     links_are_shown,
 );
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_replicated_stream_outlives_its_killed_leader() {
+    run(Kind::Hitherto, a_stream_outlives_its_killed_leader).await;
+}
