@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use crate::account::{Account, AccountSpace, Accounts};
 use crate::config::resolve;
 use crate::connection::{Clients, Environment};
-use crate::jetstream::{DamageReport, JetStream, JetStreamOptions, Seat, meta_id};
+use crate::jetstream::{DamageReport, JetStream, JetStreamOptions, Seat};
 use crate::local::{LocalClient, LocalClientParts};
 use crate::monitor::{Monitor, MonitorParts};
 use crate::pubsub::{Router, Told};
@@ -453,18 +453,18 @@ async fn seat(
     let Some(cluster) = &config.cluster else {
         return Ok(None);
     };
-    let here = hitherto_cluster::NodeId::from(node_id(config).await?);
+    let here = node_id(config).await?;
     let (disk, dir) = (Arc::clone(&config.disk), config.store_dir.join("jetstream"));
     let (its_disk, its_dir) = (Arc::clone(&disk), dir.clone());
     let founder = unblocked(move || NodeId::of_cluster(&*its_disk, &its_dir)).await?;
     Ok(Some(Seat {
-        here: meta_id(here),
+        here: here.into(),
         name: name.to_owned(),
         cluster: cluster.name.clone(),
         links: Arc::clone(links),
         runtime: Handle::current(),
         founds: cluster.founds() && founder.is_none(),
-        founder: founder.map(|id| meta_id(id.into())),
+        founder: founder.map(Into::into),
         disk,
         dir,
     }))

@@ -8,7 +8,7 @@ use hitherto_cluster::GroupError;
 use hitherto_jetstream::{GroupId, NodeId};
 
 use super::orders::{Input, ShardQueues};
-use super::replication::{Replication, log_id};
+use super::replication::Replication;
 
 /// How often the leader looks for nodes: every 250 ms.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -37,10 +37,9 @@ async fn admit_one(replication: &Arc<Replication>, queues: &ShardQueues) {
     let Some(status) = replication.log.status(GroupId::META) else {
         return;
     };
-    let node_in_log = log_id(*node);
-    if !status.voters.contains(&node_in_log) {
+    if !status.voters.contains(node) {
         tracing::info!(%node, name, "admitting a node to the cluster");
-        let voters = status.voters.iter().copied().chain([node_in_log]);
+        let voters = status.voters.iter().copied().chain([*node]);
         let changed = replication.log.change_voters(GroupId::META, voters);
         if let Err(error) = changed.await {
             if !matches!(error, GroupError::NotLeader { .. }) {

@@ -43,7 +43,7 @@ pub(crate) use orders::{Input, PeerQuestion, StreamReport};
 pub(crate) use recovery::{Recovered, RecoveredStream, recover, stream_names};
 pub use replicas::{DAMAGE_KEPT_MAX, Damage, DamageReport};
 pub(crate) use replicas::{Hands, Replica};
-pub(crate) use replication::{Seat, meta_id};
+pub(crate) use replication::Seat;
 pub(crate) use shards::{MetaOwner, ShardParts};
 pub(crate) use taking::StreamEntry;
 pub(crate) use telling::{ApiChange, ApiReceipt, DirectOrigin, Outlet, Receipt};

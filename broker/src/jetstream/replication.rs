@@ -70,7 +70,7 @@ impl Replication {
         entropy: Arc<dyn Entropy>,
     ) -> io::Result<Arc<Self>> {
         let parts = RaftParts {
-            here: log_id(seat.here),
+            here: seat.here,
             links: Arc::<LogLinks>::clone(&seat.links),
             snapshots: Arc::new(NoSnapshots),
             entropy,
@@ -103,7 +103,7 @@ impl Replication {
         applied: LogIndex,
         first_voters: &[NodeId],
     ) -> Result<Keeping, OpenError> {
-        let voters = first_voters.iter().copied().map(log_id);
+        let voters = first_voters.iter().copied();
         self.log.open_replicated(group, applied, voters)?;
         Ok(Keeping::Group(Leadership::default()))
     }
@@ -120,8 +120,7 @@ impl Replication {
 
     /// Who leads the meta group; `None` when nobody is known to.
     pub(crate) fn meta_leader(&self) -> Option<NodeId> {
-        let leadership = self.log.leadership(GroupId::META)?;
-        leadership.leader.map(meta_id)
+        self.log.leadership(GroupId::META)?.leader
     }
 
     /// Tells whether this node leads the meta group.
@@ -137,7 +136,7 @@ impl Replication {
             return;
         }
         self.founder.get_or_init(|| founder);
-        let id = route::NodeId::from(log_id(founder));
+        let id = route::NodeId::from(founder);
         if let Err(error) = id.note_cluster(&*self.seat.disk, &self.seat.dir) {
             tracing::error!(%error, "cannot note which cluster this node belongs to");
         }
@@ -200,7 +199,7 @@ impl Replication {
             name: self.seat.cluster.clone(),
             unique_tag: None,
             offline: admitted.filter(is_away).collect(),
-            leader: leader.map(meta_id),
+            leader,
         }
     }
 
@@ -214,12 +213,12 @@ impl Replication {
     fn group_view(&self, group: GroupId) -> GroupView {
         let status = self.log.status(group).unwrap_or_default();
         let peers = status.peers.iter().map(|peer| PeerView {
-            node: meta_id(peer.node),
+            node: peer.node,
             lag: peer.lag,
             last_contact: peer.last_contact,
         });
         GroupView {
-            leader: status.leadership.leader.map(meta_id),
+            leader: status.leadership.leader,
             leader_since: None,
             peers: peers.collect(),
         }
@@ -246,16 +245,6 @@ impl Replication {
         lock(&self.tasks).abort_all();
         hitherto_cluster::Log::end(&*self.log);
     }
-}
-
-/// A node as the log names it.
-pub(crate) fn log_id(node: NodeId) -> hitherto_cluster::NodeId {
-    hitherto_cluster::NodeId(node.0)
-}
-
-/// A node as the meta group names it.
-pub(crate) fn meta_id(node: hitherto_cluster::NodeId) -> NodeId {
-    NodeId(node.0)
 }
 
 /// The log of a group is never shortened, so nobody needs a snapshot in place of entries.

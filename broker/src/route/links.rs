@@ -409,13 +409,10 @@ impl Links {
     }
 
     /// The nodes there are links to that have streams, with their names.
-    pub(super) fn jetstream_peers(&self) -> Vec<(hitherto_jetstream::NodeId, String)> {
+    pub(super) fn jetstream_peers(&self) -> Vec<(hitherto_cluster::NodeId, String)> {
         let state = self.lock();
         let peers = state.peers.iter().filter(|(_, peer)| peer.jetstream);
-        let named = peers.map(|(node, peer)| {
-            let id = hitherto_cluster::NodeId::from(*node).0;
-            (hitherto_jetstream::NodeId(id), peer.link.name().to_owned())
-        });
+        let named = peers.map(|(node, peer)| ((*node).into(), peer.link.name().to_owned()));
         named.collect()
     }
 

@@ -36,22 +36,26 @@ impl LogLinks {
     }
 
     /// The cluster that `founder` has founded has admitted this node.
-    pub(crate) fn set_cluster_id(&self, founder: hitherto_jetstream::NodeId) {
-        if let Some(links) = self.links.get().and_then(Weak::upgrade) {
-            links.set_cluster_id(NodeId::from(LogNodeId(founder.0)));
+    pub(crate) fn set_cluster_id(&self, founder: LogNodeId) {
+        if let Some(links) = self.links() {
+            links.set_cluster_id(founder.into());
         }
     }
 
     /// Tells whether a node can be reached now.
-    pub(crate) fn is_linked(&self, node: hitherto_jetstream::NodeId) -> bool {
-        let links = self.links.get().and_then(Weak::upgrade);
-        links.is_some_and(|links| links.is_linked(NodeId::from(LogNodeId(node.0))))
+    pub(crate) fn is_linked(&self, node: LogNodeId) -> bool {
+        self.links()
+            .is_some_and(|links| links.is_linked(node.into()))
     }
 
     /// The nodes there are links to that have streams, with their names.
-    pub(crate) fn jetstream_peers(&self) -> Vec<(hitherto_jetstream::NodeId, String)> {
-        let links = self.links.get().and_then(Weak::upgrade);
-        links.map_or_else(Vec::new, |links| links.jetstream_peers())
+    pub(crate) fn jetstream_peers(&self) -> Vec<(LogNodeId, String)> {
+        self.links()
+            .map_or_else(Vec::new, |links| links.jetstream_peers())
+    }
+
+    fn links(&self) -> Option<Arc<Links>> {
+        self.links.get()?.upgrade()
     }
 
     fn inbox(&self) -> Option<Arc<dyn Inbox>> {
@@ -63,8 +67,7 @@ impl LogLinks {
 #[async_trait]
 impl hitherto_cluster::Links for LogLinks {
     async fn send(&self, to: LogNodeId, channel: Channel, frame: Bytes) -> Result<(), LinkDown> {
-        let links = self.links.get().and_then(Weak::upgrade);
-        let links = links.ok_or(LinkDown(to))?;
+        let links = self.links().ok_or(LinkDown(to))?;
         let sent = links.send_when_room(NodeId::from(to), wire_channel(channel), &frame);
         sent.await.map_err(|error| {
             tracing::debug!(%to, %error, "a frame of the log is not sent");

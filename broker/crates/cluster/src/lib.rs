@@ -19,15 +19,14 @@ mod group;
 mod lane;
 mod links;
 mod log;
-mod node_id;
 mod raft;
 mod solo;
 
 pub use budget::InFlight;
 pub use commits::{Commits, Committed, Leadership};
+pub use hitherto_jetstream::NodeId;
 pub use links::{Channel, Inbox, LinkDown, Links, LocalLinks, LocalNetwork};
 pub use log::{Durability, Encode, Log, LogError, LogIsBroken, Refusal, Refused};
-pub use node_id::NodeId;
 pub use raft::{
     GroupError, GroupStatus, OpenError, PeerStatus, RaftLog, RaftOptions, RaftParts, RaftSnapshot,
     RecoveredGroups, SnapshotFile, Snapshots,
