@@ -9,6 +9,7 @@ mod client;
 mod codec;
 mod fetching;
 mod group_log;
+mod latch;
 mod log_store;
 mod machine;
 mod membership;

@@ -76,6 +76,11 @@ impl<R> Shared<R> {
     pub(crate) fn queue(&self, group: Arc<Group<R>>) {
         let mut desk = self.desk();
         desk.dirty.push_back(group);
+        self.wake_lane(desk);
+    }
+
+    /// Wakes the lane, if it sleeps, for what was left.
+    fn wake_lane(&self, mut desk: MutexGuard<'_, Desk<R>>) {
         let lane_sleeps = std::mem::take(&mut desk.lane_sleeps);
         drop(desk);
         if lane_sleeps {
@@ -118,11 +123,7 @@ impl<R: Send + 'static> Submit for Shared<R> {
             return (item.done)(Err(error));
         }
         desk.items.push_back(item);
-        let lane_sleeps = std::mem::take(&mut desk.lane_sleeps);
-        drop(desk);
-        if lane_sleeps {
-            self.lane_wake.notify_one();
-        }
+        self.wake_lane(desk);
     }
 
     fn position(&self) -> WalPosition {

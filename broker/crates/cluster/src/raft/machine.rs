@@ -10,6 +10,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tokio::sync::watch;
 
 use super::group_log::GroupLog;
+use super::latch::Latch;
 use super::log_store::until_flushed;
 use super::snapshot::{self, RaftSnapshot, Snapshots};
 use super::types::{
@@ -61,14 +62,14 @@ pub(crate) struct Machine<R> {
 pub(crate) struct Gate {
     is_open: Arc<tokio::sync::Mutex<bool>>,
     /// Set first: whoever waits inside leaves.
-    closing: watch::Sender<bool>,
+    closing: Arc<Latch>,
 }
 
 impl Gate {
     pub(crate) fn open() -> Self {
         Self {
             is_open: Arc::new(tokio::sync::Mutex::new(true)),
-            closing: watch::Sender::new(false),
+            closing: Arc::new(Latch::closed()),
         }
     }
 
@@ -80,13 +81,7 @@ impl Gate {
 
     /// Lets nothing wait for room any more.
     pub(crate) fn begin_close(&self) {
-        self.closing.send_replace(true);
-    }
-
-    async fn until_closing(&self) {
-        let mut closing = self.closing.subscribe();
-        // The sender lives as long as `self`.
-        drop(closing.wait_for(|closing| *closing).await);
+        self.closing.open();
     }
 
     /// Keeps the gate open as long as the result is held.
@@ -183,7 +178,7 @@ impl<R: Send + 'static> Machine<R> {
         self.commits.with(|commits| commits.round_complete());
         // Both may be dropped at any time.
         tokio::select! {
-            () = self.gate.until_closing() => Err(Gate::closed()),
+            () = self.gate.closing.until_open() => Err(Gate::closed()),
             () = self.budget.until_room() => Ok(()),
         }
     }

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use super::client::Clients;
 use super::fetching::{Fetcher, Fetching, PART_BYTES};
 use super::group_log::GroupLog;
+use super::latch::Latch;
 use super::log_store::{LogStore, until_flushed};
 use super::machine::{Gate, Machine, Progress};
 use super::node::Node;
@@ -53,11 +54,11 @@ pub(crate) struct RaftGroup<R: Send + 'static> {
     leadership: Mutex<Leadership>,
     leads: AtomicBool,
     sessions: Mutex<HashMap<NodeId, Session>>,
-    closing: watch::Sender<bool>,
+    closing: Latch,
     /// The supervisor and the proposer, while they run.
     running: watch::Sender<usize>,
     /// It was closed and its log is where the next one finds it.
-    is_put_away: watch::Sender<bool>,
+    is_put_away: Latch,
 }
 
 /// A stream of requests of a leader.
@@ -88,9 +89,9 @@ impl<R: Send + 'static> RaftGroup<R> {
             leadership: Mutex::default(),
             leads: AtomicBool::new(false),
             sessions: Mutex::default(),
-            closing: watch::Sender::new(false),
+            closing: Latch::closed(),
             running: watch::Sender::new(2),
-            is_put_away: watch::Sender::new(false),
+            is_put_away: Latch::closed(),
         });
         let supervised = Arc::clone(&group);
         group.node.spawn(async move {
@@ -137,11 +138,11 @@ impl<R: Send + 'static> RaftGroup<R> {
     /// before.
     pub(crate) fn begin_close(&self) -> bool {
         self.intake.refuse(Refusal::NoGroup);
-        !self.closing.send_replace(true)
+        self.closing.open()
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        *self.closing.borrow()
+        self.closing.is_open()
     }
 
     /// Waits until nothing runs any more.
@@ -152,20 +153,12 @@ impl<R: Send + 'static> RaftGroup<R> {
     }
 
     pub(crate) fn note_put_away(&self) {
-        self.is_put_away.send_replace(true);
+        self.is_put_away.open();
     }
 
     /// Waits until it was closed and put away.
     pub(crate) async fn until_put_away(&self) {
-        let mut is_put_away = self.is_put_away.subscribe();
-        // The sender lives as long as `self`.
-        drop(is_put_away.wait_for(|is_put_away| *is_put_away).await);
-    }
-
-    async fn until_closing(&self) {
-        let mut closing = self.closing.subscribe();
-        // The sender lives as long as `self`.
-        drop(closing.wait_for(|closing| *closing).await);
+        self.is_put_away.until_open().await;
     }
 
     /// Keeps a core running. One that ended, of a panic or a failed read, is begun anew on the same log.
@@ -186,7 +179,7 @@ impl<R: Send + 'static> RaftGroup<R> {
             tracing::error!(group = %self.id, ?pause, "the Raft core has ended; it starts again from the log");
             // Both may be dropped at any time.
             tokio::select! {
-                () = self.until_closing() => return,
+                () = self.closing.until_open() => return,
                 () = tokio::time::sleep(pause) => {}
             }
             pause = (pause * 2).min(RESTART_PAUSE.1);
@@ -204,13 +197,13 @@ impl<R: Send + 'static> RaftGroup<R> {
         // Both may be dropped at any time.
         tokio::select! {
             synced = until_flushed(|flushed| self.log.sync(flushed)) => synced?,
-            () = self.until_closing() => return Err(io::Error::other("the group is being closed")),
+            () = self.closing.until_open() => return Err(io::Error::other("the group is being closed")),
         }
         let mut starting = std::pin::pin!(self.start_core(gate.clone(), first_voters));
         tokio::select! {
             started = &mut starting => return started,
             // May be dropped at any time.
-            () = self.until_closing() => gate.begin_close(),
+            () = self.closing.until_open() => gate.begin_close(),
         }
         starting.await
     }
@@ -269,7 +262,7 @@ impl<R: Send + 'static> RaftGroup<R> {
             });
             // All may be dropped at any time. The sender of the term lives as long as `self`.
             tokio::select! {
-                () = self.until_closing() => break,
+                () = self.closing.until_open() => break,
                 changed = metrics.changed() => if changed.is_err() {
                     break;
                 },
@@ -304,7 +297,7 @@ impl<R: Send + 'static> RaftGroup<R> {
         loop {
             // Both may be dropped: a place that was given is given back.
             let place = tokio::select! {
-                () = self.until_closing() => break,
+                () = self.closing.until_open() => break,
                 place = Arc::clone(&self.places).acquire_owned() => place.ok(),
             };
             let batch = loop {
@@ -313,7 +306,7 @@ impl<R: Send + 'static> RaftGroup<R> {
                 }
                 // Both may be dropped: a notification that came stays for the next look.
                 tokio::select! {
-                    () = self.until_closing() => return self.give_back_rest(),
+                    () = self.closing.until_open() => return self.give_back_rest(),
                     () = self.filled.notified() => {}
                 }
             };
@@ -354,17 +347,16 @@ impl<R: Send + 'static> RaftGroup<R> {
 
     /// Takes a request of another node.
     pub(crate) fn handle(self: &Arc<Self>, from: NodeId, call: u64, request: Request) {
-        if let Request::Append { session, request } = request {
-            match session {
-                0 => self.respond_later((from, Channel::Control), call, |group, core| async move {
-                    group.heartbeat(core, request).await
-                }),
-                session => self.queue_append((from, session), call, request),
-            }
-            return;
-        }
         match request {
-            Request::Append { .. } => {}
+            Request::Append {
+                session: 0,
+                request,
+            } => self.respond_later((from, Channel::Control), call, |group, core| async move {
+                group.heartbeat(core, request).await
+            }),
+            Request::Append { session, request } => {
+                self.queue_append((from, session), call, request);
+            }
             Request::PreVote(request) => {
                 self.respond_later((from, Channel::Control), call, |_, core| async move {
                     core.pre_vote(request).await.ok().map(Response::Vote)
@@ -498,7 +490,7 @@ impl<R: Send + 'static> RaftGroup<R> {
         };
         // Both may be dropped: what was received stays.
         let fetched = tokio::select! {
-            () = self.until_closing() => return None,
+            () = self.closing.until_open() => return None,
             fetched = fetcher.fetch(&offer.snapshot) => fetched,
         };
         if let Err(error) = fetched {
