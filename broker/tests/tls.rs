@@ -4,15 +4,13 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hitherto_broker::config::{HandshakeFirst, TlsOptions};
 use hitherto_broker::{Node, NodeConfig};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use support::certificates::Certificates;
 use support::node_with;
-use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -22,38 +20,11 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// An authority and a certificate of it for `localhost`, as files.
-struct Certificates {
-    folder: TempDir,
+fn certificates() -> Certificates {
+    Certificates::of("localhost")
 }
 
 impl Certificates {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut authority = CertificateParams::new(Vec::new()).unwrap();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority_key = KeyPair::generate().unwrap();
-        let root = authority.self_signed(&authority_key).unwrap();
-        let issuer = Issuer::new(authority, authority_key);
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".into()]).unwrap();
-        let certificate = params.signed_by(&key, &issuer).unwrap();
-        let write =
-            |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
-        write("ca.pem", root.pem());
-        write("cert.pem", certificate.pem());
-        write("key.pem", key.serialize_pem());
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn options(&self) -> TlsOptions {
-        TlsOptions::new(self.path("cert.pem"), self.path("key.pem"))
-    }
-
     /// What a client needs, with or without a certificate of its own.
     fn connector(&self, with_certificate: bool) -> TlsConnector {
         let mut roots = RootCertStore::empty();
@@ -115,7 +86,7 @@ async fn assert_served(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
 
 #[tokio::test]
 async fn the_handshake_follows_info() {
-    let certificates = Certificates::new();
+    let certificates = certificates();
     let node = node_for(certificates.options()).await;
     let mut socket = socket(&node).await;
     let info = line(&mut socket).await;
@@ -134,7 +105,7 @@ async fn the_handshake_follows_info() {
 
 #[tokio::test]
 async fn who_speaks_in_the_clear_is_closed_where_tls_is_required() {
-    let certificates = Certificates::new();
+    let certificates = certificates();
     let node = node_for(certificates.options()).await;
     let mut socket = socket(&node).await;
     line(&mut socket).await;
@@ -149,7 +120,7 @@ async fn who_speaks_in_the_clear_is_closed_where_tls_is_required() {
 
 #[tokio::test]
 async fn where_tls_is_offered_both_ways_work() {
-    let certificates = Certificates::new();
+    let certificates = certificates();
     let node = node_for(certificates.options().allow_plain()).await;
     let mut plain = socket(&node).await;
     let info = line(&mut plain).await;
@@ -168,7 +139,7 @@ async fn where_tls_is_offered_both_ways_work() {
 
 #[tokio::test]
 async fn the_handshake_may_come_before_info() {
-    let certificates = Certificates::new();
+    let certificates = certificates();
     let options = certificates
         .options()
         .handshake_first(HandshakeFirst::Always);
@@ -182,7 +153,7 @@ async fn the_handshake_may_come_before_info() {
 
 #[tokio::test]
 async fn a_client_that_waits_for_info_gets_it_after_a_while() {
-    let certificates = Certificates::new();
+    let certificates = certificates();
     let within = HandshakeFirst::Within(Duration::from_millis(300));
     let node = node_for(certificates.options().handshake_first(within)).await;
     let mut early = handshake(certificates.connector(false), socket(&node).await)
@@ -199,7 +170,7 @@ async fn a_client_that_waits_for_info_gets_it_after_a_while() {
 
 #[tokio::test]
 async fn a_client_without_certificate_is_refused_where_one_is_asked_for() {
-    let certificates = Certificates::new();
+    let certificates = certificates();
     let node = node_for(certificates.options().verify(certificates.path("ca.pem"))).await;
     let mut known = socket(&node).await;
     assert!(line(&mut known).await.contains("\"tls_verify\":true"));
@@ -220,7 +191,7 @@ async fn a_client_without_certificate_is_refused_where_one_is_asked_for() {
 
 #[tokio::test]
 async fn files_that_are_no_certificates_are_named() {
-    let certificates = Certificates::new();
+    let certificates = certificates();
     let missing = TlsOptions::new(certificates.path("none.pem"), certificates.path("key.pem"));
     let swapped = TlsOptions::new(certificates.path("key.pem"), certificates.path("key.pem"));
     for (tls, file) in [(missing, "none.pem"), (swapped, "key.pem")] {

@@ -1,51 +1,24 @@
 //! Links by TLS: both sides prove what they are.
 
-use std::path::PathBuf;
-
 use hitherto_broker::config::TlsOptions;
 use hitherto_broker::{Node, NodeConfig};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::harness::{Cluster, options};
+use crate::support::certificates::Certificates;
 use crate::support::{MODERN, RawClient, node_with};
 
-/// An authority and a certificate of it for this machine, as files.
-struct Certificates {
-    folder: TempDir,
-}
-
 impl Certificates {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut authority = CertificateParams::new(Vec::new()).unwrap();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority_key = KeyPair::generate().unwrap();
-        let root = authority.self_signed(&authority_key).unwrap();
-        let issuer = Issuer::new(authority, authority_key);
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
-        let certificate = params.signed_by(&key, &issuer).unwrap();
-        for (name, text) in [
-            ("ca.pem", root.pem()),
-            ("cert.pem", certificate.pem()),
-            ("key.pem", key.serialize_pem()),
-        ] {
-            std::fs::write(folder.path().join(name), text).unwrap();
-        }
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
     /// Shows the certificate of this authority, and trusts `other`'s.
     fn trusting(&self, other: &Self) -> TlsOptions {
-        TlsOptions::new(self.path("cert.pem"), self.path("key.pem")).verify(other.path("ca.pem"))
+        self.options().verify(other.path("ca.pem"))
     }
+}
+
+/// For the address the nodes listen on.
+fn certificates() -> Certificates {
+    Certificates::of("127.0.0.1")
 }
 
 async fn node(name: &str, seeds: &[&Node], tls: Option<TlsOptions>) -> Node {
@@ -58,7 +31,7 @@ async fn node(name: &str, seeds: &[&Node], tls: Option<TlsOptions>) -> Node {
 
 #[tokio::test]
 async fn messages_cross_encrypted_links() {
-    let ours = Certificates::new();
+    let ours = certificates();
     let first = node("n0", &[], Some(ours.trusting(&ours))).await;
     let second = node("n1", &[&first], Some(ours.trusting(&ours))).await;
     let third = node("n2", &[&first], Some(ours.trusting(&ours))).await;
@@ -75,7 +48,7 @@ async fn messages_cross_encrypted_links() {
 
 #[tokio::test]
 async fn who_cannot_prove_what_it_is_gets_no_link() {
-    let (ours, theirs) = (Certificates::new(), Certificates::new());
+    let (ours, theirs) = (certificates(), certificates());
     let first = node("n0", &[], Some(ours.trusting(&ours))).await;
     // It has a certificate of an authority that the first node does not trust; it is plain; and it trusts
     // another authority than that of the first.
@@ -102,7 +75,7 @@ async fn who_cannot_prove_what_it_is_gets_no_link() {
 
 #[tokio::test]
 async fn certificates_that_cannot_be_read_keep_a_node_from_starting() {
-    let ours = Certificates::new();
+    let ours = certificates();
     let missing = TlsOptions::new(ours.path("none.pem"), ours.path("key.pem"));
     let options = options(&[]).tls(missing.verify(ours.path("ca.pem")));
     let error = Node::start(NodeConfig::in_memory().cluster(options)).await;

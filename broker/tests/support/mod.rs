@@ -6,6 +6,7 @@
     reason = "each test file uses its part, and tests fail by panicking"
 )]
 
+pub(crate) mod certificates;
 #[cfg(all(unix, feature = "cli"))]
 pub(crate) mod program;
 
