@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,31 +14,18 @@ use hitherto_protocol::{Connect, ServerInfo, Timestamp, encode};
 use tokio::sync::mpsc::Sender;
 
 use super::handshake::info_for;
+use super::vitals::{Traffic, Vitals};
 use super::{CloseReason, Outbound};
 use crate::account::Account;
 use crate::pubsub::SubscriberId;
-
-/// How many messages, and the bytes of their headers and payloads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Traffic {
-    pub(crate) messages: u64,
-    pub(crate) bytes: u64,
-}
 
 /// One connection, while it lives.
 pub(crate) struct Client {
     id: SubscriberId,
     peer: SocketAddr,
-    started: Timestamp,
     outbound: Arc<Outbound>,
-    clock: Arc<dyn Clock>,
     events: Sender<ClientEvent>,
-    received_messages: AtomicU64,
-    received_bytes: AtomicU64,
-    /// Nanoseconds since 1970.
-    last_activity: AtomicI64,
-    /// 0 while it is not known.
-    rtt_nanos: AtomicU64,
+    vitals: Vitals,
     subscriptions: AtomicUsize,
     takes_info: AtomicBool,
     /// `None` until CONNECT.
@@ -91,13 +78,6 @@ pub(crate) struct ClientReport {
     pub(crate) reason: Option<CloseReason>,
 }
 
-impl Traffic {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.messages += other.messages;
-        self.bytes += other.bytes;
-    }
-}
-
 impl Client {
     /// A connection that begins.
     pub(super) fn new(
@@ -106,18 +86,12 @@ impl Client {
         clock: Arc<dyn Clock>,
         events: Sender<ClientEvent>,
     ) -> Self {
-        let started = Timestamp::from(clock.now());
         Self {
             id: outbound.subscriber(),
             peer,
-            started,
             outbound,
-            clock,
             events,
-            received_messages: AtomicU64::new(0),
-            received_bytes: AtomicU64::new(0),
-            last_activity: AtomicI64::new(started.unix_nanos()),
-            rtt_nanos: AtomicU64::new(0),
+            vitals: Vitals::new(clock),
             subscriptions: AtomicUsize::new(0),
             takes_info: AtomicBool::new(false),
             identity: Mutex::default(),
@@ -135,17 +109,12 @@ impl Client {
 
     /// Something was read from the client or written to it.
     pub(super) fn note_activity(&self) {
-        let now = Timestamp::from(self.clock.now());
-        self.last_activity
-            .store(now.unix_nanos(), Ordering::Relaxed);
+        self.vitals.note_activity();
     }
 
     /// The client published so much since the last call.
     pub(super) fn note_received(&self, received: Traffic) {
-        let messages = &self.received_messages;
-        messages.fetch_add(received.messages, Ordering::Relaxed);
-        self.received_bytes
-            .fetch_add(received.bytes, Ordering::Relaxed);
+        self.vitals.note_received(received);
     }
 
     /// The client has so many subscriptions now.
@@ -164,9 +133,9 @@ impl Client {
             version: connect.version.clone(),
         };
         *self.identity() = Some(identity);
-        if self.rtt_nanos.load(Ordering::Relaxed) == 0 {
-            let now = Timestamp::from(self.clock.now());
-            self.note_rtt(now.saturating_duration_since(self.started));
+        if self.vitals.rtt().is_none() {
+            let since = self.vitals.started();
+            self.note_rtt(self.vitals.now().saturating_duration_since(since));
         }
         self.tell(ClientEvent::Connected);
     }
@@ -189,13 +158,12 @@ impl Client {
 
     /// The clock of intervals.
     pub(super) fn monotonic(&self) -> Duration {
-        self.clock.monotonic()
+        self.vitals.clock().monotonic()
     }
 
     /// A PING was answered after so long.
     pub(super) fn note_rtt(&self, rtt: Duration) {
-        let nanos = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
-        self.rtt_nanos.store(nanos.max(1), Ordering::Relaxed);
+        self.vitals.note_rtt(rtt);
     }
 
     /// The node is about to stop, and the client should be elsewhere.
@@ -237,15 +205,14 @@ impl Client {
     /// The connection as it is now.
     pub(crate) fn report(&self) -> ClientReport {
         let outbound = self.outbound.figures();
-        let rtt = self.rtt_nanos.load(Ordering::Relaxed);
         ClientReport {
             id: self.id,
             peer: self.peer,
             identity: self.identity().clone().unwrap_or_default(),
-            started: self.started,
-            at: Timestamp::from(self.clock.now()),
-            last_activity: Timestamp::from_unix_nanos(self.last_activity.load(Ordering::Relaxed)),
-            rtt: (rtt > 0).then(|| Duration::from_nanos(rtt)),
+            started: self.vitals.started(),
+            at: self.vitals.now(),
+            last_activity: self.vitals.last_activity(),
+            rtt: self.vitals.rtt(),
             pending_bytes: outbound.pending_bytes,
             received: self.received(),
             sent: outbound.sent,
@@ -257,10 +224,7 @@ impl Client {
 
     /// What came from the client so far.
     pub(crate) fn received(&self) -> Traffic {
-        Traffic {
-            messages: self.received_messages.load(Ordering::Relaxed),
-            bytes: self.received_bytes.load(Ordering::Relaxed),
-        }
+        self.vitals.received()
     }
 
     fn identity(&self) -> std::sync::MutexGuard<'_, Option<Identity>> {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::CloseReason;
-use super::client::{Client, ClientReport, Traffic};
+use super::client::{Client, ClientReport};
+use super::vitals::Traffic;
 use crate::account::Account;
 use crate::pubsub::SubscriberId;
 

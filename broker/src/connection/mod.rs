@@ -10,6 +10,7 @@
 //! | `at_once` | [`AtOnce`](at_once::AtOnce): the socket, for who delivers a little and need not wake the writer |
 //! | `writer` | the task that moves them to the socket, many messages per write |
 //! | `client`, `clients` | [`Client`], [`Clients`]: what the node knows about connections, those that ended included |
+//! | `vitals` | [`Vitals`]: what is measured of a connection, to a client or to another node |
 //! | `client_mark` | [`ClientMark`]: a client, as events name it |
 //! | `trace` | the protocol in the log, line by line |
 //! | `close_reason` | [`CloseReason`] |
@@ -31,11 +32,13 @@ mod reader;
 mod session;
 mod subscriptions;
 mod trace;
+mod vitals;
 mod writer;
 
-pub(crate) use client::{ClientEvent, ClientReport, Traffic};
+pub(crate) use client::{ClientEvent, ClientReport};
 pub(crate) use client_mark::ClientMark;
 pub(crate) use clients::{ClientTotals, Clients};
 pub(crate) use close_reason::CloseReason;
 pub(crate) use outbound::{Outbound, Pushed};
 pub(crate) use reader::{Environment, refuse, serve};
+pub(crate) use vitals::{Traffic, Vitals};

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use super::CloseReason;
 use super::at_once::{AT_ONCE_BYTES_MAX, AtOnce};
-use super::client::Traffic;
 use super::trace::{self, Tracer};
+use super::vitals::Traffic;
 use crate::auth::DeliveryGuard;
 use crate::pubsub::{Message, SubscriberId};
 

@@ -12,10 +12,11 @@ use hitherto_protocol::{
     ClientOp, Connect, HeadersBuilder, Publish, ServerInfo, Subject, SubjectFilter, encode,
 };
 
-use super::client::{Client, Traffic};
+use super::client::Client;
 use super::handshake::{ClientOptions, connect_info, info_for};
 use super::outbound::Pushed;
 use super::subscriptions::{Subscriptions, TooManySubscriptions};
+use super::vitals::Traffic;
 use super::{CloseReason, Outbound, trace};
 use crate::account::{Account, Accounts};
 use crate::auth::{Admission, DeliveryGuard, Permissions};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hitherto_platform::Clock;
@@ -12,7 +12,7 @@ use hitherto_protocol::Timestamp;
 use super::NodeId;
 use super::judge::LinkMark;
 use super::outbound::LinkOutbound;
-use crate::connection::Traffic;
+use crate::connection::{Traffic, Vitals};
 
 /// How the other side's address became known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,14 +33,7 @@ pub(crate) struct Link {
     pub(super) origin: Origin,
     pub(super) peer: SocketAddr,
     pub(super) outbound: Arc<LinkOutbound>,
-    clock: Arc<dyn Clock>,
-    started: Timestamp,
-    received_messages: AtomicU64,
-    received_bytes: AtomicU64,
-    /// Nanoseconds since 1970.
-    last_activity: AtomicI64,
-    /// 0 while it is not known.
-    rtt_nanos: AtomicU64,
+    vitals: Vitals,
     /// What the other node wants.
     interest: AtomicUsize,
 }
@@ -72,19 +65,13 @@ impl Link {
         outbound: LinkOutbound,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let started = Timestamp::from(clock.now());
         Self {
             rid,
             mark,
             origin,
             peer,
             outbound: Arc::new(outbound),
-            clock,
-            started,
-            received_messages: AtomicU64::new(0),
-            received_bytes: AtomicU64::new(0),
-            last_activity: AtomicI64::new(started.unix_nanos()),
-            rtt_nanos: AtomicU64::new(0),
+            vitals: Vitals::new(clock),
             interest: AtomicUsize::new(0),
         }
     }
@@ -101,20 +88,13 @@ impl Link {
 
     /// Messages came.
     pub(super) fn note_received(&self, received: Traffic) {
-        self.received_messages
-            .fetch_add(received.messages, Ordering::Relaxed);
-        self.received_bytes
-            .fetch_add(received.bytes, Ordering::Relaxed);
-        self.last_activity.store(
-            Timestamp::from(self.clock.now()).unix_nanos(),
-            Ordering::Relaxed,
-        );
+        self.vitals.note_received(received);
+        self.vitals.note_activity();
     }
 
     /// A PING was answered after so long.
     pub(super) fn note_rtt(&self, rtt: Duration) {
-        let nanos = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
-        self.rtt_nanos.store(nanos.max(1), Ordering::Relaxed);
+        self.vitals.note_rtt(rtt);
     }
 
     /// The other node wants so much.
@@ -125,7 +105,6 @@ impl Link {
     /// The link as it is now.
     pub(super) fn report(&self) -> LinkReport {
         let (sent, pending_bytes) = self.outbound.figures();
-        let rtt = self.rtt_nanos.load(Ordering::Relaxed);
         LinkReport {
             rid: self.rid,
             server_id: self.mark.server_id.clone(),
@@ -133,15 +112,12 @@ impl Link {
             dialed: self.mark.dialed,
             is_configured: self.origin == Origin::Configured,
             peer: self.peer,
-            started: self.started,
-            at: Timestamp::from(self.clock.now()),
-            last_activity: Timestamp::from_unix_nanos(self.last_activity.load(Ordering::Relaxed)),
-            rtt: (rtt > 0).then(|| Duration::from_nanos(rtt)),
+            started: self.vitals.started(),
+            at: self.vitals.now(),
+            last_activity: self.vitals.last_activity(),
+            rtt: self.vitals.rtt(),
             pending_bytes,
-            received: Traffic {
-                messages: self.received_messages.load(Ordering::Relaxed),
-                bytes: self.received_bytes.load(Ordering::Relaxed),
-            },
+            received: self.vitals.received(),
             sent,
             interest: self.interest.load(Ordering::Relaxed),
         }
