@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -69,7 +69,7 @@ impl Teller {
         let seen = async {
             loop {
                 let changed = self.0.1.notified();
-                if look(&self.0.0.lock().unwrap()) {
+                if look(&self.told()) {
                     return;
                 }
                 changed.await;
@@ -78,8 +78,18 @@ impl Teller {
         tokio::time::timeout(WAIT_MAX, seen).await.unwrap();
     }
 
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.0.lock().unwrap()
+    }
+
+    /// The index of the last entry; 0 when there is none.
+    fn last(&self) -> u64 {
+        let told = self.told();
+        told.entries.last_key_value().map_or(0, |(index, _)| *index)
+    }
+
     fn tell(&self, tell: impl FnOnce(&mut Told)) {
-        tell(&mut self.0.0.lock().unwrap());
+        tell(&mut self.told());
         self.0.1.notify_one();
     }
 }
@@ -148,6 +158,14 @@ fn start(disk: &FaultyDisk, teller: &Teller) -> RaftLog<u8> {
     )
 }
 
+/// With the group, of which the node is the first voter.
+fn founded(disk: &FaultyDisk, teller: &Teller) -> RaftLog<u8> {
+    let log = start(disk, teller);
+    log.open_replicated(GROUP, LogIndex(0), [NodeId(1)])
+        .unwrap();
+    log
+}
+
 fn start_with(
     disk: &FaultyDisk,
     commits: impl Commits<u8>,
@@ -182,9 +200,7 @@ fn start_with(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_core_that_panics_starts_again_and_every_receipt_comes_back() {
     let (disk, teller) = (FaultyDisk::new(), Teller::default());
-    let log = start(&disk, &teller);
-    log.open_replicated(GROUP, LogIndex(0), [NodeId(1)])
-        .unwrap();
+    let log = founded(&disk, &teller);
     for round in 0..3 {
         teller.until(|told| told.leads).await;
         for byte in 0..10 {
@@ -202,7 +218,7 @@ async fn a_core_that_panics_starts_again_and_every_receipt_comes_back() {
     log.propose(GROUP, &Byte(77), 77).unwrap();
     teller.until(|told| told.back.contains(&77)).await;
     log.shutdown().await;
-    let told = teller.0.0.lock().unwrap();
+    let told = teller.told();
     let indexes: Vec<_> = told.entries.keys().copied().collect();
     assert!(
         indexes.iter().copied().eq(1..=indexes.len() as u64),
@@ -214,9 +230,7 @@ async fn a_core_that_panics_starts_again_and_every_receipt_comes_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_goes_on_where_its_state_machine_is_and_not_behind_its_log() {
     let (disk, teller) = (FaultyDisk::new(), Teller::default());
-    let log = start(&disk, &teller);
-    log.open_replicated(GROUP, LogIndex(0), [NodeId(1)])
-        .unwrap();
+    let log = founded(&disk, &teller);
     log.open_group(GroupId(9), LogIndex(0));
     teller.until(|told| told.leads).await;
     for byte in 0..10 {
@@ -224,15 +238,7 @@ async fn a_group_goes_on_where_its_state_machine_is_and_not_behind_its_log() {
     }
     teller.until(|told| told.back.len() == 10).await;
     log.shutdown().await;
-    let last = *teller
-        .0
-        .0
-        .lock()
-        .unwrap()
-        .entries
-        .last_key_value()
-        .unwrap()
-        .0;
+    let last = teller.last();
 
     let again = Teller::default();
     let log = start(&disk, &again);
@@ -246,15 +252,7 @@ async fn a_group_goes_on_where_its_state_machine_is_and_not_behind_its_log() {
     again.until(|told| told.back == [1]).await;
     log.remove_replicated(GROUP).await.unwrap();
     log.shutdown().await;
-    let first = *again
-        .0
-        .0
-        .lock()
-        .unwrap()
-        .entries
-        .first_key_value()
-        .unwrap()
-        .0;
+    let first = *again.told().entries.first_key_value().unwrap().0;
     assert_eq!(
         first,
         last + 1,
@@ -273,14 +271,7 @@ async fn a_group_is_opened_again_once_it_is_closed_and_not_before() {
     let (disk, teller) = (FaultyDisk::new(), Teller::default());
     let log = start(&disk, &teller);
     for round in 1..5 {
-        let last = teller
-            .0
-            .0
-            .lock()
-            .unwrap()
-            .entries
-            .last_key_value()
-            .map_or(0, |(index, _)| *index);
+        let last = teller.last();
         log.open_replicated(GROUP, LogIndex(last), [NodeId(1)])
             .unwrap();
         teller.until(|told| told.leads).await;
@@ -289,22 +280,14 @@ async fn a_group_is_opened_again_once_it_is_closed_and_not_before() {
         log.close_group(GROUP);
         let refused = log.propose(GROUP, &Byte(2), 2).unwrap_err().reason;
         assert_eq!(refused, Refusal::NoGroup);
-        let last = *teller
-            .0
-            .0
-            .lock()
-            .unwrap()
-            .entries
-            .last_key_value()
-            .unwrap()
-            .0;
+        let last = teller.last();
         match log.open_replicated(GROUP, LogIndex(last), []) {
             Err(error) => assert_eq!(error, OpenError::Closing(GROUP)),
             // It was closed by then, and is open again.
             Ok(()) => assert!(log.leadership(GROUP).is_some()),
         }
         log.close_replicated(GROUP).await;
-        assert!(!teller.0.0.lock().unwrap().leads);
+        assert!(!teller.told().leads);
         assert_eq!(log.status(GROUP), None);
     }
     log.shutdown().await;
@@ -313,9 +296,7 @@ async fn a_group_is_opened_again_once_it_is_closed_and_not_before() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_that_waits_for_its_state_machine_can_be_closed() {
     let (disk, teller) = (FaultyDisk::new(), Teller::default());
-    let log = start(&disk, &teller);
-    log.open_replicated(GROUP, LogIndex(0), [NodeId(1)])
-        .unwrap();
+    let log = founded(&disk, &teller);
     teller.until(|told| told.leads).await;
     for byte in 0..10 {
         log.propose(GROUP, &Byte(byte), byte).unwrap();
@@ -340,9 +321,7 @@ async fn a_group_that_waits_for_its_state_machine_can_be_closed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_disk_is_full_can_be_shut_down() {
     let (disk, teller) = (FaultyDisk::new(), Teller::default());
-    let log = start(&disk, &teller);
-    log.open_replicated(GROUP, LogIndex(0), [NodeId(1)])
-        .unwrap();
+    let log = founded(&disk, &teller);
     teller.until(|told| told.leads).await;
     let vote = log.group(GROUP).unwrap().log().vote();
     disk.set_capacity(Some(disk.used_bytes()));
